@@ -1,0 +1,41 @@
+"""Tags (标签) on members, as rows."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from members.models.identity import Member
+from scrm.models import Brand
+
+
+class Tag(models.Model):
+    brand = models.ForeignKey(Brand, models.PROTECT, verbose_name=_("brand"), db_index=False)
+    name = models.CharField(_("name"), max_length=64)
+
+    class Meta:
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
+        constraints = (models.UniqueConstraint(name="tag_name_once", fields=["brand", "name"]),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MemberTag(models.Model):
+    class Source(models.TextChoices):
+        IMPORT = "IMPORT", _("import")
+        MANUAL = "MANUAL", _("manual")
+
+    member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"), related_name="tags", db_index=False)
+    tag = models.ForeignKey(Tag, models.PROTECT, verbose_name=_("tag"))
+    source = models.CharField(_("source"), max_length=12, choices=Source)
+    tagged_at = models.DateTimeField(_("tagged at"), db_default=models.functions.Now())
+
+    class Meta:
+        verbose_name = _("member tag")
+        verbose_name_plural = _("member tags")
+        constraints = (models.UniqueConstraint(name="member_tag_once", fields=["member", "tag"]),)
+
+    def __str__(self) -> str:
+        return f"{self.member_id} {self.tag_id}"

@@ -1,0 +1,108 @@
+"""Locks, transaction guards, append-only tables and monthly partitions.
+
+1. Rows are locked in primary-key order, so that two operations never wait for each other crosswise.
+2. No network call happens inside a transaction.
+3. An append-only table refuses UPDATE and DELETE by trigger, and the application role has no right to either.
+4. A monthly partition exists before its first row: bulk intake asks for the months it brings, a daily task for the next ones.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import pgtrigger
+from django.db import connection, migrations, models, transaction
+
+
+class AppendOnlyModel(models.Model):
+    """A table whose rows never change or vanish (流水)."""
+
+    class Meta:
+        abstract = True
+        triggers: ClassVar = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+
+def require_no_transaction() -> None:
+    """Refuse to go on while a transaction is open: first line of every HTTP client."""
+    if any(not block._from_testcase for block in connection.atomic_blocks):
+        raise RuntimeError("network call inside a database transaction")
+
+
+def lock(queryset: models.QuerySet[Any]) -> list[Any]:
+    """The rows of ``queryset``, locked FOR UPDATE in pk order. Needs an open transaction."""
+    return list(queryset.order_by("pk").select_for_update(of=("self",)))
+
+
+@contextmanager
+def advisory_lock(name: str) -> Iterator[bool]:
+    """A session lock over all processes; yields False at once when somebody else holds it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+        row = cursor.fetchone()
+        held = bool(row and row[0])
+        try:
+            yield held
+        finally:
+            if held:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
+def clock() -> dt.datetime:
+    """The database's clock now, not the transaction's start."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+
+_ready_months: set[tuple[str, str, int]] = set()
+
+
+def ensure_partitions(model: type[models.Model], first: dt.date, last: dt.date) -> None:
+    """Monthly partitions of ``model`` for every month from ``first`` to ``last``; cheap when they exist."""
+    table, database = model._meta.db_table, str(connection.settings_dict["NAME"])
+    months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    missing = [m for m in months if (database, table, m) not in _ready_months]
+    if not missing:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT scrm_ensure_partitions(%s::regclass, %s, %s)", [table, first, last])
+    if not connection.in_atomic_block:  # a rolled-back partition must be asked for again
+        _ready_months.update((database, table, m) for m in missing)
+    else:
+        transaction.on_commit(lambda: _ready_months.update((database, table, m) for m in missing))
+
+
+class PartitionByMonth(migrations.operations.base.Operation):
+    """Turn a table just created by CreateModel (still empty) into one partitioned by month of a date column.
+
+    Comes right after CreateModel and before indexes and constraints are added: the primary key becomes
+    (id, column), as PostgreSQL demands, and every unique constraint of the model has to name the column.
+    """
+
+    reduces_to_sql = True
+    reversible = True
+
+    def __init__(self, model_name: str, column: str) -> None:
+        self.model_name, self.column = model_name, column
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        return None
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
+        schema_editor.execute(f"""
+            ALTER TABLE {table} RENAME TO {table}_plain;
+            CREATE TABLE {table} (LIKE {table}_plain INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING IDENTITY)
+                PARTITION BY RANGE ({self.column});
+            DROP TABLE {table}_plain;
+            ALTER TABLE {table} ADD PRIMARY KEY (id, {self.column});
+        """)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        return None
+
+    def describe(self) -> str:
+        return f"Partition {self.model_name} by month of {self.column}"

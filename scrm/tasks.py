@@ -1,0 +1,31 @@
+"""Celery tasks of the kernel: doorbells over rows that PostgreSQL already holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import shared_task
+from kombu.exceptions import OperationalError
+
+from scrm import jobs
+
+log = structlog.get_logger(__name__)
+
+
+def ring(task: Any, *args: Any) -> None:
+    """Ask a worker to look now. A broker that is away costs a minute, not the work: the sweep finds the row."""
+    try:
+        task.apply_async(args=args, retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("broker_away", task=task.name, error=type(error).__name__)
+
+
+@shared_task
+def run_job(job_id: int) -> None:
+    jobs.run(job_id)
+
+
+@shared_task
+def sweep_jobs() -> None:
+    jobs.sweep()
