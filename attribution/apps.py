@@ -6,3 +6,17 @@ class AttributionConfig(AppConfig):
     name = "attribution"
     verbose_name = _("Attribution and commission")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django.db.models import Q
+
+        from attribution.models import Decision
+        from members.models import OrderLine
+        from scrm import org
+
+        def credited_here(store_ids: frozenset[int]) -> Q:
+            """An online line has no store of its own: it is seen where its beneficiary stood."""
+            live = Decision.objects.filter(store_id__in=store_ids).exclude(state=Decision.State.SUPERSEDED)
+            return Q(store=None, pk__in=live.values("line_id"))
+
+        org.also_visible(OrderLine, credited_here)

@@ -6,3 +6,15 @@ class GuidesConfig(AppConfig):
     name = "guides"
     verbose_name = _("Guides and relations")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django.db.models import Q
+
+        from guides.models import Binding
+        from members.models import Member
+        from scrm import org
+
+        def bound_here(store_ids: frozenset[int]) -> Q:
+            return Q(pk__in=Binding.objects.filter(store_id__in=store_ids, ended_at=None).values("member_id"))
+
+        org.also_visible(Member, bound_here)

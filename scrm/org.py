@@ -11,7 +11,10 @@
 from __future__ import annotations
 
 import enum
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from django.db.models import Model, Q, QuerySet
@@ -37,6 +40,10 @@ RIGHTS: dict[str, frozenset[Right]] = {
     Role.STORE_MANAGER: frozenset({Right.VIEW, Right.REVEAL}),
     Role.AUDITOR: frozenset({Right.VIEW}),
 }
+
+
+ScopeRule = Callable[[frozenset[int]], Q]
+_more_rules: dict[type[Model], list[ScopeRule]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +94,24 @@ def visible(queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
 
 
 def scope_q(model: type[Model], scope: Scope) -> Q:
-    rule = getattr(model, "scope_q", None)
+    """The filter of ``model``'s rows for a scope: its own rule, or any rule an upper app has added."""
     if scope.is_everything:
         return Q()
-    if rule is None or not scope.store_ids:
+    rules = [*filter(None, [getattr(model, "scope_q", None)]), *_more_rules.get(model, [])]
+    if not rules or not scope.store_ids:
         return Q(pk__in=[])
-    return rule(scope.store_ids)
+    return reduce(operator.or_, (rule(scope.store_ids) for rule in rules))
+
+
+def also_visible(model: type[Model], rule: ScopeRule) -> None:
+    """An upper app adds a way in which rows of a lower app's model fall into a scope; called from ``ready``."""
+    _more_rules.setdefault(model, []).append(rule)
+
+
+def through(path: str, model: type[Model], store_ids: frozenset[int]) -> Q:
+    """Rows that hang on a row of ``model`` by the foreign key ``path`` are seen with it."""
+    seen = model._default_manager.filter(scope_q(model, Scope(store_ids)))
+    return Q(**{f"{path}__in": seen.values("pk")})
 
 
 def _grants(user: Any) -> list[Grant]:

@@ -77,5 +77,9 @@ class Decision(models.Model):
             pgtrigger.Protect(name="decision_stays", operation=pgtrigger.Delete),
         )
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
+
     def __str__(self) -> str:
         return f"{self.line_id}/{self.sequence}"

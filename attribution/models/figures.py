@@ -47,6 +47,10 @@ class StoreDay(models.Model):
             models.UniqueConstraint(name="store_day_once", fields=["day", "store", "channel"], nulls_distinct=False),
         )
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
+
     def __str__(self) -> str:
         return f"{self.day} {self.store_id} {self.channel}"
 
@@ -62,6 +66,10 @@ class StoreStock(models.Model):
     class Meta:
         verbose_name = _("store stock")
         verbose_name_plural = _("store stocks")
+
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
 
     def __str__(self) -> str:
         return f"{self.store_id}"

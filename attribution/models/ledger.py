@@ -222,6 +222,10 @@ class Entry(AppendOnlyModel):
             ),
         ]
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
+
     def __str__(self) -> str:
         return f"{self.txn_id}/{self.position}"
 
@@ -273,6 +277,10 @@ class Hold(models.Model):
             ),
             pgtrigger.Protect(name="hold_stays", operation=pgtrigger.Delete),
         )
+
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
 
     def __str__(self) -> str:
         return f"{self.line_id} {self.beneficiary_id}"

@@ -84,5 +84,9 @@ class Binding(models.Model):
             pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete),
         )
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
+
     def __str__(self) -> str:
         return f"{self.member_id} → {self.guide_id}"

@@ -29,6 +29,10 @@ class Guide(models.Model):
         verbose_name = _("guide")
         verbose_name_plural = _("guides")
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(pk__in=Employment.objects.filter(store_id__in=store_ids, ended_at=None).values("guide_id"))
+
     def __str__(self) -> str:
         return f"{self.name} {self.code}"
 
@@ -52,6 +56,10 @@ class Employment(models.Model):
                 name="employment_interval", condition=Q(ended_at=None) | Q(ended_at__gt=F("started_at"))
             ),
         )
+
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
 
     def __str__(self) -> str:
         return f"{self.guide_id} {self.store_id}"

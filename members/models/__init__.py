@@ -1,9 +1,9 @@
 from members.models.identity import Identity, Member, PointsOpening, Tier
 from members.models.products import Category, Product
-from members.models.purchases import Channel, Order, OrderLine, ParkedVersion, Refund
+from members.models.purchases import Channel, LineToDecide, Order, OrderLine, ParkedVersion, Refund
 from members.models.tags import MemberTag, Tag
 
 __all__ = [
-    "Category", "Channel", "Identity", "Member", "MemberTag", "Order", "OrderLine", "ParkedVersion", "PointsOpening",
+    "Category", "Channel", "Identity", "LineToDecide", "Member", "MemberTag", "Order", "OrderLine", "ParkedVersion", "PointsOpening",
     "Product", "Refund", "Tag", "Tier",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from scrm import org
 from scrm.models import Brand, Job, Store
 
 
@@ -70,6 +71,11 @@ class Member(models.Model):
             ),
         )
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        """Her home store; ``guides`` adds the store of her active binding."""
+        return Q(home_store_id__in=store_ids)
+
     def __str__(self) -> str:
         return self.name or f"#{self.pk}"
 
@@ -108,6 +114,10 @@ class Identity(models.Model):
             ),
         )
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return org.through("member", Member, store_ids)
+
     def __str__(self) -> str:
         return f"{self.kind} #{self.pk}"
 
@@ -125,6 +135,10 @@ class PointsOpening(models.Model):
         verbose_name = _("points opening")
         verbose_name_plural = _("points openings")
         constraints = (models.CheckConstraint(name="points_opening_not_negative", condition=Q(points__gte=0)),)
+
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return org.through("member", Member, store_ids)
 
     def __str__(self) -> str:
         return str(self.points)

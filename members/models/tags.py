@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from members.models.identity import Member
+from scrm import org
 from scrm.models import Brand
 
 
@@ -36,6 +38,10 @@ class MemberTag(models.Model):
         verbose_name = _("member tag")
         verbose_name_plural = _("member tags")
         constraints = (models.UniqueConstraint(name="member_tag_once", fields=["member", "tag"]),)
+
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return org.through("member", Member, store_ids)
 
     def __str__(self) -> str:
         return f"{self.member_id} {self.tag_id}"
