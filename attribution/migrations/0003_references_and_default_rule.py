@@ -47,7 +47,7 @@ def create_defaults(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("attribution", "0002_initial"),
-        ("members", "0003_references_and_channels"),
+        ("members", "0002_references_and_channels"),
         ("scrm", "0003_default_brand"),
     ]
 

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('guides', '0001_initial'),
-        ('members', '0002_initial'),
+        ('members', '0001_initial'),
         ('pghistory', '0007_auto_20250421_0444'),
         ('scrm', '0002_database_functions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

@@ -18,7 +18,7 @@ def create_channels(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("members", "0002_initial")]
+    dependencies = [("members", "0001_initial")]
 
     operations = [
         migrations.RunSQL(
