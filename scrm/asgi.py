@@ -1,0 +1,10 @@
+"""The web process behind an ASGI server; gunicorn with threads (wsgi.py) is what is measured and shipped."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
+os.environ.setdefault("SCRM_PROCESS", "web")
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()

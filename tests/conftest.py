@@ -1,0 +1,89 @@
+"""Fixtures for every test: the application's database role, the company data of a checkout, a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from psycopg.pq import TransactionStatus
+
+from tests import cluster
+
+Role = Callable[[], AbstractContextManager[None]]
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",  # Chromium refuses root without it
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_unconfigure() -> None:
+    cluster.remove()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "page" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") and not shutil.which(CHROMIUM):
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(f"REQUIRE_BROWSER=1, but there is no {CHROMIUM}", pytrace=False)
+        pytest.skip(f"no {CHROMIUM}")
+
+
+@pytest.fixture
+def app_role(db: None) -> Role:
+    """``with app_role():`` runs a block with the rights of the application instead of the owner's."""
+
+    @contextmanager
+    def role() -> Iterator[None]:
+        savepoint = transaction.savepoint() if connection.in_atomic_block else None
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET ROLE {connection.ops.quote_name(settings.APPLICATION_ROLE)}")
+        try:
+            yield
+        finally:
+            if savepoint and connection.connection.info.transaction_status == TransactionStatus.INERROR:
+                transaction.savepoint_rollback(savepoint)  # takes the role back too
+            else:
+                with connection.cursor() as cursor:
+                    cursor.execute("RESET ROLE")
+
+    return role
+
+
+@pytest.fixture(scope="session")
+def company_data() -> Path:
+    """The folder that COMPANY_DATA names: a company's own exports, and what must come out of them."""
+    folder = os.environ.get("COMPANY_DATA", "")
+    if not folder:
+        pytest.skip("COMPANY_DATA names no folder with a company's exports")
+    path = Path(folder).resolve()
+    assert path.is_dir(), f"COMPANY_DATA={folder} is no folder"
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": CHROMIUM_FLAGS}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    return {**browser_context_args, "locale": "zh-CN", "timezone_id": "Asia/Shanghai", "viewport": {"width": 1440, "height": 900}}
