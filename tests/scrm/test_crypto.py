@@ -69,23 +69,49 @@ def test_refused(text):
 
 @given(
     # the number ranges that both sides know; the numbering plan in phonenumbers lags behind newly issued ones
-    st.sampled_from(["130", "135", "139", "147", "150", "159", "166", "173", "177", "180", "188", "189", "199"]),
+    st.sampled_from(
+        [
+            "130",
+            "135",
+            "139",
+            "147",
+            "150",
+            "159",
+            "166",
+            "173",
+            "177",
+            "180",
+            "188",
+            "189",
+            "199",
+        ]
+    ),
     st.text("0123456789", min_size=8, max_size=8),
     st.sampled_from(["", "+86", "+86 ", "0086", "0086 ", "86"]),
     st.sampled_from(["", " ", "-"]),
 )
 def test_agrees_with_phonenumbers(head, tail, country, gap):
     text = f"{country}{head}{gap}{tail[:4]}{gap}{tail[4:]}"
-    parsed = phonenumbers.parse(text.removeprefix("86") if country == "86" else text.replace("0086", "+86", 1), "CN")
+    parsed = phonenumbers.parse(
+        text.removeprefix("86") if country == "86" else text.replace("0086", "+86", 1),
+        "CN",
+    )
     assert phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.MOBILE
-    assert crypto.normalise_mobile(text) == phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    assert crypto.normalise_mobile(text) == phonenumbers.format_number(
+        parsed, phonenumbers.PhoneNumberFormat.E164
+    )
 
 
 @given(st.text("0123456789+- ０１３８", max_size=16))
 def test_what_is_taken_is_a_chinese_mobile_number(text):
     normal = crypto.normalise_mobile(text)
     if normal is not None:
-        assert normal.startswith("+861") and len(normal) == 14 and normal[1:].isdecimal() and normal.isascii()
+        assert (
+            normal.startswith("+861")
+            and len(normal) == 14
+            and normal[1:].isdecimal()
+            and normal.isascii()
+        )
         assert crypto.normalise_mobile(normal) == normal
 
 
@@ -138,7 +164,18 @@ def test_rotation_first_key_seals_all_open(settings):
 
 
 @pytest.mark.parametrize(
-    "spec", ["", "1", "1:", "1:abc", f"0:{KEY_1}", f"256:{KEY_1}", f"1:{KEY_1},1:{KEY_2}", f"x:{KEY_1}", f"1:{KEY_1}x"]
+    "spec",
+    [
+        "",
+        "1",
+        "1:",
+        "1:abc",
+        f"0:{KEY_1}",
+        f"256:{KEY_1}",
+        f"1:{KEY_1},1:{KEY_2}",
+        f"x:{KEY_1}",
+        f"1:{KEY_1}x",
+    ],
 )
 def test_missing_or_malformed_key(settings, spec):
     settings.MOBILE_SEAL_KEYS = spec
@@ -166,17 +203,25 @@ def test_bulk_equals_single():
             assert verdict == ("" if not cell.strip(" \u3000") else "bad_mobile")
         else:
             assert verdict == "" and index == crypto.mobile_index(normal)
-            assert crypto.open_mobile(bytes.fromhex(sealed.removeprefix("\\\\x"))) == normal
+            assert (
+                crypto.open_mobile(bytes.fromhex(sealed.removeprefix("\\\\x")))
+                == normal
+            )
     known: dict[str, str] = {}
     for _ in range(2):  # the second time from the carried-over indexes
         for cell, field in zip(cells, crypto.index_for_copy(cells, known), strict=True):
             normal = crypto.normalise_mobile(cell)
             verdict = "" if normal or not cell.strip(" \u3000") else "bad_mobile"
-            assert field == f"{crypto.mobile_index(normal) if normal else chr(92) + 'N'}\t{verdict}"
+            assert (
+                field
+                == f"{crypto.mobile_index(normal) if normal else chr(92) + 'N'}\t{verdict}"
+            )
 
 
 def test_bulk_nonces_never_repeat():
-    sealed = [field.split("\t")[1] for field in crypto.seal_for_copy(["13912341234"] * 5_000)]
+    sealed = [
+        field.split("\t")[1] for field in crypto.seal_for_copy(["13912341234"] * 5_000)
+    ]
     assert len({value[5:29] for value in sealed}) == 5_000
 
 
@@ -187,7 +232,14 @@ def test_text_opens_only_under_its_purpose():
         crypto.open_text("channel:jd", sealed)
 
 
-SIZES = [0, 1, crypto.FRAME_BYTES - 1, crypto.FRAME_BYTES, crypto.FRAME_BYTES + 1, 3 * crypto.FRAME_BYTES]
+SIZES = [
+    0,
+    1,
+    crypto.FRAME_BYTES - 1,
+    crypto.FRAME_BYTES,
+    crypto.FRAME_BYTES + 1,
+    3 * crypto.FRAME_BYTES,
+]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -203,7 +255,9 @@ def test_file_round_trip(tmp_path, size):
         assert plain[:100] not in path.read_bytes()
 
 
-@pytest.mark.parametrize("keep", [0, 10, 25, 30, crypto.FRAME_BYTES + 41, crypto.FRAME_BYTES + 60, -1])
+@pytest.mark.parametrize(
+    "keep", [0, 10, 25, 30, crypto.FRAME_BYTES + 41, crypto.FRAME_BYTES + 60, -1]
+)
 def test_cut_file_is_noticed(tmp_path, keep):
     path = tmp_path / "upload"
     with crypto.sealed_writer(path) as stream:
@@ -218,14 +272,20 @@ def test_flipped_and_lengthened_file_is_noticed(tmp_path):
     with crypto.sealed_writer(path) as stream:
         stream.write(b"x" * 100_000)
     whole = path.read_bytes()
-    for changed in (whole[:70_000] + bytes([whole[70_000] ^ 1]) + whole[70_001:], whole + b"more"):
+    for changed in (
+        whole[:70_000] + bytes([whole[70_000] ^ 1]) + whole[70_001:],
+        whole + b"more",
+    ):
         path.write_bytes(changed)
         with pytest.raises(crypto.SealBroken), crypto.sealed_reader(path) as stream:
             stream.read()
 
 
 def test_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), crypto.sealed_writer(tmp_path / "upload") as stream:
+    with (
+        pytest.raises(RuntimeError),
+        crypto.sealed_writer(tmp_path / "upload") as stream,
+    ):
         stream.write(b"half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

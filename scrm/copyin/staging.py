@@ -1,0 +1,207 @@
+"""From batches of rows into a staging table, through COPY.
+
+The table holds raw text, one column per mapped column of the file; a mobile number is sealed on the way and never
+arrives in plain. Everything else is judged later by SQL over the whole set (``scrm.copyin.rules``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from django.db import connection as default_connection
+from psycopg import sql
+
+from scrm import crypto
+from scrm.copyin.columns import SECRET_KINDS, Column, Kind, Layout
+from scrm.copyin.rows import Batch, Table
+
+SCHEMA = "staging"
+COPY_ROWS = (
+    50_000  # per COPY statement; between two of them the progress becomes visible
+)
+_ESCAPES = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A filled staging table: ``line_no``, ``broken`` (code of a row that could not be read, else null), ``row_hash``
+    (equal for rows with equal cells within this run), the columns of each secret, and raw text for the others."""
+
+    name: str
+    layout: Layout
+    row_count: int
+    broken_count: int
+
+    @property
+    def table(self) -> str:
+        """Quoted and qualified, for SQL."""
+        return table_name(self.name)
+
+
+def table_name(name: str) -> str:
+    return sql.Identifier(SCHEMA, name).as_string(None)
+
+
+def stage(
+    table: Table,
+    layout: Layout,
+    *,
+    name: str,
+    connection: Any = None,
+    progress: Progress | None = None,
+) -> Staged:
+    """Read the whole file into the unlogged table ``staging.<name>``, replacing what an earlier, killed run left there.
+
+    ``progress(rows so far, share of the file from 0 to 1)`` is called after every COPY. Memory stays flat whatever the
+    size of the file. Raises FileRefused for what only shows on the way: a cut gzip file, an endless line.
+    """
+    layout.require()
+    connection = connection or default_connection
+    target = table_name(name)
+    plan = _Plan.of(layout)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {target}")
+        cursor.execute(
+            f"CREATE UNLOGGED TABLE {target} ({plan.ddl}) WITH (autovacuum_enabled = off)"
+        )
+        rows, broken = _fill(cursor, table, target, plan, progress)
+        cursor.execute(f"ANALYZE {target}")
+    return Staged(name, layout, rows, broken)
+
+
+def drop(name: str, *, connection: Any = None) -> None:
+    with (connection or default_connection).cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {table_name(name)}")
+
+
+def _fill(
+    cursor: Any, table: Table, target: str, plan: _Plan, progress: Progress | None
+) -> tuple[int, int]:
+    rows = broken = 0
+    batches = table.batches()
+    batch = next(batches, None)
+    while batch is not None:
+        in_copy = 0
+        with cursor.copy(f"COPY {target} FROM STDIN") as copy:
+            while batch is not None and in_copy < COPY_ROWS:
+                for data in plan.encode(batch):
+                    copy.write(data)
+                in_copy += len(batch.rows) + len(batch.broken)
+                rows += len(batch.rows) + len(batch.broken)
+                broken += len(batch.broken)
+                read = batch.bytes_read
+                batch = next(batches, None)
+        if progress is not None:
+            progress(
+                rows,
+                min(1.0, read / table.size)
+                if table.size and not table.is_workbook
+                else 1.0,
+            )
+    return rows, broken
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a row becomes a line of COPY text: line, code, hash, the secrets' fields, then the raw cells."""
+
+    ddl: str
+    secrets: tuple[tuple[int, bool], ...]  # place in the row, sealed as well
+    pick: Callable[[list[str]], Any]  # the raw cells of a row
+    picks_one: bool
+    picks: int
+    null_tail: str
+    known: tuple[dict[str, str], ...]
+
+    @classmethod
+    def of(cls, layout: Layout) -> _Plan:
+        secret = [c for c in layout.present if c.kind in SECRET_KINDS]
+        raw = [c for c in layout.present if c.kind not in SECRET_KINDS]
+        places = [layout.positions[c.name] for c in raw]
+        ddl = ["line_no bigint NOT NULL", "broken text", "row_hash bigint"]
+        for column in secret:
+            ddl += [f"{name} {kind}" for name, kind in _secret_columns(column)]
+        ddl += [f"{column.name} text" for column in raw]
+        return cls(
+            ddl=", ".join(ddl),
+            secrets=tuple(
+                (layout.positions[c.name], c.kind == Kind.MOBILE) for c in secret
+            ),
+            pick=itemgetter(*places) if places else lambda row: (),
+            picks_one=len(places) == 1,
+            picks=len(places),
+            null_tail="\t\\N" * (len(ddl) - 2) + "\n",
+            known=tuple({} for _ in secret),
+        )
+
+    def encode(self, batch: Batch) -> Iterator[bytes]:
+        if batch.rows:
+            yield "".join(self._lines(batch)).encode()
+        if batch.broken:
+            yield "".join(
+                f"{line}\t{code}{self.null_tail}" for line, code in batch.broken
+            ).encode()
+
+    def _lines(self, batch: Batch) -> list[str]:
+        rows = batch.rows
+        hashes = [hash("\t".join(row)) for row in rows]
+        texts = self._raw_texts(rows, batch.plain)
+        if not self.secrets:
+            return [
+                f"{n}\t\\N\t{h}\t{t}\n"
+                for n, h, t in zip(batch.lines, hashes, texts, strict=True)
+            ]
+        fields = [
+            self._secret_fields(rows, number) for number in range(len(self.secrets))
+        ]
+        joined = (
+            fields[0]
+            if len(fields) == 1
+            else ["\t".join(parts) for parts in zip(*fields, strict=True)]
+        )
+        if not self.picks:
+            return [
+                f"{n}\t\\N\t{h}\t{f}\n"
+                for n, h, f in zip(batch.lines, hashes, joined, strict=True)
+            ]
+        return [
+            f"{n}\t\\N\t{h}\t{f}\t{t}\n"
+            for n, h, f, t in zip(batch.lines, hashes, joined, texts, strict=True)
+        ]
+
+    def _raw_texts(self, rows: list[list[str]], plain: bool) -> list[str]:
+        pick = self.pick
+        if self.picks_one:
+            texts = [pick(row) for row in rows]
+            return texts if plain else [text.translate(_ESCAPES) for text in texts]
+        if plain:
+            return ["\t".join(pick(row)) for row in rows]
+        tabs, texts = self.picks - 1, []
+        for row in rows:
+            cells = pick(row)
+            text = "\t".join(cells)
+            if "\\" in text or "\n" in text or "\r" in text or text.count("\t") != tabs:
+                text = "\t".join([cell.translate(_ESCAPES) for cell in cells])
+            texts.append(text)
+        return texts
+
+    def _secret_fields(self, rows: list[list[str]], number: int) -> list[str]:
+        place, sealed = self.secrets[number]
+        cells = [row[place] for row in rows]
+        return (
+            crypto.seal_for_copy(cells)
+            if sealed
+            else crypto.index_for_copy(cells, self.known[number])
+        )
+
+
+def _secret_columns(column: Column) -> list[tuple[str, str]]:
+    names = [(f"{column.name}_index", "text")]
+    if column.kind == Kind.MOBILE:
+        names.append((f"{column.name}_sealed", "bytea"))
+    return [*names, (f"{column.name}_verdict", "text")]
