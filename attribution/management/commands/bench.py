@@ -1,0 +1,44 @@
+"""``bench``: how fast the product is on this machine, beside the floor of the same machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from scrm import bench
+from scrm.bench.database import own_database
+
+
+class Command(BaseCommand):
+    help = "Measure a scenario in a database of its own, which is dropped afterwards."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("scenario", choices=sorted(bench.SCENARIOS))
+        parser.add_argument("--rows", type=int, default=1_000_000, help="members and order lines (default: 1,000,000)")
+        parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+        parser.add_argument("--keep", action="store_true", help="leave the bench database behind")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if settings.PRODUCTION:
+            raise CommandError("A bench takes all of the machine: it does not run with PRODUCTION=1.")
+        name, rows = options["scenario"], options["rows"]
+        if rows < 1:
+            raise CommandError("--rows must be at least 1.")
+        with own_database(name, keep=options["keep"]) as database:
+            figures = bench.SCENARIOS[name](rows=rows, say=self._say)
+            if options["keep"]:
+                self._say(f"kept: {database}")
+        report = {"scenario": name, "rows": rows, "cores": os.cpu_count(), "machine": platform.machine(), **figures}
+        if options["json"]:
+            self.stdout.write(json.dumps(report, ensure_ascii=False))
+            return
+        for key, value in report.items():
+            self.stdout.write(f"{key:<28} {json.dumps(value, ensure_ascii=False)}")
+
+    def _say(self, sentence: str) -> None:
+        self.stderr.write(sentence)

@@ -1,0 +1,73 @@
+"""Time and memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Self, TypeVar
+
+import psutil
+
+SAMPLE_SECONDS = 0.02
+SERVERS = ("postgres", "valkey-server", "redis-server")  # counted apart, should one ever be our child
+
+T = TypeVar("T")
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds and the result."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99 in milliseconds, by nearest rank."""
+    ordered = sorted(seconds)
+    if not ordered:
+        raise ValueError("nothing was measured")
+    ranks = {f"p{p}_ms": ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in (50, 95, 99)}
+    return {name: round(value * 1000, 2) for name, value in ranks.items()}
+
+
+class Memory:
+    """``with Memory() as memory: …`` then ``memory.peak_mb``: resident memory of this process (or of ``pid``) and its children.
+
+    Pages shared after a fork count in every process, so the figure is rather too high than too low.
+    """
+
+    def __init__(self, pid: int | None = None) -> None:
+        self._process = psutil.Process(pid or os.getpid())
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._peak = 0
+
+    @property
+    def peak_mb(self) -> float:
+        return round(self._peak / 2**20, 1)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self._peak = max(self._peak, self._now())
+            if self._stop.wait(SAMPLE_SECONDS):
+                return
+
+    def _now(self) -> int:
+        total = self._process.memory_info().rss
+        for child in self._process.children(recursive=True):
+            try:
+                if child.name() not in SERVERS:
+                    total += child.memory_info().rss
+            except psutil.Error:  # it has just ended
+                continue
+        return total
