@@ -1,8 +1,17 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.utils.translation import gettext_lazy as _
 
 
 class ScrmConfig(AppConfig):
     name = "scrm"
+    default = True
     verbose_name = _("Organisation and system")
     default_auto_field = "django.db.models.BigAutoField"
+
+
+class ConsoleConfig(AdminConfig):
+    """The admin under our own site."""
+
+    default = False
+    default_site = "scrm.admin.site.ConsoleSite"

@@ -132,7 +132,8 @@ def sweep(*, limit: int = 20) -> list[int]:
 
 
 def _end(job: Job, status: str, *, summary: dict[str, Any] | None = None, error: str = "") -> None:
-    connection.close_if_unusable_or_obsolete()
+    if connection.errors_occurred and not connection.is_usable():
+        connection.close()  # the work may have died of a lost connection; a healthy one holds the job's lock
     job.status, job.summary, job.error, job.ended_at = status, summary or {}, error, timezone.now()
     Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING).update(
         status=status, summary=job.summary, error=error, ended_at=job.ended_at, done_count=job.done_count
