@@ -1,14 +1,18 @@
 """The arithmetic of commission (佣金): what each fen does. Pure integers, no clock, no database.
 
-1. The base (计佣基数) of a line is its paid amount, freight left out, less the part settled in points or gift cards; tax stays in.
-2. An order discount (整单优惠) is spread over the lines by largest remainder on what each line still has to pay, so the line
-   bases add up to the order's net and no line falls below zero.
-3. The pot (佣金池) of a line is its base times the rate, rounded half up to the fen, and never above the cap of the rule.
-4. The first split (首次分配) is by largest remainder on the weights. Equal remainders go in the order seller, service, delegate,
-   IP, home store, entity, fulfilment, HQ, and then by beneficiary code.
-5. After a refund the pot is computed again on the cumulative net base; the difference is taken back by largest remainder on
-   the outstanding balances (未冲回余额), not on the weights. So no refund raises anybody and a full refund leaves exactly nothing.
-6. When the base rises (an exchange for a dearer article) the difference is accrued to the same shares by their weights.
+1. The base (计佣基数) of a line is its paid amount, freight left out, less the part settled in points or gift cards;
+   tax stays in.
+2. An order discount (整单优惠) is spread over the lines by largest remainder on what each line still has to pay, so
+   the line bases add up to the order's net and no line falls below zero.
+3. The pot (佣金池) of a line is its base times the rate, rounded half up to the fen, and never above the cap of the
+   rule.
+4. The first split (首次分配) is by largest remainder on the weights. Equal remainders go in the order seller,
+   service, delegate, IP, home store, entity, fulfilment, HQ, and then by beneficiary code.
+5. After a refund the pot is computed again on the cumulative net base; the difference is taken back by largest
+   remainder on the outstanding balances (未冲回余额), not on the weights. So no refund raises anybody and a full
+   refund leaves exactly nothing.
+6. When the base rises (an exchange for a dearer article) the difference is accrued to the same shares by their
+   weights.
 7. Step rates (阶梯提成) are marginal: each rate applies to its own slice of the month, rounded once at the end.
 8. A debt is netted (抵扣) against the pay of a period up to the cap; the rest is carried over.
 """
@@ -46,7 +50,7 @@ ROLE_RANK = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One part of a pot. Weights of a pot sum to 10,000 bp; with an ENTITY share they sum to 10,000 x the pot's rate."""
+    """One part of a pot. Weights sum to 10,000 bp; with an ENTITY share to 10,000 x the pot's rate."""
 
     role: Role
     beneficiary: str  # "G00001", "STORE:S0001", "IP:…", "ENTITY:…" or "HQ_POOL"
@@ -78,7 +82,7 @@ class Adjustment:
 
 
 def line_base(paid_fen: int, points_fen: int = 0, base: Base = Base.NET) -> int:
-    """The base of a line. `paid_fen` includes the part settled in points or gift cards (`points_fen`) and no freight."""
+    """The base of a line. `paid_fen` includes `points_fen`, settled in points or gift cards, and no freight."""
     if not 0 <= points_fen <= paid_fen:
         raise ValueError(f"points part {points_fen} outside 0..{paid_fen}")
     return paid_fen if base == Base.PAID else paid_fen - points_fen
@@ -161,8 +165,8 @@ def reprice(state: LineState, new_base_fen: int) -> tuple[list[Adjustment], Line
 def allocate_discounts(lines_fen: Sequence[int], discounts_fen: Sequence[int]) -> list[list[int]]:
     """Order discounts over the lines: per discount one list with a part per line.
 
-    Each discount is spread on what the ones before it left, so no line is discounted below zero. Equal remainders go to the
-    dearer line, then to the earlier one.
+    Each discount is spread on what the ones before it left, so no line is discounted below zero. Equal remainders go
+    to the dearer line, then to the earlier one.
     """
     remaining = list(lines_fen)
     result = []

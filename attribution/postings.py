@@ -1,10 +1,11 @@
 """What is posted (分录): the shapes of ledger transactions. Pure; the ledger writes them.
 
-1. Amounts are signed fen: credit positive, debit negative; the entries of a transaction sum to zero and none is zero. What we
-   owe (held 待结, due 应付) is a positive balance, a budget (预算) a negative one, a debt of a beneficiary (应收) a negative one.
+1. Amounts are signed fen: credit positive, debit negative; the entries of a transaction sum to zero and none is zero.
+   What we owe (held 待结, due 应付) is a positive balance, a budget (预算) a negative one, a debt of a beneficiary
+   (应收) a negative one.
 2. Accruing moves the budget to held, vesting (解冻) held to due, un-holding (冲回) held back to the budget.
-3. After vesting a reversal is a claw-back (追回): the beneficiary owes the whole to the budget, then netting (抵扣) settles the
-   debt from what is due, and what is left at exit is written off (核销) as a loss.
+3. After vesting a reversal is a claw-back (追回): the beneficiary owes the whole to the budget, then netting (抵扣)
+   settles the debt from what is due, and what is left at exit is written off (核销) as a loss.
 4. Paying moves due to the batch (发放批次), settling moves the batch to the bank of the company.
 5. A reversal takes what is still held first and claws back only the rest.
 6. A re-attribution (改判) reverses the old shares and accrues the new ones, as transactions of one business fact.
@@ -97,7 +98,8 @@ def key(kind: Kind, *fact: str | int) -> str:
 def transaction(kind: Kind, key: str, effective_at: datetime, entries: Iterable[Entry]) -> Transaction:
     """Entries of zero are left out; what remains must balance and not be empty (ValueError)."""
     kept = tuple(entry for entry in entries if entry.amount_fen)
-    if not kept or sum(entry.amount_fen for entry in kept):
+    total: int = sum(entry.amount_fen for entry in kept)
+    if not kept or total:
         raise ValueError(f"{key} is empty or not balanced")
     content_hash = sha256((kind, key, micros(effective_at), kept))[:32]
     return Transaction(kind, key, effective_at, kept, content_hash)
@@ -199,7 +201,7 @@ def _from_one(
     sign: int,
 ) -> Transaction:
     """One leg on `single` against a leg per part; the parts' legs have `sign`."""
-    total = sum(part.amount_fen for part in parts)
+    total = sum(_amounts(parts))
     legs = [Entry(single, None, None, -sign * total)]
     legs += [
         Entry(account_of(part.beneficiary), part.beneficiary, part.store, sign * part.amount_fen) for part in parts
@@ -216,8 +218,16 @@ def _between(
     parts: Sequence[Part],
 ) -> Transaction:
     """Per part one leg out of its source and one into its target."""
+    _amounts(parts)
     legs = []
     for who, store, amount_fen in parts:
         legs.append(Entry(source_of(who), who, store, -amount_fen))
         legs.append(Entry(target_of(who), who, store, amount_fen))
     return transaction(kind, key, effective_at, legs)
+
+
+def _amounts(parts: Sequence[Part]) -> list[int]:
+    amounts = [part.amount_fen for part in parts]
+    if min(amounts, default=0) < 0:
+        raise ValueError("a part is not negative; its direction is the kind's")
+    return amounts

@@ -1,6 +1,7 @@
 """Who may take a customer over (抢绑): the pure policy of a binding's validity and of snatching.
 
-1. A binding (专属导购) is valid for ever, or for N days since the customer's last purchase or service act; with neither, since its start.
+1. A binding (专属导购) is valid for ever, or for N days since the customer's last purchase or service act; with
+   neither, since its start.
 2. A second guide may take over a valid binding at any time, never, or after N protected days (保护期) from its start.
 3. An expired binding protects nobody: it may be taken over under every policy.
 4. The end of a protection or a validity is half-open: at that very instant the binding is free.
@@ -76,7 +77,7 @@ def is_valid(binding: CurrentBinding, policy: Policy, *, at: datetime) -> bool:
 
 
 def protected_until(started_at: datetime, policy: Policy) -> datetime | None:
-    """To what instant a binding opened now is protected; None: the policy promises no protection of a length of its own."""
+    """Until when a binding opened now is protected; None: the policy gives protection no length."""
     if policy.snatch != Snatch.AFTER_PROTECTION:
         return None
     return started_at + timedelta(days=policy.protected_days)
@@ -91,7 +92,7 @@ def verdict(
     guide_keys: frozenset[str] = frozenset(),
     member_keys: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Whether `guide` may bind the customer at `at`. Keys are identities of the two persons (mobile index, unionid, staff id)."""
+    """Whether `guide` may bind the customer at `at`. Keys identify persons (mobile index, unionid, staff id)."""
     if not guide_keys.isdisjoint(member_keys):
         return Verdict.REFUSED_SELF
     if current is None:

@@ -1,11 +1,14 @@
 """When a share of a guide counts for an order line (触点): the pure validity of a touch.
 
 1. A touch (触点) is a link, coupon, live room, group or poster of a guide that the buyer opened at one moment.
-2. It counts when it lies at or before the creation of the order and the order was created before it expires; the moment of
-   expiry itself is too late. A touch after the order is no evidence at all.
-3. A touch expires when it says so; one that does not say so expires after the window of the rule, a live room (直播间) after its own.
-4. Its token must be signed by us, its object must cover the line, and its guide must be employed when the line is paid.
-5. Between several valid touches the latest counts; of two in the same instant the one with the smaller id, whatever arrived first.
+2. It counts when it lies at or before the creation of the order and the order was created before it expires; the
+   moment of expiry itself is too late. A touch after the order is no evidence at all.
+3. A touch expires when it says so; one that does not say so expires after the window of the rule, a live room
+   (直播间) after its own.
+4. Its token must be signed by us, its object must cover the line, and its guide must be employed when the line is
+   paid.
+5. Between several valid touches the latest counts; of two in the same instant the one with the smaller id, whatever
+   arrived first.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`pot_fen` = `commissions.pot(base_fen, rate_bp, cap_fen)`; the shares split it. `reason` says why INELIGIBLE or HELD."""
+    """The shares split the pot, `commissions.pot(base_fen, rate_bp, cap_fen)`; `reason` is why INELIGIBLE or HELD."""
 
     state: State
     as_of: datetime

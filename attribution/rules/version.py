@@ -22,7 +22,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A resolved rule version; the defaults are the rule of a fresh database. Its digest covers every field but itself."""
+    """A resolved rule version; the defaults are the rule of a fresh database. The digest covers every other field."""
 
     code: str = "DEFAULT"
     version: int = 1
