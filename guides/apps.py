@@ -10,11 +10,13 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Q
 
+        from guides import staff_import
         from guides.models import Binding
         from members.models import Member
-        from scrm import org
+        from scrm import imports, org
 
         def bound_here(store_ids: frozenset[int]) -> Q:
             return Q(pk__in=Binding.objects.filter(store_id__in=store_ids, ended_at=None).values("member_id"))
 
         org.also_visible(Member, bound_here)
+        imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
