@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -103,6 +103,11 @@ def scope_q(model: type[Model], scope: Scope) -> Q:
     return reduce(operator.or_, (rule(scope.store_ids) for rule in rules))
 
 
+def is_scoped(model: type[Model]) -> bool:
+    """Whether somebody with a part of the organisation may see any row of ``model`` at all."""
+    return hasattr(model, "scope_q") or model in _more_rules
+
+
 def also_visible(model: type[Model], rule: ScopeRule) -> None:
     """An upper app adds a way in which rows of a lower app's model fall into a scope; called from ``ready``."""
     _more_rules.setdefault(model, []).append(rule)
@@ -124,10 +129,13 @@ def _grants(user: Any) -> list[Grant]:
 def _scope_of(user: Any) -> Scope:
     if not user.is_active:
         return NOTHING
-    if user.is_superuser:
-        return EVERYTHING
+    return EVERYTHING if user.is_superuser else scope_of_grants(_grants(user))
+
+
+def scope_of_grants(grants: Iterable[Grant]) -> Scope:
+    """What a set of grants shows together; they need not be saved."""
     stores: set[int] = set()
-    for grant in _grants(user):
+    for grant in grants:
         if grant.role in HQ_ROLES or not (grant.region_id or grant.entity_id or grant.store_id):
             return EVERYTHING
         stores.update(_stores_of(grant))

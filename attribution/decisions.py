@@ -1,0 +1,379 @@
+"""Decisions (归属判定): every line that waits is decided once and posted; what changes later only adds or reverses.
+
+1. A line waits in ``LineToDecide`` from its arrival, a new version or a refund on. Whoever claims it there (SKIP LOCKED)
+   decides and posts it in the same transaction; a kill leaves it waiting.
+2. A line without a live decision is decided as of its payment and its commission accrued on its full base. Then its
+   refunds are applied, one by one, in the order of their time and number.
+3. A line that is decided keeps its winner. A new version moves the commission by the difference.
+4. A new decision, linked to the one it supersedes, is taken only when a risk mark was cleared, a line became or ceased to
+   be eligible, or the buyer of a provisional line was recognised within the late-link window. What was posted for the old
+   one is reversed first.
+5. A held or ineligible line has a decision and nothing in the ledger.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from django.db import connection, transaction
+
+from attribution import accruals, commissions, evidence, ledger, rulebook, rules
+from attribution.models import Decision, Hold
+from members.models import Refund
+from scrm import db
+from scrm.models import Store
+
+CHUNK = 10_000  # lines in one transaction: about a second
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did; counts of lines and of transactions posted."""
+
+    lines: int = 0
+    decided: int = 0
+    superseded: int = 0
+    posted: int = 0
+    states: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, other: Outcome) -> None:
+        self.lines += other.lines
+        self.decided += other.decided
+        self.superseded += other.superseded
+        self.posted += other.posted
+        for state, count in other.states.items():
+            self.states[state] += count
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "lines": self.lines, "decided": self.decided, "superseded": self.superseded, "posted": self.posted,
+            "states": dict(sorted(self.states.items())),
+        }  # fmt: skip
+
+
+def decide_open(
+    *, progress: Callable[[int], None] | None = None, workers: int = 1, chunk: int = CHUNK
+) -> dict[str, Any]:
+    """Decide and post every waiting line; returns when none is left that nobody else holds.
+
+    ``progress(done)`` is called after each transaction. More ``workers`` are processes of their own that claim beside
+    this one; they end with the queue.
+    """
+    others = [_spawn(chunk) for _ in range(workers - 1)]
+    try:
+        total = _drain(chunk, progress)
+    finally:
+        failed = [process.wait() for process in others if process.wait() != 0]
+    if failed:
+        total.add(_drain(chunk, progress))  # what a dead worker had claimed waits again
+    return total.summary()
+
+
+def decide_lines(*, line_ids: Iterable[int]) -> dict[str, Any]:
+    """Decide and post these lines if they wait; the path of a webhook."""
+    book = rulebook.load()
+    outcome = Outcome()
+    with transaction.atomic():
+        outcome.add(_settle(_claim_these(sorted(set(line_ids))), book))
+    return outcome.summary()
+
+
+def _drain(chunk: int, progress: Callable[[int], None] | None) -> Outcome:
+    book = rulebook.load()
+    total = Outcome()
+    while True:
+        with transaction.atomic(durable=True):
+            keys = _claim(chunk)
+            total.add(_settle(keys, book))
+        if not keys:
+            return total
+        if progress:
+            progress(total.lines)
+
+
+def _spawn(chunk: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "manage.py", "attribute", "--quiet", "--chunk", str(chunk)]
+    return subprocess.Popen(command, env=os.environ.copy(), stdout=subprocess.DEVNULL)
+
+
+CLAIM = """
+    DELETE FROM members_linetodecide WHERE line_id = ANY(ARRAY(
+        SELECT line_id FROM members_linetodecide {where} ORDER BY line_id {limit} FOR UPDATE SKIP LOCKED
+    )) RETURNING line_id, booked_on
+"""
+
+
+def _claim(count: int) -> list[evidence.LineKey]:
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM.format(where="", limit="LIMIT %s"), [count])
+        return sorted(cursor.fetchall())
+
+
+def _claim_these(line_ids: Sequence[int]) -> list[evidence.LineKey]:
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM.format(where="WHERE line_id = ANY(%s)", limit=""), [line_ids])
+        return sorted(cursor.fetchall())
+
+
+def _settle(keys: Sequence[evidence.LineKey], book: rulebook.Book) -> Outcome:
+    """Decide and post the claimed lines, in the caller's transaction."""
+    outcome = Outcome(lines=len(keys))
+    if not keys:
+        return outcome
+    cases = evidence.load(keys, book)
+    work = _Work(cases, book, outcome)
+    for case in cases:
+        work.settle(case)
+    work.write(cases)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The live decision of a line."""
+
+    id: int
+    sequence: int
+    state: str
+    shares: tuple[commissions.Share, ...]
+    rate_bp: int
+    base_fen: int
+    line_version_at: dt.datetime
+    vest_days: int
+
+
+class _Work:
+    """One batch: what stands is read once, what changes is collected and written once."""
+
+    def __init__(self, cases: Sequence[evidence.Case], book: rulebook.Book, outcome: Outcome) -> None:
+        ids = [case.line.id for case in cases]
+        self._book = {version.id: version for version in book.versions}
+        self._outcome = outcome
+        self._standing = _standing(cases, self._book)
+        self._holds = _holds(list(self._standing)) if self._standing else {}
+        self._refunds = _open_refunds(ids)
+        self._decision_ids = ledger.Ids(Decision, len(ids) - len(self._standing))
+        self._hold_ids = ledger.Ids(Hold, len(ids) - len(self._standing))
+        self._store_ids = dict(Store.objects.values_list("code", "id"))
+        self._decisions: list[tuple[Any, ...]] = []
+        self._superseded: list[int] = []
+        self._postings: list[ledger.Posting] = []
+        self._posted_refunds: list[int] = []
+        self._completed: list[tuple[int, dt.datetime]] = []
+
+    def settle(self, case: evidence.Case) -> None:
+        standing = self._standing.get(case.line.id)
+        if standing is None:
+            self._decide(case, sequence=1)
+        elif _needs_new_decision(case, standing):
+            self._supersede(case, standing)
+        else:
+            self._update(case, standing)
+
+    def _decide(
+        self, case: evidence.Case, *, sequence: int, supersedes: _Standing | None = None, reason: str = ""
+    ) -> None:
+        found = rules.decide(case.facts, case.evidence, case.version.rule)
+        decision_id = self._decision_ids.take()
+        self._decisions.append(self._row(case, found, decision_id, sequence, supersedes, reason))
+        self._outcome.decided += 1
+        self._outcome.states[found.state] += 1
+        if not found.shares or found.state not in POSTED:
+            return
+        account = self._account(case, decision_id, sequence, found.shares, found.rate_bp, case.version.vest_days)
+        refunds = self._refunds.get(case.line.id, [])
+        already = case.line.refunded_fen - sum(refund.amount_fen for refund in refunds)
+        account.accrue(commissions.net_base(found.base_fen, already))
+        self._finish(case, account, found.base_fen, already, refunds)
+
+    def _supersede(self, case: evidence.Case, standing: _Standing) -> None:
+        self._superseded.append(standing.id)
+        self._outcome.superseded += 1
+        if standing.state in POSTED:
+            account = self._account_of(case, standing)
+            account.withdraw()
+            self._postings += account.postings
+        if standing.state == rules.State.PROVISIONAL:
+            linked = replace(case.evidence, linked_at=self._now())
+            case = case._replace(evidence=linked)
+        self._decide(case, sequence=standing.sequence + 1, supersedes=standing, reason=_why(case, standing))
+
+    def _update(self, case: evidence.Case, standing: _Standing) -> None:
+        if standing.state not in POSTED:
+            return
+        line = case.line
+        account = self._account_of(case, standing)
+        refunds = self._refunds.get(line.id, [])
+        already = line.refunded_fen - sum(refund.amount_fen for refund in refunds)
+        base_fen = commissions.line_base(line.paid_fen, line.points_fen, case.version.rule.base)
+        account.revise(commissions.net_base(base_fen, already))
+        if line.completed_at:
+            self._completed.append((line.id, line.completed_at + dt.timedelta(days=standing.vest_days)))
+        self._finish(case, account, base_fen, already, refunds)
+
+    def _finish(
+        self,
+        case: evidence.Case,
+        account: accruals.LineAccount,
+        base_fen: int,
+        refunded_fen: int,
+        refunds: Sequence[_Refund],
+    ) -> None:
+        for refund in refunds:
+            refunded_fen += refund.amount_fen
+            account.refund(
+                commissions.net_base(base_fen, refunded_fen),
+                refund_id=refund.id,
+                refund_no=refund.refund_no,
+                refunded_at=refund.refunded_at,
+            )
+            self._posted_refunds.append(refund.id)
+        self._postings += account.postings
+
+    def _account_of(self, case: evidence.Case, standing: _Standing) -> accruals.LineAccount:
+        account = self._account(
+            case, standing.id, standing.sequence, standing.shares, standing.rate_bp, standing.vest_days
+        )
+        account.holds = self._holds.get(case.line.id, [])
+        return account
+
+    def _account(
+        self,
+        case: evidence.Case,
+        decision_id: int,
+        sequence: int,
+        shares: tuple[commissions.Share, ...],
+        rate_bp: int,
+        vest_days: int,
+    ) -> accruals.LineAccount:
+        return accruals.LineAccount(
+            case.line, decision_id, sequence, shares, rate_bp, None, vest_days, self._hold_ids, self._store_ids
+        )
+
+    def _row(
+        self,
+        case: evidence.Case,
+        found: rules.Decision,
+        decision_id: int,
+        sequence: int,
+        supersedes: _Standing | None,
+        reason: str,
+    ) -> tuple[Any, ...]:
+        winner = found.shares[0] if found.shares else None
+        store_id = self._store_ids[winner.store] if winner and winner.store else None
+        shares = [[s.role, s.beneficiary, s.store, s.weight] for s in found.shares]
+        return (
+            decision_id, case.line.id, case.line.booked_on, sequence, case.version.id, found.as_of, found.state,
+            case.line.member_id, winner.beneficiary if winner else "", store_id, DUMP(found.candidates), DUMP(shares),
+            case.line.version_at, found.base_fen, found.rate_bp, found.pot_fen, found.digest,
+            supersedes.id if supersedes else None, reason or found.reason, self._now(),
+        )  # fmt: skip
+
+    def _now(self) -> dt.datetime:
+        if not hasattr(self, "_clock"):
+            self._clock = db.clock()
+        return self._clock
+
+    def write(self, cases: Sequence[evidence.Case]) -> None:
+        with connection.cursor() as cursor:
+            if self._superseded:
+                cursor.execute(
+                    "UPDATE attribution_decision SET state = 'SUPERSEDED' WHERE id = ANY(%s)", [self._superseded]
+                )
+            if self._decisions:
+                days = [case.line.booked_on for case in cases]
+                db.ensure_partitions(Decision, min(days), max(days))
+                db.copy_rows(Decision._meta.db_table, DECISION_COLUMNS, self._decisions)
+            ledger.post(batch=self._postings)
+            self._outcome.posted += len(self._postings)
+            if self._posted_refunds:
+                cursor.execute("UPDATE members_refund SET is_posted = true WHERE id = ANY(%s)", [self._posted_refunds])
+            if self._completed:
+                ledger.complete(dict(self._completed))
+
+
+DECISION_COLUMNS = (
+    "id", "line_id", "booked_on", "sequence", "rule_id", "as_of", "state", "member_id", "winner_code", "store_id",
+    "candidates", "shares", "line_version_at", "base_fen", "rate_bp", "pot_fen", "digest", "supersedes_id", "reason",
+    "decided_at",
+)  # fmt: skip
+POSTED = (rules.State.LIVE, rules.State.PROVISIONAL)
+DUMP = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+def _needs_new_decision(case: evidence.Case, standing: _Standing) -> bool:
+    is_ineligible = rules.ineligibility(case.facts) is not None
+    if is_ineligible or standing.state == rules.State.INELIGIBLE:
+        return is_ineligible != (standing.state == rules.State.INELIGIBLE)
+    if bool(case.line.risk_mark) != (standing.state == rules.State.HELD):
+        return True
+    return standing.state == rules.State.PROVISIONAL and case.line.member_id is not None
+
+
+def _why(case: evidence.Case, standing: _Standing) -> str:
+    flag = rules.ineligibility(case.facts)
+    if flag is not None:
+        return str(flag)
+    if standing.state == rules.State.INELIGIBLE:
+        return "ELIGIBLE_AGAIN"
+    if standing.state == rules.State.PROVISIONAL and not case.line.risk_mark:
+        return "BUYER_RECOGNISED"
+    return "RISK_MARKED" if case.line.risk_mark else "RISK_CLEARED"
+
+
+class _Refund(NamedTuple):
+    id: int
+    refund_no: str
+    refunded_at: dt.datetime
+    amount_fen: int
+
+
+def _open_refunds(line_ids: Sequence[int]) -> dict[int, list[_Refund]]:
+    """Applied refunds that the ledger does not know yet, in the order in which they count."""
+    rows = Refund.objects.filter(line_id__in=line_ids, status=Refund.Status.APPLIED, is_posted=False)
+    ordered = rows.order_by("line_id", "refunded_at", "refund_no")
+    found: dict[int, list[_Refund]] = defaultdict(list)
+    for line_id, *rest in ordered.values_list("line_id", "id", "refund_no", "refunded_at", "amount_fen"):
+        found[line_id].append(_Refund(*rest))
+    return found
+
+
+STANDING = """
+    SELECT d.line_id, d.id, d.sequence, d.state, d.shares, d.rate_bp, d.base_fen, d.line_version_at, d.rule_id
+    FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
+    JOIN attribution_decision d ON d.line_id = k.id AND d.booked_on = k.booked_on AND d.state <> 'SUPERSEDED'
+"""
+
+
+def _standing(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version]) -> dict[int, _Standing]:
+    with connection.cursor() as cursor:
+        cursor.execute(STANDING, [[case.line.id for case in cases], [case.line.booked_on for case in cases]])
+        return {
+            line_id: _Standing(
+                decision_id, sequence, state, _shares(shares), rate_bp, base_fen, version_at, book[rule_id].vest_days
+            )
+            for line_id, decision_id, sequence, state, shares, rate_bp, base_fen, version_at, rule_id in cursor
+        }
+
+
+def _shares(stored: Any) -> tuple[commissions.Share, ...]:
+    rows = json.loads(stored) if isinstance(stored, str) else stored
+    return tuple(commissions.Share(commissions.Role(role), who, store, weight) for role, who, store, weight in rows)
+
+
+def _holds(line_ids: Sequence[int]) -> dict[int, list[accruals.HoldState]]:
+    rows = Hold.objects.filter(line_id__in=line_ids).order_by("line_id", "id")
+    found: dict[int, list[accruals.HoldState]] = defaultdict(list)
+    for line_id, *rest in rows.values_list(
+        "line_id", "id", "role", "beneficiary__code", "amount_fen", "vested_fen", "reversed_fen", "clawed_fen"
+    ):
+        found[line_id].append(accruals.HoldState(*rest))
+    return found

@@ -1,0 +1,291 @@
+"""The ledger (佣金台账): the one writer of transactions, entries and holds.
+
+1. A transaction is one business fact, known by its key. The same key with the same content returns the first
+   transaction; with other content it is refused (``ContentConflict``) and nothing of the batch is posted.
+2. Everything a batch posts is posted at one instant, the database's clock after its accounts are locked: ``posted_at``
+   is monotone per account. Accounts are locked in the order of their ids.
+3. The database checks balance, wholeness and dates of what is written here and keeps the balances; see
+   ``models/ledger.py``.
+4. What a beneficiary was promised on a line is a hold (待结佣金). It vests, or is reversed before vesting, or is clawed
+   back after it; never more than its amount.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from attribution import postings
+from attribution.models import Account, Entry, Hold, Txn
+from scrm import db
+from scrm.errors import RuleViolation
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+SYSTEM = "SYSTEM"
+
+
+class ContentConflict(RuleViolation):
+    """The same business fact arrived with other content."""
+
+    code = "ledger_content_conflict"
+
+
+class Ids:
+    """Primary keys drawn ahead from the model's sequence, a block at a time."""
+
+    def __init__(self, model: type[Any], block: int) -> None:
+        self._model, self._block = model, max(1, block)
+        self._ids: list[int] = []
+
+    def take(self) -> int:
+        if not self._ids:
+            self._ids = db.next_ids(self._model, self._block)[::-1]
+        return self._ids.pop()
+
+
+@dataclass(frozen=True, slots=True)
+class NewHold:
+    id: int
+    role: str
+    beneficiary: str
+    store_id: int | None
+    amount_fen: int
+    earned_on: dt.date
+    vests_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldMove:
+    """What a transaction does to a hold that exists; fen >= 0."""
+
+    hold_id: int
+    vested_fen: int = 0
+    reversed_fen: int = 0
+    clawed_fen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One transaction with what surrounds it. ``txn`` says what is posted, the rest where it belongs."""
+
+    txn: postings.Transaction
+    line_id: int | None = None
+    booked_on: dt.date | None = None
+    decision_id: int | None = None
+    refund_id: int | None = None
+    reverses_key: str | None = None  # of the transaction this one corrects
+    actor: str = SYSTEM
+    reason: str = ""
+    holds: tuple[NewHold, ...] = ()
+    moves: tuple[HoldMove, ...] = ()
+
+
+@transaction.atomic
+def post(*, batch: Sequence[Posting]) -> list[int]:
+    """Write a batch; returns the transaction's id per posting, the first one's for a repeat.
+
+    Raises ContentConflict. A balance that would fall below zero is refused by the database (IntegrityError).
+    """
+    if not batch:
+        return []
+    accounts = _open_accounts({entry.account for posting in batch for entry in posting.txn.entries})
+    _lock_accounts([account_id for account_id, _ in accounts.values()])
+    known = _known({posting.txn.key for posting in batch} | {p.reverses_key for p in batch if p.reverses_key})
+    ids = db.next_ids(Txn, len(batch))
+    fresh: list[tuple[int, Posting]] = []
+    result: list[int] = []
+    for txn_id, posting in zip(ids, batch, strict=True):
+        first = known.get(posting.txn.key)
+        if first is None:
+            known[posting.txn.key] = (txn_id, posting.txn.content_hash)
+            fresh.append((txn_id, posting))
+            result.append(txn_id)
+        elif first[1] == posting.txn.content_hash:
+            result.append(first[0])
+        else:
+            raise ContentConflict(_("This fact is already posted with other content."), extra={"key": posting.txn.key})
+    _write(fresh, accounts, known)
+    return result
+
+
+def complete(vests_at: dict[int, dt.datetime]) -> None:
+    """Set when the holds of completed lines vest (``{line_id: vests_at}``); a time once set stays."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE attribution_hold h SET vests_at = c.vests_at"
+            " FROM unnest(%s::bigint[], %s::timestamptz[]) c(line_id, vests_at)"
+            " WHERE h.line_id = c.line_id AND h.vests_at IS NULL",
+            [list(vests_at), list(vests_at.values())],
+        )
+
+
+def _write(
+    fresh: Sequence[tuple[int, Posting]],
+    accounts: dict[str, tuple[int, int | None]],
+    known: dict[str, tuple[int, str]],
+) -> None:
+    if not fresh:
+        return
+    posted_at = db.clock()
+    posted_on = posted_at.astimezone(SHANGHAI).date()
+    db.ensure_partitions(Entry, posted_on, posted_on)
+    stores = _store_ids({entry.store for _, posting in fresh for entry in posting.txn.entries if entry.store})
+    _copy_txns(fresh, known, posted_at, posted_on)
+    _copy_entries(fresh, accounts, stores, posted_on)
+    _copy_holds(fresh, accounts)
+    _move_holds(fresh)
+
+
+def _copy_txns(
+    fresh: Sequence[tuple[int, Posting]],
+    known: dict[str, tuple[int, str]],
+    posted_at: dt.datetime,
+    posted_on: dt.date,
+) -> None:
+    db.copy_rows(
+        Txn._meta.db_table,
+        (
+            "id", "kind", "key", "content_hash", "effective_at", "posted_at", "posted_on", "line_id", "booked_on",
+            "decision_id", "refund_id", "reverses_id", "actor", "reason", "adjusts_period",
+        ),  # fmt: skip
+        (
+            (
+                txn_id, p.txn.kind, p.txn.key, p.txn.content_hash, p.txn.effective_at, posted_at, posted_on, p.line_id,
+                p.booked_on, p.decision_id, p.refund_id, known[p.reverses_key][0] if p.reverses_key else None, p.actor, p.reason, "",
+            )  # fmt: skip
+            for txn_id, p in fresh
+        ),
+    )
+
+
+def _copy_entries(
+    fresh: Sequence[tuple[int, Posting]],
+    accounts: dict[str, tuple[int, int | None]],
+    stores: dict[str, int],
+    posted_on: dt.date,
+) -> None:
+    db.copy_rows(
+        Entry._meta.db_table,
+        ("txn_id", "position", "posted_on", "account_id", "store_id", "amount_fen"),
+        (
+            (txn_id, position, posted_on, accounts[e.account][0], stores[e.store] if e.store else None, e.amount_fen)
+            for txn_id, posting in fresh
+            for position, e in enumerate(posting.txn.entries)
+        ),
+    )
+
+
+def _copy_holds(fresh: Sequence[tuple[int, Posting]], accounts: dict[str, tuple[int, int | None]]) -> None:
+    db.copy_rows(
+        Hold._meta.db_table,
+        (
+            "id", "txn_id", "line_id", "booked_on", "role", "beneficiary_id", "store_id", "earned_on", "amount_fen",
+            "vested_fen", "reversed_fen", "clawed_fen", "vests_at",
+        ),  # fmt: skip
+        (
+            (
+                hold.id, txn_id, posting.line_id, posting.booked_on, hold.role,
+                accounts[postings.hold_account(hold.beneficiary)][1], hold.store_id, hold.earned_on, hold.amount_fen,
+                0, 0, 0, hold.vests_at,
+            )  # fmt: skip
+            for txn_id, posting in fresh
+            for hold in posting.holds
+        ),
+    )
+
+
+def _move_holds(fresh: Sequence[tuple[int, Posting]]) -> None:
+    moves = [move for _, posting in fresh for move in posting.moves]
+    if not moves:
+        return
+    with connection.cursor() as cursor:
+        # one row per hold: several refunds of a line in one batch add up
+        cursor.execute(
+            """
+            WITH moved AS (
+                SELECT id, sum(vested)::bigint vested, sum(reversed)::bigint reversed, sum(clawed)::bigint clawed
+                FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) m(id, vested, reversed, clawed)
+                GROUP BY id
+            )
+            UPDATE attribution_hold h
+            SET vested_fen = h.vested_fen + moved.vested, reversed_fen = h.reversed_fen + moved.reversed,
+                clawed_fen = h.clawed_fen + moved.clawed
+            FROM moved WHERE h.id = moved.id
+            """,
+            [
+                [m.hold_id for m in moves],
+                [m.vested_fen for m in moves],
+                [m.reversed_fen for m in moves],
+                [m.clawed_fen for m in moves],
+            ],
+        )
+        if cursor.rowcount != len({m.hold_id for m in moves}):
+            raise LookupError("a hold to move does not exist")
+
+
+def _open_accounts(codes: set[str]) -> dict[str, tuple[int, int | None]]:
+    """``{account code: (account id, beneficiary id)}``; accounts of a new beneficiary are opened."""
+    found = _read_accounts(codes)
+    missing = codes - found.keys()
+    if missing:
+        open_beneficiaries({code.split(":", 2)[2] for code in missing})
+        found |= _read_accounts(missing)
+    if codes - found.keys():
+        raise LookupError(f"no such account: {sorted(codes - found.keys())[:3]}")
+    return found
+
+
+def _read_accounts(codes: Iterable[str]) -> dict[str, tuple[int, int | None]]:
+    rows = Account.objects.filter(code__in=list(codes)).values_list("code", "id", "beneficiary_id")
+    return {code: (account_id, beneficiary_id) for code, account_id, beneficiary_id in rows}
+
+
+@transaction.atomic
+def open_beneficiaries(codes: set[str]) -> None:
+    """Beneficiaries and their three accounts for guide codes, ``STORE:<code>`` and ``ENTITY:<code>``."""
+    with connection.cursor() as cursor:
+        for kind, column, table, prefix in (
+            ("GUIDE", "guide_id", "guides_guide", ""),
+            ("STORE_POOL", "store_id", "scrm_store", "STORE:"),
+            ("ENTITY", "entity_id", "scrm_legalentity", "ENTITY:"),
+        ):
+            cursor.execute(
+                f"INSERT INTO attribution_beneficiary (code, kind, {column})"
+                f" SELECT %s || t.code, %s, t.id FROM {table} t WHERE %s || t.code = ANY(%s)"
+                " ORDER BY t.code ON CONFLICT DO NOTHING",
+                [prefix, kind, prefix, sorted(codes)],
+            )
+        cursor.execute(
+            """
+            INSERT INTO attribution_account (code, kind, beneficiary_id, balance_fen)
+            SELECT k.prefix || b.code, k.kind, b.id, 0
+            FROM attribution_beneficiary b,
+                 (VALUES ('L:hold:', 'HOLD'), ('L:due:', 'DUE'), ('A:recv:', 'RECV')) k(prefix, kind)
+            WHERE b.code = ANY(%s) ORDER BY 1 ON CONFLICT DO NOTHING
+            """,
+            [sorted(codes)],
+        )
+
+
+def _lock_accounts(ids: Sequence[int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM attribution_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [sorted(set(ids))]
+        )
+
+
+def _known(keys: set[str]) -> dict[str, tuple[int, str]]:
+    rows = Txn.objects.filter(key__in=list(keys)).values_list("key", "id", "content_hash")
+    return {key: (txn_id, content_hash) for key, txn_id, content_hash in rows}
+
+
+def _store_ids(codes: set[str]) -> dict[str, int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT code, id FROM scrm_store WHERE code = ANY(%s)", [sorted(codes)])
+        return dict(cursor.fetchall())
