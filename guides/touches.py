@@ -92,18 +92,15 @@ def expiry(touch: Touch, windows: Windows) -> datetime:
 
 def covers(touch: Touch, line: TouchedLine) -> bool:
     """Whether the object of the touch covers the line."""
-    match touch.object_kind:
-        case TouchObject.ALL:
-            return True
-        case TouchObject.SKU:
-            return touch.object_code == line.sku
-        case TouchObject.CATEGORY:
-            return touch.object_code == line.category
-        case TouchObject.LIVE:
-            return touch.object_code == line.live_no
-        case TouchObject.GROUP:
-            return touch.object_code == line.group_no
-    return False
+    if touch.object_kind == TouchObject.ALL:
+        return True
+    ours = {
+        TouchObject.SKU: line.sku,
+        TouchObject.CATEGORY: line.category,
+        TouchObject.LIVE: line.live_no,
+        TouchObject.GROUP: line.group_no,
+    }
+    return touch.object_code == ours[touch.object_kind]
 
 
 def fault(

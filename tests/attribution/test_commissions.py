@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -187,7 +190,7 @@ def test_cap_of_zero_is_zero_and_none_is_no_cap() -> None:
         lambda: commissions.tiered(101, [(100, 500)]),
     ],
 )
-def test_impossible_amounts_are_refused(wrong) -> None:  # type: ignore[no-untyped-def]
+def test_impossible_amounts_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError):
         wrong()
 
@@ -217,7 +220,7 @@ def test_l7_parts_sum_to_the_pot(pot: int, shares: tuple[Share, ...]) -> None:
 
 @given(pot=fen, shares=allocations(), random=st.randoms(use_true_random=False))
 @CASES
-def test_l7_split_does_not_depend_on_the_order_of_shares(pot: int, shares: tuple[Share, ...], random) -> None:  # type: ignore[no-untyped-def]
+def test_l7_split_does_not_depend_on_the_order_of_shares(pot: int, shares: tuple[Share, ...], random: Random) -> None:
     """L7: the same parts, whatever the order."""
     shuffled = random.sample(shares, len(shares))
     assert dict(zip(shares, commissions.split(pot, shares), strict=True)) == dict(
@@ -301,3 +304,8 @@ def test_l9_discounts_and_bases_sum(lines: list[int], cuts: list[int]) -> None:
 def test_l9_two_coupons_cannot_push_one_line_below_zero() -> None:
     """L9: each coupon is spread on what the one before it left."""
     assert commissions.allocate_discounts([1, 1], [1, 1]) == [[1, 0], [0, 1]]
+
+
+def test_l9_equal_remainders_go_to_the_dearer_line() -> None:
+    """L9: 2 fen over lines of 1 and 3 leave half a fen on both; the dearer line carries it."""
+    assert commissions.allocate_discounts([1, 3], [2]) == [[0, 2]]

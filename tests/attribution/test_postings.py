@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -126,7 +127,7 @@ def test_zero_parts_leave_no_entry() -> None:
         lambda: postings.transaction(Kind.ACCRUE, "k", AT, [Entry("X:loss", None, None, 1)]),
     ],
 )
-def test_unbalanced_empty_or_negative_is_refused(wrong) -> None:  # type: ignore[no-untyped-def]
+def test_unbalanced_empty_or_negative_is_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError):
         wrong()
 
@@ -161,7 +162,8 @@ def test_l3_parts_of_a_key_cannot_run_into_each_other() -> None:
 def test_l1_l5_a_line_through_any_life(base: int, steps: list[tuple[int, bool]], weights: tuple[int, int]) -> None:
     """L1, L5: entries sum to zero, HOLD and DUE never fall below zero, and the net of all is the line's pot."""
     shares = (Share(Role.SELLER, "G00001", "S1", weights[0]), Share(Role.SERVICE, "G00002", "S2", weights[1]))
-    state, txns = commissions.opening(shares, 500), []
+    state = commissions.opening(shares, 500)
+    txns: list[postings.Transaction] = []
     for number, (new_base, is_vesting) in enumerate([(base, False), *steps, (0, False)]):
         adjustments, state = commissions.reprice(state, new_base)
         parts = postings.parts_of(adjustments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from random import Random
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def line(paid_fen: int = 68_900, **changes: Any) -> OrderFacts:
             "paid_at": PAID,
             "paid_fen": paid_fen,
             **changes,
-        }  # fmt: skip
+        }
     )
 
 
@@ -135,7 +136,9 @@ def test_example_6_home_store_and_hq_pool() -> None:
         (B, PAID, PAID + DAY, 31_900, 10_000, [("SERVICE", "B", 1_595)]),
     ],
 )  # fmt: skip
-def test_example_10_resignation(guide, started, paid_at, paid, gap_bp, expected) -> None:  # type: ignore[no-untyped-def]
+def test_example_10_resignation(
+    guide: GuideFact, started: datetime, paid_at: datetime, paid: int, gap_bp: int, expected: list[tuple[str, str, int]]
+) -> None:
     """The gap between a guide's exit and the assignment belongs to the store, wholly or in halves with the successor."""
     binding = bound(guide, started_at=started, is_transfer_pending=not guide.is_employed, successor=B)
     decision = rules.decide(line(paid, paid_at=paid_at), Evidence(member=1, binding=binding), Rule(gap_pool_bp=gap_bp))
@@ -511,7 +514,9 @@ def moved(value: Any, zone: timezone) -> Any:
 
 @given(order=lines, evidence=evidences, rule=some_rules, zone=ZONES, random=st.randoms(use_true_random=False))
 @CASES
-def test_a3_a_decision_is_a_pure_function(order, evidence, rule, zone, random) -> None:  # type: ignore[no-untyped-def]
+def test_a3_a_decision_is_a_pure_function(
+    order: OrderFacts, evidence: Evidence, rule: Rule, zone: timezone, random: Random
+) -> None:
     """A3: again, with shuffled touches and in another time zone: the same digest and the same outcome."""
     first = rules.decide(order, evidence, rule)
     shuffled = replace(evidence, touches=tuple(random.sample(evidence.touches, len(evidence.touches))))
@@ -554,7 +559,9 @@ def test_a3_golden_digest() -> None:
 
 @given(order=lines, evidence=evidences, rule=some_rules, later=st.integers(1, 10**6), guide=guides)
 @CASES
-def test_a4_later_facts_change_nothing(order, evidence, rule, later, guide) -> None:  # type: ignore[no-untyped-def]
+def test_a4_later_facts_change_nothing(
+    order: OrderFacts, evidence: Evidence, rule: Rule, later: int, guide: GuideFact
+) -> None:
     """A4: a later touch, a later rebinding and a later completion leave the decision as it was, digest included."""
     first = rules.decide(order, evidence, rule)
     after = PAID + later * SECOND
@@ -573,7 +580,7 @@ def test_a4_later_facts_change_nothing(order, evidence, rule, later, guide) -> N
 
 @given(order=lines, evidence=evidences, rule=some_rules)
 @CASES
-def test_a5_weights_sum(order, evidence, rule) -> None:  # type: ignore[no-untyped-def]
+def test_a5_weights_sum(order: OrderFacts, evidence: Evidence, rule: Rule) -> None:
     """A5: weights sum to 10,000 bp (x the pot's rate beside an entity share), and none is zero."""
     decision = rules.decide(order, evidence, rule)
     has_entity = any(share.role == Role.ENTITY for share in decision.shares)
@@ -608,7 +615,7 @@ def test_a7_no_self_deal(evidence: Evidence, keys_on: str) -> None:
 
 @given(order=lines, evidence=evidences, rule=some_rules)
 @CASES
-def test_a7_a8_a9_whoever_is_paid_may_be_paid(order, evidence, rule) -> None:  # type: ignore[no-untyped-def]
+def test_a7_a8_a9_whoever_is_paid_may_be_paid(order: OrderFacts, evidence: Evidence, rule: Rule) -> None:
     """A7, A8, A9: no paid guide had left, is the buyer, or won by a touch that is unsigned, late, early or of other goods."""
     decision = rules.decide(order, evidence, rule)
     binding = evidence.binding
@@ -716,7 +723,7 @@ def test_a14_explanation_of_other_states() -> None:
 
 @given(order=lines, evidence=evidences, rule=some_rules)
 @settings(max_examples=100, deadline=None)
-def test_a14_every_decision_can_be_explained(order, evidence, rule) -> None:  # type: ignore[no-untyped-def]
+def test_a14_every_decision_can_be_explained(order: OrderFacts, evidence: Evidence, rule: Rule) -> None:
     """A14: one sentence per candidate and per share, whatever the reasons."""
     decision = rules.decide(order, evidence, rule)
     sentences = rules.explain(decision, rule_name="默认规则", line=order)

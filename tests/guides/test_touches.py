@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ class Line:
     group_no: str | None = None
 
 
-def touch(age: timedelta = timedelta(days=2), **changes) -> Touch:  # type: ignore[no-untyped-def]
+def touch(age: timedelta = timedelta(days=2), **changes: Any) -> Touch:
     return Touch(**{"id": 1, "guide": "G00001", "kind": TouchKind.SHARE, "at": ORDER - age, **changes})
 
 
@@ -92,7 +94,7 @@ def test_a8_a_line_outside_any_room_is_not_covered_by_a_room() -> None:
     random=st.randoms(use_true_random=False),
 )
 @settings(max_examples=300, deadline=None)
-def test_a8_latest_first_whatever_the_arrival(facts: list[tuple[int, int]], random) -> None:  # type: ignore[no-untyped-def]
+def test_a8_latest_first_whatever_the_arrival(facts: list[tuple[int, int]], random: Random) -> None:
     """A8: future touches are left out; latest at first, then the smallest id, never the order of arrival."""
     all_touches = [touch(timedelta(seconds=-offset), id=number) for number, offset in facts]
     ordered = touches.latest_first(random.sample(all_touches, len(all_touches)), created_at=ORDER)
