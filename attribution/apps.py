@@ -10,9 +10,11 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Q
 
+        from attribution import intake
         from attribution.models import Decision
+        from members import purchase_import
         from members.models import OrderLine
-        from scrm import org
+        from scrm import imports, org
 
         def credited_here(store_ids: frozenset[int]) -> Q:
             """An online line has no store of its own: it is seen where its beneficiary stood."""
@@ -20,3 +22,5 @@ class AttributionConfig(AppConfig):
             return Q(store=None, pk__in=live.values("line_id"))
 
         org.also_visible(OrderLine, credited_here)
+        imports.register(purchase_import.ORDERS, purchase_import.ORDER_COLUMNS, intake.import_orders)
+        imports.register(purchase_import.REFUNDS, purchase_import.REFUND_COLUMNS, intake.import_refunds)

@@ -1,0 +1,295 @@
+"""Order lines: one set of statements for a delivery of one line and for a chunk of an import."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+
+from members import products
+from members.models import OrderLine
+from members.purchases import batch, refunds
+from scrm import db
+
+BRAND = "MAIN"  # the namespace of cards, mobile numbers and unionids
+
+CONFLICT = "version_conflict"
+BELOW_REFUNDS = "paid_below_refunds"
+
+# what a source says about a line; named like the columns of OrderLine
+CONTENT: batch.Columns = (
+    ("created_at", "timestamptz"), ("paid_at", "timestamptz"), ("completed_at", "timestamptz"), ("store_id", "bigint"),
+    ("cashier_code", "text"), ("buyer_mobile_index", "text"), ("buyer_card_no", "text"), ("buyer_account", "text"),
+    ("buyer_unionid", "text"), ("quantity", "numeric(12,3)"), ("unit_price", "numeric(14,4)"), ("list_fen", "bigint"),
+    ("discounts", "jsonb"), ("paid_fen", "bigint"), ("points_fen", "bigint"), ("freight_fen", "bigint"),
+    ("is_test", "boolean"), ("is_gift_card", "boolean"), ("is_wholesale", "boolean"), ("is_staff_price", "boolean"),
+    ("is_voided", "boolean"), ("risk_mark", "text"),
+)  # fmt: skip
+BATCH: batch.Columns = (
+    ("seq", "bigint"), ("channel", "text"), ("shop", "text"), ("order_no", "text"), ("line_no", "bigint"),
+    ("version_at", "timestamptz"), ("sku", "text"), ("product_name", "text"), ("category", "text"), *CONTENT,
+)  # fmt: skip
+WORK: batch.Columns = (
+    ("seq", "bigint"), ("order_id", "bigint"), ("booked_on", "date"), ("line_id", "bigint"), ("content_hash", "text"),
+    ("verdict", "text"), ("member_id", "bigint"), ("is_two_members", "boolean"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LineVersion:
+    """What one delivery says about one line. Amounts in fen; ``paid_fen`` includes ``points_fen`` and no freight."""
+
+    channel: str
+    shop: str
+    order_no: str
+    line_no: int
+    version_at: dt.datetime
+    created_at: dt.datetime
+    paid_at: dt.datetime
+    sku: str
+    quantity: Decimal
+    list_fen: int
+    paid_fen: int
+    completed_at: dt.datetime | None = None
+    store_id: int | None = None
+    cashier_code: str = ""
+    buyer_mobile_index: str = ""
+    buyer_card_no: str = ""
+    buyer_account: str = ""
+    buyer_unionid: str = ""
+    product_name: str = ""
+    category: str = ""
+    unit_price: Decimal | None = None
+    discounts: dict[str, int] = field(default_factory=dict)
+    points_fen: int = 0
+    freight_fen: int = 0
+    is_test: bool = False
+    is_gift_card: bool = False
+    is_wholesale: bool = False
+    is_staff_price: bool = False
+    is_voided: bool = False
+    risk_mark: str = ""
+
+
+@dataclass
+class LinesRecorded:
+    """What became of a delivery. ``parked``: (place in the delivery, code); ``line_ids``: lines to decide."""
+
+    inserted: int = 0
+    updated: int = 0
+    repeated: int = 0
+    older: int = 0
+    two_members: int = 0
+    refunds_applied: int = 0
+    parked: list[tuple[int, str]] = field(default_factory=list)
+    line_ids: list[int] = field(default_factory=list)
+
+    def add(self, other: LinesRecorded) -> None:
+        """Add the counts of another delivery; places and ids mean nothing together."""
+        for name, count in other.counts().items():
+            if name != "parked":
+                setattr(self, name, getattr(self, name) + count)
+        self.parked += other.parked
+
+    def counts(self) -> dict[str, int]:
+        return {**{n: v for n, v in vars(self).items() if isinstance(v, int)}, "parked": len(self.parked)}
+
+
+# --- the statements -----------------------------------------------------------------------------------------------------
+
+
+def content_hash(alias: str) -> str:
+    """SQL for the digest of a line's content. It depends on nothing but columns that OrderLine keeps, and the SKU."""
+    parts = [f"{alias}.sku"]
+    for name, kind in CONTENT:
+        column = f"{alias}.{name}"
+        parts.append(f"extract(epoch FROM {column})" if kind == "timestamptz" else column)
+    return f"md5(jsonb_build_array({', '.join(parts)})::text)"
+
+
+_CONTENT_NAMES = [name for name, _kind in CONTENT]
+
+ADD_ORDERS = """
+    WITH wanted AS (
+        SELECT channel, shop, order_no, (min(paid_at) AT TIME ZONE 'Asia/Shanghai')::date AS booked_on
+        FROM line_batch GROUP BY channel, shop, order_no
+    ), added AS (
+        INSERT INTO members_order (channel, shop, order_no, booked_on)
+        SELECT channel, shop, order_no, booked_on FROM wanted w
+        WHERE NOT EXISTS (
+            SELECT 1 FROM members_order o WHERE (o.order_no, o.channel, o.shop) = (w.order_no, w.channel, w.shop)
+        )
+        ORDER BY order_no, channel, shop ON CONFLICT DO NOTHING
+        RETURNING id, channel, shop, order_no, booked_on
+    )
+    INSERT INTO order_batch SELECT id, channel, shop, order_no, booked_on, true FROM added
+"""
+# Whoever writes to an order holds its row, in id order; what is read after this is what stands.
+LOCK_ORDERS = """
+    INSERT INTO order_batch
+    SELECT o.id, o.channel, o.shop, o.order_no, o.booked_on, false
+    FROM members_order o
+    JOIN (SELECT DISTINCT channel, shop, order_no FROM line_batch) b USING (channel, shop, order_no)
+    WHERE NOT EXISTS (SELECT 1 FROM order_batch n WHERE n.order_id = o.id)
+    ORDER BY o.id FOR NO KEY UPDATE OF o
+"""
+# The best row of the delivery per line is its newest one, the first of equals, among those that cover the refunds. The
+# others are compared with what stands after it. LATERAL keeps every look-up an index probe into one partition.
+JUDGE = f"""
+    INSERT INTO line_work
+    WITH keyed AS (
+        SELECT b.seq, b.line_no, b.version_at, {content_hash("b")} AS content_hash, o.order_id, o.booked_on, x.id AS line_id,
+               x.version_at AS old_version, x.content_hash AS old_hash,
+               x.id IS NULL OR b.paid_fen >= x.refunded_fen AS fits
+        FROM line_batch b JOIN order_batch o USING (channel, shop, order_no)
+        LEFT JOIN LATERAL (
+            SELECT l.id, l.version_at, l.content_hash, l.refunded_fen FROM members_orderline l
+            WHERE NOT o.is_new AND l.order_id = o.order_id AND l.line_no = b.line_no AND l.booked_on = o.booked_on LIMIT 1
+        ) x ON true
+    ), ranked AS (
+        SELECT *, row_number() OVER best AS place, first_value(version_at) OVER best AS top_version,
+               first_value(content_hash) OVER best AS top_hash, first_value(fits) OVER best AS top_fits
+        FROM keyed WINDOW best AS (PARTITION BY order_id, line_no ORDER BY fits DESC, version_at DESC, seq)
+    ), after AS (
+        SELECT *, top_fits AND (old_version IS NULL OR top_version > old_version) AS wins FROM ranked
+    ), judged AS (
+        SELECT seq, order_id, booked_on, line_id, content_hash, CASE
+            WHEN wins AND place = 1 THEN CASE WHEN line_id IS NULL THEN 'NEW' ELSE 'NEWER' END
+            WHEN version_at < CASE WHEN wins THEN top_version ELSE old_version END THEN 'OLDER'
+            WHEN version_at > CASE WHEN wins THEN top_version ELSE old_version END THEN '{BELOW_REFUNDS}'
+            WHEN content_hash = CASE WHEN wins THEN top_hash ELSE old_hash END THEN 'REPEAT'
+            ELSE '{CONFLICT}' END AS verdict
+        FROM after
+    )
+    SELECT j.*, CASE WHEN j.verdict IN ('NEW', 'NEWER') THEN coalesce(card.member_id, mobile.member_id,
+            (SELECT i.member_id FROM members_identity i WHERE b.buyer_unionid <> ''
+             AND i.value = b.buyer_unionid AND i.kind = 'UNIONID' AND i.namespace = '{BRAND}'),
+            (SELECT i.member_id FROM members_identity i WHERE b.buyer_account <> ''
+             AND i.value = b.buyer_account AND i.kind = 'ACCOUNT' AND i.namespace = b.channel || '/' || b.shop)
+        ) END, card.member_id <> mobile.member_id
+    FROM judged j JOIN line_batch b USING (seq)
+    LEFT JOIN LATERAL (
+        SELECT i.member_id FROM members_identity i
+        WHERE j.verdict IN ('NEW', 'NEWER') AND b.buyer_card_no <> ''
+          AND i.value = b.buyer_card_no AND i.kind = 'CARD' AND i.namespace = '{BRAND}' LIMIT 1
+    ) card ON true
+    LEFT JOIN LATERAL (
+        SELECT i.member_id FROM members_identity i
+        WHERE j.verdict IN ('NEW', 'NEWER') AND b.buyer_mobile_index <> ''
+          AND i.value = b.buyer_mobile_index AND i.kind = 'MOBILE' AND i.namespace = '{BRAND}' LIMIT 1
+    ) mobile ON true
+"""
+COUNT = """
+    SELECT count(*) FILTER (WHERE verdict = 'NEW'), count(*) FILTER (WHERE verdict = 'NEWER'),
+           count(*) FILTER (WHERE verdict = 'REPEAT'), count(*) FILTER (WHERE verdict = 'OLDER'),
+           count(*) FILTER (WHERE is_two_members)
+    FROM line_work
+"""
+PARK = f"""
+    INSERT INTO members_parkedversion (kind, key, version_at, content_hash, content, code)
+    SELECT 'LINE', concat_ws('/', b.channel, b.shop, b.order_no, b.line_no), b.version_at, w.content_hash,
+           to_jsonb(b) - 'buyer_mobile_index' - 'seq', w.verdict
+    FROM line_work w JOIN line_batch b USING (seq) WHERE w.verdict IN ('{CONFLICT}', '{BELOW_REFUNDS}')
+    ORDER BY 2, 3, 4 ON CONFLICT DO NOTHING
+"""
+# A queue row that a decider holds is waited for, before the line is touched: it then decides what we have written.
+QUEUE_CHANGED = """
+    INSERT INTO members_linetodecide (line_id, booked_on)
+    SELECT line_id, booked_on FROM line_work WHERE verdict = 'NEWER' ORDER BY line_id
+    ON CONFLICT (line_id) DO UPDATE SET booked_on = EXCLUDED.booked_on
+"""
+UPDATE_CHANGED = f"""
+    UPDATE members_orderline l
+    SET channel = b.channel, version_at = b.version_at, content_hash = w.content_hash, member_id = w.member_id,
+        product_id = p.id, {", ".join(f"{name} = b.{name}" for name in _CONTENT_NAMES)}
+    FROM line_work w JOIN line_batch b USING (seq) JOIN members_product p ON p.sku = b.sku
+    WHERE w.verdict = 'NEWER' AND l.id = w.line_id AND l.booked_on = w.booked_on
+"""
+INSERT_NEW = f"""
+    WITH added AS (
+        INSERT INTO members_orderline (order_id, booked_on, line_no, channel, version_at, content_hash, member_id, product_id,
+                                       refunded_fen, {", ".join(_CONTENT_NAMES)})
+        SELECT w.order_id, w.booked_on, b.line_no, b.channel, b.version_at, w.content_hash, w.member_id, p.id,
+               0, {", ".join(f"b.{name}" for name in _CONTENT_NAMES)}
+        FROM line_work w JOIN line_batch b USING (seq) JOIN members_product p ON p.sku = b.sku
+        WHERE w.verdict = 'NEW' ORDER BY w.order_id, b.line_no
+        RETURNING id, booked_on
+    )
+    INSERT INTO members_linetodecide (line_id, booked_on) SELECT id, booked_on FROM added RETURNING line_id
+"""
+
+
+# --- operations -------------------------------------------------------------------------------------------------------
+
+
+def record_lines(*, lines: Sequence[LineVersion]) -> LinesRecorded:
+    """Record what a delivery says about some lines; ``parked`` and ``line_ids`` are filled."""
+    if not lines:
+        return LinesRecorded()
+    return _record(lambda cursor: batch.fill(cursor, "line_batch", BATCH, lines))
+
+
+def record_lines_of(*, select: str, params: Sequence[Any] = ()) -> LinesRecorded:
+    """The same for the rows of a query that yields the columns of ``BATCH`` in their order, ``seq`` telling them apart."""
+    names = ", ".join(name for name, _kind in BATCH)
+    return _record(lambda cursor: cursor.execute(f"INSERT INTO line_batch ({names}) {select}", params))
+
+
+def _record(fill: Any) -> LinesRecorded:
+    with transaction.atomic(), connection.cursor() as cursor:
+        batch.create(cursor, "line_batch", BATCH)
+        batch.create(cursor, "order_batch", batch.ORDER_COLUMNS)
+        batch.create(cursor, "line_work", WORK)
+        fill(cursor)
+        rows = _open_months(cursor)
+        batch.analyze(cursor, "line_batch", rows)
+        products.ensure(cursor, "line_batch")
+        cursor.execute(ADD_ORDERS)
+        cursor.execute(LOCK_ORDERS)
+        batch.analyze(cursor, "order_batch", rows)
+        cursor.execute(JUDGE)
+        batch.analyze(cursor, "line_work", rows)
+        cursor.execute(COUNT)
+        result = LinesRecorded(*cursor.fetchone())
+        result.parked = _park(cursor)
+        result.line_ids = _write(cursor, result)
+        touched = refunds.apply_to_batch(cursor)
+        result.refunds_applied = touched.applied
+        result.line_ids += touched.line_ids
+    return result
+
+
+def _open_months(cursor: Any) -> int:
+    """The partitions of the batch exist; returns its rows. Month by month: one odd date must not open a century."""
+    cursor.execute(
+        "SELECT date_trunc('month', paid_at AT TIME ZONE 'Asia/Shanghai')::date, count(*) FROM line_batch GROUP BY 1"
+    )
+    months = cursor.fetchall()
+    for month, _count in months:
+        db.ensure_partitions(OrderLine, month, month)
+    return sum(count for _month, count in months)
+
+
+def _park(cursor: Any) -> list[tuple[int, str]]:
+    cursor.execute(f"SELECT seq, verdict FROM line_work WHERE verdict IN ('{CONFLICT}', '{BELOW_REFUNDS}') ORDER BY seq")
+    parked = cursor.fetchall()
+    if parked:
+        cursor.execute(PARK)
+    return parked
+
+
+def _write(cursor: Any, found: LinesRecorded) -> list[int]:
+    line_ids: list[int] = []
+    if found.updated:
+        cursor.execute(QUEUE_CHANGED)
+        cursor.execute(UPDATE_CHANGED)
+        cursor.execute("SELECT line_id FROM line_work WHERE verdict = 'NEWER'")
+        line_ids += [line_id for (line_id,) in cursor.fetchall()]
+    if found.inserted:
+        cursor.execute(INSERT_NEW)
+        line_ids += [line_id for (line_id,) in cursor.fetchall()]
+    return line_ids
