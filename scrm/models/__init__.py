@@ -2,8 +2,9 @@ from scrm.models.audit import Act
 from scrm.models.idempotency import IdempotentAnswer
 from scrm.models.jobs import Job, JobProblem, Upload
 from scrm.models.org import Brand, Grant, LegalEntity, Region, Role, Store, User
+from scrm.models.tokens import DeviceToken
 
 __all__ = [
-    "Act", "Brand", "Grant", "IdempotentAnswer", "Job", "JobProblem", "LegalEntity", "Region", "Role", "Store",
-    "Upload", "User",
+    "Act", "Brand", "DeviceToken", "Grant", "IdempotentAnswer", "Job", "JobProblem", "LegalEntity", "Region", "Role",
+    "Store", "Upload", "User",
 ]  # fmt: skip

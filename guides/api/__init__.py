@@ -1,0 +1,1 @@
+"""The guide's mini-program: one view per screen or act."""

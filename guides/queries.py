@@ -1,0 +1,285 @@
+"""Answers of guides to screens, reports and other apps.
+
+The queries that every request of the guide API runs are written in SQL: compiling them from the ORM costs more than
+PostgreSQL needs to answer (0.7 ms against 0.3 ms for the token, measured), and their plans may not change with a filter.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
+
+from guides.models import Binding, Employment, Guide
+from members.models import Member
+from scrm import org
+from scrm.models import User
+
+PURCHASE_DAYS = 400  # how far back "last bought" looks: whole months, so that old partitions stay untouched
+MEMBERS_COUNTED = 2_000  # figures of a guide's members are exact up to here and "at least" beyond
+LAPSED_COUNTED = 200
+MANAGED_STORES = 10  # more than that is a region: the console is the place for it
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A guide who calls: employed now, in this store. ``managed_store_ids``: whose members she sees besides her own."""
+
+    user: User
+    token_digest: str
+    guide_id: int
+    code: str
+    name: str
+    role: str
+    store_id: int
+    store_code: str
+    store_name: str
+    employed_since: dt.datetime
+    managed_store_ids: tuple[int, ...]
+
+    @property
+    def scope(self) -> org.Scope:
+        """The stores whose rows she sees: her own, for her members' purchases, and those she manages."""
+        return org.Scope(frozenset({self.store_id, *self.managed_store_ids}))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHolder:
+    """A token with its user; ``caller`` is None when the user is no guide or is not employed now."""
+
+    digest: str
+    created: dt.datetime
+    expiry: dt.datetime
+    user: User
+    is_guide: bool
+    caller: Caller | None
+
+
+TOKEN_HOLDERS = """
+    SELECT t.digest, t.created, t.expiry, u.id, u.username, u.name, u.is_active, g.id, g.code, g.name, e.role, s.id, s.code,
+           s.name, e.started_at,
+           ARRAY(SELECT r.store_id FROM scrm_grant r WHERE r.user_id = u.id AND r.role = 'STORE_MANAGER' ORDER BY 1)
+    FROM scrm_devicetoken t
+    JOIN scrm_user u ON u.id = t.user_id
+    LEFT JOIN guides_guide g ON g.user_id = u.id
+    LEFT JOIN LATERAL (
+        SELECT m.store_id, m.role, m.started_at FROM guides_employment m
+        WHERE m.guide_id = g.id AND m.started_at <= %(now)s AND (m.ended_at IS NULL OR m.ended_at > %(now)s)
+        ORDER BY m.started_at DESC LIMIT 1
+    ) e ON true
+    LEFT JOIN scrm_store s ON s.id = e.store_id AND EXISTS (
+        SELECT 1 FROM scrm_legalentity y WHERE y.id = s.entity_id AND y.is_active
+    )
+    WHERE t.token_key = %(token_key)s LIMIT 5
+"""
+
+
+def token_holders(*, token_key: str, now: dt.datetime) -> list[TokenHolder]:
+    """Who holds a token that begins so, with the employment of this moment: all that a request has to know, at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(TOKEN_HOLDERS, {"token_key": token_key, "now": now})
+        return [_holder(row) for row in cursor.fetchall()]
+
+
+def _holder(row: Sequence[Any]) -> TokenHolder:
+    digest, created, expiry, user_id, username, user_name, is_active, guide_id, code, name, role, store_id = row[:12]
+    user = User.from_db(connection.alias, ("id", "username", "name", "is_active"), (user_id, username, user_name, is_active))
+    caller = None
+    if store_id is not None:
+        managed = {*row[15], store_id} if role == Guide.Role.STORE_MANAGER else set(row[15])
+        caller = Caller(
+            user, digest, guide_id, code, name, role, store_id, row[12], row[13], row[14],
+            tuple(sorted(managed)[:MANAGED_STORES]),
+        )  # fmt: skip
+    return TokenHolder(digest, created, expiry, user, guide_id is not None, caller)
+
+
+# ---- members of a caller ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFilter:
+    """All of them hold together; None: does not matter."""
+
+    name: str | None = None  # how it begins
+    bought_within_days: int | None = None
+    not_bought_for_days: int | None = None
+    birthday_within_days: int | None = None
+    mobile_index: str | None = None
+    card_no: str | None = None
+    member_id: int | None = None
+
+
+def visible_members(caller: Caller) -> QuerySet[Member]:
+    """Who is bound to her now, and for a store manager also who belongs to her store."""
+    bound = Binding.objects.filter(member=OuterRef("pk"), guide_id=caller.guide_id, ended_at=None)
+    managed = org.Scope(frozenset(caller.managed_store_ids))
+    alive = Member.objects.filter(status__in=[Member.Status.ACTIVE, Member.Status.FROZEN])
+    return alive.filter(Exists(bound) | org.scope_q(Member, managed))
+
+
+# One branch per index: each gives its first rows in the order of the list, so that a page costs the same in a store of
+# a hundred members and of a hundred thousand. An OR over both tables would walk the whole member table.
+BOUND_TO = """
+    (SELECT m.id FROM guides_binding b JOIN members_member m ON m.id = b.member_id
+     WHERE b.{column} = {key} AND b.ended_at IS NULL AND b.member_id < %(after)s AND m.status IN ('ACTIVE', 'FROZEN') {filters}
+     ORDER BY b.member_id DESC LIMIT %(limit)s)
+"""
+AT_HOME_IN = """
+    (SELECT m.id FROM members_member m
+     WHERE m.home_store_id = {key} AND m.id < %(after)s AND m.status IN ('ACTIVE', 'FROZEN') {filters}
+     ORDER BY m.id DESC LIMIT %(limit)s)
+"""
+# a scalar subquery stays what it is: one look into the index per member, never a join over all purchases
+BOUGHT_SINCE = """(
+    SELECT true FROM members_orderline l
+    WHERE l.member_id = m.id AND l.booked_on >= {since} AND NOT l.is_voided AND NOT l.is_test LIMIT 1
+)"""
+BIRTHDAY_IN = "extract(month FROM m.birthday)::int * 100 + extract(day FROM m.birthday)::int = ANY(%(birthdays)s)"
+IDENTIFIED_BY = """EXISTS (
+    SELECT 1 FROM members_identity i WHERE i.member_id = m.id AND i.kind = '{kind}' AND i.value = %({name})s
+)"""
+MEMBER_PAGE = """
+    WITH page AS ({branches} ORDER BY id DESC LIMIT %(limit)s)
+    SELECT m.id, m.name, m.gender, m.birthday, m.registered_on, m.points_brought_in, m.remark, t.name AS tier,
+           h.name AS home_store_name, b.started_at AS bound_at, g.id AS guide_id, g.name AS guide_name,
+           (SELECT i.sealed FROM members_identity i WHERE i.member_id = m.id AND i.kind = 'MOBILE' ORDER BY i.id LIMIT 1)
+               AS sealed,
+           (SELECT max(l.booked_on) FROM members_orderline l
+            WHERE l.member_id = m.id AND l.booked_on >= %(horizon)s AND NOT l.is_voided AND NOT l.is_test) AS last_bought_on
+    FROM page
+    JOIN members_member m ON m.id = page.id
+    LEFT JOIN members_tier t ON t.id = m.tier_id
+    LEFT JOIN scrm_store h ON h.id = m.home_store_id
+    LEFT JOIN guides_binding b ON b.member_id = m.id AND b.brand_id = m.brand_id AND b.ended_at IS NULL
+    LEFT JOIN guides_guide g ON g.id = b.guide_id
+    ORDER BY m.id DESC
+"""
+
+
+def member_page(
+    *, caller: Caller, wanted: MemberFilter, after: int | None, limit: int, today: dt.date
+) -> list[dict[str, Any]]:
+    """Up to ``limit`` of the members she sees, the newest first, below the id ``after``; one query."""
+    filters, values = _member_filters(wanted, today)
+    branches = [BOUND_TO.format(column="guide_id", key="%(guide_id)s", filters=filters)]
+    for number, store_id in enumerate(caller.managed_store_ids):
+        key = f"store_{number}"
+        values[key] = store_id
+        branches.append(BOUND_TO.format(column="store_id", key=f"%({key})s", filters=filters))
+        branches.append(AT_HOME_IN.format(key=f"%({key})s", filters=filters))
+    values |= {
+        "guide_id": caller.guide_id,
+        "after": after if after is not None else 2**63 - 1,
+        "limit": limit,
+        "horizon": today - dt.timedelta(days=PURCHASE_DAYS),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(MEMBER_PAGE.format(branches=" UNION ".join(branches)), values)
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _member_filters(wanted: MemberFilter, today: dt.date) -> tuple[str, dict[str, Any]]:
+    filters: list[str] = []
+    values: dict[str, Any] = {}
+    if wanted.member_id is not None:
+        filters.append("m.id = %(member_id)s")
+        values["member_id"] = wanted.member_id
+    if wanted.name:
+        filters.append("m.name LIKE %(name)s")
+        values["name"] = wanted.name.translate({ord(sign): f"\\{sign}" for sign in "\\%_"}) + "%"
+    if wanted.bought_within_days is not None:
+        filters.append(BOUGHT_SINCE.format(since="%(bought_since)s"))
+        values["bought_since"] = today - dt.timedelta(days=wanted.bought_within_days)
+    if wanted.not_bought_for_days is not None:
+        filters.append(BOUGHT_SINCE.format(since="%(lapsed_since)s") + " IS NULL")
+        values["lapsed_since"] = today - dt.timedelta(days=wanted.not_bought_for_days)
+    if wanted.birthday_within_days is not None:
+        filters.append(BIRTHDAY_IN)
+        values["birthdays"] = birthdays(today, wanted.birthday_within_days)
+    if wanted.mobile_index is not None:
+        filters.append(IDENTIFIED_BY.format(kind="MOBILE", name="mobile_index"))
+        values["mobile_index"] = wanted.mobile_index
+    if wanted.card_no is not None:
+        filters.append(IDENTIFIED_BY.format(kind="CARD", name="card_no"))
+        values["card_no"] = wanted.card_no
+    return "".join(f" AND {each}" for each in filters), values
+
+
+def birthdays(today: dt.date, days: int) -> list[int]:
+    """``[1122, 1123, …]`` for the ``days`` days from today on; whoever was born on 29 February is a day early."""
+    found = []
+    for number in range(days):
+        day = today + dt.timedelta(days=number)
+        found.append(day.month * 100 + day.day)
+        if found[-1] == 228 and (day + dt.timedelta(days=1)).month == 3:
+            found.append(229)
+    return found
+
+
+MEMBER_FIGURES = f"""
+    WITH mine AS MATERIALIZED (
+        SELECT m.id, m.birthday FROM guides_binding b JOIN members_member m ON m.id = b.member_id
+        WHERE b.guide_id = %(guide_id)s AND b.ended_at IS NULL AND m.status IN ('ACTIVE', 'FROZEN')
+        ORDER BY b.member_id DESC LIMIT {MEMBERS_COUNTED + 1}
+    )
+    SELECT count(*), count(*) FILTER (WHERE {BIRTHDAY_IN}),
+           (SELECT count(*) FROM (
+                SELECT 1 FROM mine m WHERE {BOUGHT_SINCE.format(since="%(lapsed_since)s")} IS NULL LIMIT {LAPSED_COUNTED + 1}
+           ) lapsed)
+    FROM mine m
+"""  # noqa: S608  constants of this module
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFigures:
+    """Counts of a guide's members; a count above its cap means "at least the cap"."""
+
+    members: int
+    birthdays: int
+    lapsed: int
+
+
+def member_figures(*, guide_id: int, today: dt.date, lapsed_days: int, birthday_days: int) -> MemberFigures:
+    """One query; looks at her newest ``MEMBERS_COUNTED`` members."""
+    values = {
+        "guide_id": guide_id,
+        "birthdays": birthdays(today, birthday_days),
+        "lapsed_since": today - dt.timedelta(days=lapsed_days),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(MEMBER_FIGURES, values)
+        return MemberFigures(*cursor.fetchone())
+
+
+def binding_history(*, member_id: int, limit: int = 20) -> list[dict[str, Any]]:
+    """Who served the member from when to when, the newest first."""
+    rows = Binding.objects.filter(member_id=member_id).order_by("-started_at", "-pk")
+    return list(
+        rows.values("guide_id", "guide__code", "guide__name", "store__code", "store__name", "source", "started_at", "ended_at")[:limit]
+    )
+
+
+# ---- the console ------------------------------------------------------------------------------------------------
+
+
+def current_guides(*, member_ids: Sequence[int]) -> dict[int, str]:
+    """``{member: guide's name}`` by the active bindings of a page of members; one query."""
+    rows = Binding.objects.filter(member_id__in=member_ids, ended_at=None).values_list("member_id", "guide__name")
+    return dict(rows)
+
+
+def current_employments(*, guide_ids: Sequence[int]) -> dict[int, Employment]:
+    """``{guide: open employment with its store}`` for a page of guides; one query."""
+    rows = Employment.objects.filter(guide_id__in=guide_ids, ended_at=None).select_related("store")
+    return {row.guide_id: row for row in rows}
+
+
+def member_count(*, guide_id: int, cap: int = 10_000) -> int:
+    """Members with an active binding to the guide, counted up to ``cap`` + 1."""
+    return Binding.objects.filter(guide_id=guide_id, ended_at=None).order_by()[: cap + 1].count()

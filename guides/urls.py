@@ -1,0 +1,23 @@
+"""The guide's mini-program, below ``/api/guide/``."""
+
+from django.urls import path, register_converter
+
+from guides.api import commission, members, session, today
+from scrm.api.urls import RowId
+
+register_converter(RowId, "id")
+
+app_name = "guide-api"
+urlpatterns = [
+    path("login", session.LoginView.as_view(), name="login"),
+    path("logout", session.LogoutView.as_view(), name="logout"),
+    path("me", session.MeView.as_view(), name="me"),
+    path("today", today.TodayView.as_view(), name="today"),
+    path("members", members.MembersView.as_view(), name="members"),
+    path("members/search", members.MemberSearchView.as_view(), name="member-search"),
+    path("members/<id:member_id>", members.MemberView.as_view(), name="member"),
+    path("members/<id:member_id>/reveal", members.RevealView.as_view(), name="member-reveal"),
+    path("commission", commission.CommissionView.as_view(), name="commission"),
+    path("commission/lines", commission.CommissionLinesView.as_view(), name="commission-lines"),
+    path("commission/<id:line_id>/explain", commission.ExplainView.as_view(), name="commission-explain"),
+]

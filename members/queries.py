@@ -1,0 +1,184 @@
+"""Answers of members to screens, reports and other apps."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, F, Max, Min, Q, Sum
+from django.utils.translation import gettext as _
+
+from members import reveals
+from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund
+from scrm import crypto, org
+from scrm.models import Act
+
+
+def identities_of(*, member_id: int, limit: int = 20) -> list[Identity]:
+    """How the member is recognised, oldest first."""
+    return list(Identity.objects.filter(member_id=member_id).order_by("pk")[:limit])
+
+
+def tag_names(*, member_id: int, limit: int = 50) -> list[str]:
+    tags = MemberTag.objects.filter(member_id=member_id).order_by("tag__name", "pk")
+    return list(tags.values_list("tag__name", flat=True)[:limit])
+
+
+def purchases_of(*, member_id: int, scope: org.Scope, since: dt.date, limit: int) -> list[dict[str, Any]]:
+    """Her newest order lines inside ``scope``, booked from ``since`` on; voided and test lines are left out."""
+    lines = OrderLine.objects.filter(
+        org.scope_q(OrderLine, scope), member_id=member_id, booked_on__gte=since, is_voided=False, is_test=False
+    )
+    return list(
+        lines.order_by("-paid_at", "-pk").values(
+            "id", "booked_on", "channel", "order__order_no", "line_no", "paid_at", "store__name", "product__sku",
+            "product__name", "quantity", "paid_fen", "refunded_fen",
+        )[:limit]
+    )  # fmt: skip
+
+
+def favourites(purchases: Sequence[dict[str, Any]], *, limit: int = 5) -> list[dict[str, Any]]:
+    """What she bought most often among ``purchases``, newest first; the newer one leads among equals."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in purchases:
+        if line["refunded_fen"] < line["paid_fen"] or line["paid_fen"] == 0:
+            counts[line["product__sku"], line["product__name"]] += 1
+    return [{"sku": sku, "name": name, "line_count": count} for (sku, name), count in counts.most_common(limit)]
+
+
+# ---- the console: the list of members and the page of one member ---------------------------------------------------
+
+PAGE_LINES = 20  # purchases on a member's page; the rest page by page
+PAGE_IDENTITIES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    """What a member's page shows of the member herself; identities are masked."""
+
+    member: Member
+    identities: list[dict[str, Any]]
+    tags: list[str]
+    points_openings: list[PointsOpening]
+    order_count: int
+    net_fen: int
+    first_paid_at: dt.datetime | None
+    last_paid_at: dt.datetime | None
+
+    @property
+    def has_mobile(self) -> bool:
+        return any(identity["kind"] == Identity.Kind.MOBILE for identity in self.identities)
+
+
+def search_q(term: str) -> Q:
+    """A complete card number, or the beginning of a name; both stand in an index."""
+    by_card = Identity.objects.filter(kind=Identity.Kind.CARD, value=term.upper()).values("member_id")
+    by_plain = Identity.objects.filter(kind=Identity.Kind.CARD, value=term).values("member_id")
+    cards = Q(pk__in=by_plain) | Q(pk__in=by_card)
+    return cards if term.isascii() and any(ch.isdigit() for ch in term) else Q(name__startswith=term)
+
+
+def member_by_mobile(*, mobile: str, scope: org.Scope) -> Member | None:
+    """The member of an E.164 number, if ``scope`` sees her."""
+    owners = Identity.objects.filter(kind=Identity.Kind.MOBILE, value=crypto.mobile_index(mobile)).values("member_id")
+    return org.visible(Member.objects.filter(pk__in=owners), scope).order_by("pk").first()
+
+
+def masked_identities(*, member_ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """``{member: {kind: masked value}}`` for a page of members, the oldest identity of each kind; one query."""
+    kinds = (Identity.Kind.MOBILE, Identity.Kind.CARD)
+    found: dict[int, dict[str, str]] = {}
+    rows = Identity.objects.filter(member_id__in=member_ids, kind__in=kinds).order_by("pk")
+    for row in rows:
+        kept = found.setdefault(row.member_id, {})
+        if row.kind not in kept:
+            kept[row.kind] = reveals.masked(row.kind, row.value, row.sealed)
+    return found
+
+
+def channel_names() -> dict[str, str]:
+    """``{code: name}`` of the channels."""
+    return dict(Channel.objects.order_by("pk").values_list("code", "name"))
+
+
+def member_page(*, member: Member, scope: org.Scope) -> MemberPage:
+    """Four queries, whatever the member has bought; her purchases count as far as ``scope`` sees them."""
+    identities = [
+        {
+            "kind": row.kind,
+            "label": row.get_kind_display(),
+            "shown": reveals.masked(row.kind, row.value, row.sealed),
+            "namespace": row.namespace,
+            "is_verified": row.is_verified,
+            "linked_at": row.linked_at,
+        }
+        for row in identities_of(member_id=member.pk, limit=PAGE_IDENTITIES)
+    ]
+    openings = list(PointsOpening.objects.filter(member=member).order_by("pk")[:20])
+    lines = OrderLine.objects.filter(member=member, is_test=False, is_voided=False)
+    total = org.visible(lines, scope).aggregate(
+        orders=Count("order_id", distinct=True),
+        net=Sum(F("paid_fen") - F("refunded_fen")),
+        first=Min("paid_at"),
+        last=Max("paid_at"),
+    )
+    return MemberPage(
+        member, identities, tag_names(member_id=member.pk), openings, total["orders"], int(total["net"] or 0),
+        total["first"], total["last"],
+    )  # fmt: skip
+
+
+def purchases(*, member_id: int, scope: org.Scope, limit: int, before: str = "") -> list[OrderLine]:
+    """Her order lines inside ``scope``, newest first; ``before`` is the cursor of the last line already shown."""
+    lines = org.visible(OrderLine.objects.filter(member_id=member_id), scope)
+    paid_at, colon, key = before.rpartition("~")
+    if colon and key.isdecimal():
+        try:
+            at = dt.datetime.fromisoformat(paid_at)
+        except ValueError:
+            return []
+        lines = lines.filter(Q(paid_at__lt=at) | Q(paid_at=at, pk__lt=int(key)))
+    rows = list(lines.select_related("order", "store", "product").order_by("-paid_at", "-pk")[:limit])
+    names = channel_names()
+    for row in rows:
+        row.channel_name = names.get(row.channel, row.channel)  # type: ignore[attr-defined]
+    return rows
+
+
+def cursor_of(line: OrderLine) -> str:
+    return f"{line.paid_at.astimezone(dt.UTC).isoformat().replace('+00:00', 'Z')}~{line.pk}"
+
+
+def refunds_of_line(*, line_id: int) -> list[Refund]:
+    return list(Refund.objects.filter(line_id=line_id).order_by("refunded_at", "refund_no")[:50])
+
+
+def timeline(
+    *, page: MemberPage, bindings: Sequence[dict[str, Any]], lines: Iterable[OrderLine], acts: Iterable[Act]
+) -> list[dict[str, Any]]:
+    """What happened with the member, newest first: registration, identities, guides, purchases, looks at her number."""
+    events: list[dict[str, Any]] = []
+
+    def add(at: Any, icon: str, text: str, kind: str = "") -> None:
+        events.append({"at": at, "icon": icon, "text": text, "kind": kind})
+
+    for identity in page.identities:
+        add(identity["linked_at"], "badge", _("%(kind)s %(value)s linked") % {
+            "kind": identity["label"], "value": identity["shown"],
+        })  # fmt: skip
+    for binding in bindings:
+        add(binding["started_at"], "link", _("bound to guide %(guide)s, %(store)s") % {
+            "guide": binding["guide__name"], "store": binding["store__name"],
+        }, "good")  # fmt: skip
+    for line in lines:
+        text = _("bought %(product)s") % {"product": line.product.name}
+        add(line.paid_at, "shopping_bag", text, "now")
+    for act in acts:
+        if act.verb == reveals.VERB:
+            actor = str(act.actor) if act.actor_id else _("the system")
+            text = _("mobile number revealed by %(actor)s: %(reason)s") % {"actor": actor, "reason": act.reason}
+            add(act.at, "visibility", text, "bad")
+    return sorted(events, key=lambda event: event["at"], reverse=True)[:40]
