@@ -9,6 +9,11 @@ class ScrmConfig(AppConfig):
     verbose_name = _("Organisation and system")
     default_auto_field = "django.db.models.BigAutoField"
 
+    def ready(self) -> None:
+        from scrm import imports, org_import
+
+        imports.register(org_import.KIND, org_import.COLUMNS, org_import.run)
+
 
 class ConsoleConfig(AdminConfig):
     """The admin under our own site."""
