@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from attribution import accruals, commissions, evidence, ledger, rulebook, rules
+from attribution import accruals, commissions, evidence, figures, ledger, rulebook, rules
 from attribution.models import Decision, Hold
 from members.models import Refund
 from scrm import db
@@ -298,6 +298,7 @@ class _Work:
                 cursor.execute("UPDATE members_refund SET is_posted = true WHERE id = ANY(%s)", [self._posted_refunds])
             if self._completed:
                 ledger.complete(dict(self._completed))
+        figures.mark_lines(paid_at=[case.line.paid_at for case in cases], decided_before=list(self._standing))
 
 
 DECISION_COLUMNS = (
@@ -354,14 +355,13 @@ STANDING = """
 
 
 def _standing(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version]) -> dict[int, _Standing]:
-    with connection.cursor() as cursor:
-        cursor.execute(STANDING, [[case.line.id for case in cases], [case.line.booked_on for case in cases]])
-        return {
-            line_id: _Standing(
-                decision_id, sequence, state, _shares(shares), rate_bp, base_fen, version_at, book[rule_id].vest_days
-            )
-            for line_id, decision_id, sequence, state, shares, rate_bp, base_fen, version_at, rule_id in cursor
-        }
+    rows = db.read(STANDING, [[case.line.id for case in cases], [case.line.booked_on for case in cases]])
+    return {
+        line_id: _Standing(
+            decision_id, sequence, state, _shares(shares), rate_bp, base_fen, version_at, book[rule_id].vest_days
+        )
+        for line_id, decision_id, sequence, state, shares, rate_bp, base_fen, version_at, rule_id in rows
+    }
 
 
 def _shares(stored: Any) -> tuple[commissions.Share, ...]:

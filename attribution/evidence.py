@@ -11,11 +11,10 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
-
-from django.db import connection
+from typing import NamedTuple
 
 from attribution import rulebook, rules
+from scrm import db
 
 LineKey = tuple[int, dt.date]  # id and booked_on: the primary key of a partitioned line
 
@@ -46,17 +45,14 @@ class Line(NamedTuple):
     buyer_mobile_index: str
     buyer_unionid: str
     member_id: int | None
-    store_code: str | None
-    entity_code: str | None
-    sku: str
-    category: str | None
-    home_store: str | None
+    store_id: int | None
+    product_id: int
+    home_store_id: int | None
     binding_id: int | None
     binding_guide_id: int | None
-    binding_store: str | None
+    binding_store_id: int | None
     binding_from: dt.datetime | None
     binding_until: dt.datetime | None
-    cashier_id: int | None
     last_paid_at: dt.datetime | None
 
 
@@ -74,29 +70,24 @@ LAST_PURCHASE = """
     (SELECT max(e.paid_at) FROM members_orderline e WHERE e.member_id = l.member_id AND e.paid_at < l.paid_at)
 """
 
+# Only look-ups by key: tables that are small (stores, products, guides) are read beside it, so that no plan ever
+# multiplies them with the lines.
 LINES = """
-    SELECT l.id, l.booked_on, o.channel, o.shop, o.order_no, l.line_no, l.version_at, l.created_at, l.paid_at,
+    SELECT l.id, l.booked_on, l.channel, o.shop, o.order_no, l.line_no, l.version_at, l.created_at, l.paid_at,
            l.completed_at, l.paid_fen, l.points_fen, l.refunded_fen, l.is_test, l.is_gift_card, l.is_wholesale,
            l.is_staff_price, l.is_voided, l.risk_mark, l.cashier_code, l.buyer_mobile_index, l.buyer_unionid,
-           l.member_id, s.code, CASE e.kind WHEN 'HQ' THEN 'HQ' ELSE e.code END, p.sku, c.code, h.code,
-           b.id, b.guide_id, bs.code, b.started_at, b.ended_at, g.id, {last_purchase}
+           l.member_id, l.store_id, l.product_id, m.home_store_id,
+           b.id, b.guide_id, b.store_id, b.started_at, b.ended_at, {last_purchase}
     FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
     JOIN members_orderline l ON l.id = k.id AND l.booked_on = k.booked_on
     JOIN members_order o ON o.id = l.order_id
-    JOIN members_product p ON p.id = l.product_id
-    LEFT JOIN members_category c ON c.id = p.category_id
-    LEFT JOIN scrm_store s ON s.id = l.store_id
-    LEFT JOIN scrm_legalentity e ON e.id = s.entity_id
     LEFT JOIN members_member m ON m.id = l.member_id
-    LEFT JOIN scrm_store h ON h.id = m.home_store_id
-    LEFT JOIN guides_guide g ON l.cashier_code <> '' AND g.code = l.cashier_code
     LEFT JOIN LATERAL (
         SELECT b.id, b.guide_id, b.store_id, b.started_at, b.ended_at FROM guides_binding b
-        WHERE b.member_id = l.member_id AND b.brand_id = m.brand_id
+        WHERE b.member_id = m.id AND b.brand_id = m.brand_id
           AND b.started_at <= l.paid_at AND (b.ended_at IS NULL OR b.ended_at > l.paid_at)
         ORDER BY b.started_at DESC LIMIT 1
     ) b ON true
-    LEFT JOIN scrm_store bs ON bs.id = b.store_id
     ORDER BY l.id
 """
 
@@ -104,19 +95,40 @@ LINES = """
 def load(keys: Sequence[LineKey], book: rulebook.Book) -> list[Case]:
     """The cases of the lines, in the order of their ids. Raises rulebook.NoRule."""
     lines = _read_lines(keys, book)
-    staff = Staff.read({line.cashier_id for line in lines} | {line.binding_guide_id for line in lines})
-    return [_case(line, staff, book.at(line.paid_at)) for line in lines]
+    around = Surroundings(lines)
+    return [_case(line, around, book.at(line.paid_at)) for line in lines]
 
 
 def _read_lines(keys: Sequence[LineKey], book: rulebook.Book) -> list[Line]:
     is_limited = any(version.binding_validity_days is not None for version in book.versions)
     query = LINES.format(last_purchase=LAST_PURCHASE if is_limited else "NULL::timestamptz")
-    with connection.cursor() as cursor:
-        cursor.execute(query, [[key[0] for key in keys], [key[1] for key in keys]])
-        return [Line._make(row) for row in cursor.fetchall()]
+    rows = db.read(query, [[key[0] for key in keys], [key[1] for key in keys]])
+    return [Line._make(row) for row in rows]
 
 
-def _case(line: Line, staff: Staff, version: rulebook.Version) -> Case:
+class Surroundings:
+    """The stores, products and guides that some lines name."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        store_ids = {line.store_id for line in lines} | {line.home_store_id for line in lines}
+        store_ids |= {line.binding_store_id for line in lines}
+        self.stores: dict[int | None, tuple[str, str]] = {
+            store_id: (code, entity) for store_id, code, entity in db.read(STORES, [_ids(store_ids)])
+        }
+        self.products: dict[int, tuple[str, str | None]] = {
+            product_id: (sku, category)
+            for product_id, sku, category in db.read(PRODUCTS, [_ids({line.product_id for line in lines})])
+        }
+        codes = {line.cashier_code for line in lines if line.cashier_code}
+        self.cashiers: dict[str, int] = dict(db.read(CASHIERS, [sorted(codes)]))
+        self.staff = Staff.read({line.binding_guide_id for line in lines} | set(self.cashiers.values()))
+
+    def store_code(self, store_id: int | None) -> str | None:
+        return self.stores[store_id][0] if store_id else None
+
+
+def _case(line: Line, around: Surroundings, version: rulebook.Version) -> Case:
+    sku, category = around.products[line.product_id]
     facts = rules.OrderFacts(
         channel=line.channel,
         shop=line.shop,
@@ -127,11 +139,11 @@ def _case(line: Line, staff: Staff, version: rulebook.Version) -> Case:
         paid_fen=line.paid_fen,
         created_at=line.created_at,
         completed_at=line.completed_at,
-        sku=line.sku,
-        category=line.category,
+        sku=sku,
+        category=category,
         points_fen=line.points_fen,
-        store=line.store_code,
-        shop_entity=line.entity_code or rules.HQ_ENTITY,
+        store=around.store_code(line.store_id),
+        shop_entity=around.stores[line.store_id][1] if line.store_id else rules.HQ_ENTITY,
         cashier=line.cashier_code or None,
         buyer_keys=_buyer_keys(line),
         risk_mark=line.risk_mark,
@@ -141,11 +153,12 @@ def _case(line: Line, staff: Staff, version: rulebook.Version) -> Case:
         is_staff_price=line.is_staff_price,
         is_voided=line.is_voided,
     )
+    cashier_id = around.cashiers.get(line.cashier_code)
     evidence = rules.Evidence(
         member=line.member_id,
-        cashier=staff.fact(line.cashier_id, line.paid_at) if line.cashier_id else None,
-        binding=_binding(line, staff, version) if line.binding_id else None,
-        home_store=line.home_store,
+        cashier=around.staff.fact(cashier_id, line.paid_at) if cashier_id else None,
+        binding=_binding(line, around, version) if line.binding_id else None,
+        home_store=around.store_code(line.home_store_id),
     )
     return Case(line, facts, evidence, version)
 
@@ -161,8 +174,9 @@ def _buyer_keys(line: Line) -> frozenset[str]:
     return frozenset(keys)
 
 
-def _binding(line: Line, staff: Staff, version: rulebook.Version) -> rules.BindingFact:
+def _binding(line: Line, around: Surroundings, version: rulebook.Version) -> rules.BindingFact:
     assert line.binding_id and line.binding_guide_id and line.binding_from
+    staff = around.staff
     guide = staff.fact(line.binding_guide_id, line.paid_at)
     delegation = staff.delegation(line.binding_guide_id, line.paid_at)
     valid_until = None
@@ -171,7 +185,7 @@ def _binding(line: Line, staff: Staff, version: rulebook.Version) -> rules.Bindi
         valid_until = renewed_at + dt.timedelta(days=version.binding_validity_days)
     return rules.BindingFact(
         id=line.binding_id,
-        store=line.binding_store,
+        store=around.store_code(line.binding_store_id),
         started_at=line.binding_from,
         ended_at=line.binding_until,
         guide=guide,
@@ -197,21 +211,17 @@ class Staff:
     def read(cls, guide_ids: Iterable[int | None]) -> Staff:
         staff = cls()
         ids = [guide_id for guide_id in guide_ids if guide_id]
-        delegations = _rows(
-            "SELECT guide_id, started_at, ended_at, delegate_id, delegate_bp FROM guides_delegation"
-            " WHERE guide_id = ANY(%s)",
-            ids,
-        )
+        delegations = db.read(DELEGATIONS, [_ids(ids)])
         for guide_id, started_at, ended_at, delegate_id, delegate_bp in delegations:
             staff._delegations[guide_id].append((started_at, ended_at, delegate_id, delegate_bp))
             ids.append(delegate_id)
-        for guide_id, code, mobile_index, unionid, member_ids in _rows(GUIDES, ids):
+        for guide_id, code, mobile_index, unionid, member_ids in db.read(GUIDES, [_ids(ids)]):
             staff._codes[guide_id] = code
             keys = [f"member:{member_id}" for member_id in member_ids or ()]
             keys += [f"mobile:{mobile_index}"] if mobile_index else []
             keys += [f"unionid:{unionid}"] if unionid else []
             staff._keys[guide_id] = frozenset(keys)
-        for guide_id, started_at, ended_at, store, entity in _rows(EMPLOYMENTS, ids):
+        for guide_id, started_at, ended_at, store, entity in db.read(EMPLOYMENTS, [_ids(ids)]):
             staff._employments[guide_id].append((started_at, ended_at, store, entity))
         return staff
 
@@ -258,7 +268,22 @@ EMPLOYMENTS = """
 """
 
 
-def _rows(query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, [sorted(set(ids))])
-        return cursor.fetchall()
+DELEGATIONS = """
+    SELECT guide_id, started_at, ended_at, delegate_id, delegate_bp FROM guides_delegation WHERE guide_id = ANY(%s)
+"""
+
+STORES = """
+    SELECT s.id, s.code, CASE e.kind WHEN 'HQ' THEN 'HQ' ELSE e.code END
+    FROM scrm_store s JOIN scrm_legalentity e ON e.id = s.entity_id WHERE s.id = ANY(%s)
+"""
+
+PRODUCTS = """
+    SELECT p.id, p.sku, c.code FROM members_product p LEFT JOIN members_category c ON c.id = p.category_id
+    WHERE p.id = ANY(%s)
+"""
+
+CASHIERS = "SELECT code, id FROM guides_guide WHERE code = ANY(%s)"
+
+
+def _ids(ids: Iterable[int | None]) -> list[int]:
+    return sorted({one for one in ids if one})

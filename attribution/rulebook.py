@@ -19,7 +19,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from attribution import rules
-from attribution.models import RuleVersion
+from attribution.models import RuleRate, RuleVersion
 from guides import touches
 from scrm import audit, db
 from scrm.errors import RuleViolation
@@ -116,8 +116,10 @@ def digest_of(row: RuleVersion) -> str:
 
 
 @transaction.atomic
-def publish(*, version_id: int, actor: Any, now: dt.datetime) -> RuleVersion:
-    """Bring a draft into force from its ``effective_from`` (now when empty). Raises CannotPublish."""
+def publish(
+    *, version_id: int, actor: Any, now: dt.datetime, effective_from: dt.datetime | None = None
+) -> RuleVersion:
+    """Bring a draft into force from ``effective_from``, else its own, else now. Raises CannotPublish."""
     row = db.lock(RuleVersion.objects.filter(pk=version_id))[0]
     if row.status != RuleVersion.Status.DRAFT:
         raise CannotPublish(_("This version is already published."))
@@ -125,7 +127,7 @@ def publish(*, version_id: int, actor: Any, now: dt.datetime) -> RuleVersion:
         raise CannotPublish(_("A rule is published by somebody else than its author."))
     if not any(rate.channel is None and rate.category_id is None for rate in row.rates.all()):
         raise CannotPublish(_("The version needs a rate for every channel and category together."))
-    row.effective_from = row.effective_from or now
+    row.effective_from = effective_from or row.effective_from or now
     if row.effective_from < now:
         raise CannotPublish(_("The version cannot begin in the past."))
     _end_before(row)
@@ -134,6 +136,22 @@ def publish(*, version_id: int, actor: Any, now: dt.datetime) -> RuleVersion:
     row.save()
     audit.record(actor=actor, verb="rule.publish", target=row, digest=row.digest)
     return row
+
+
+@transaction.atomic
+def draft_from(*, version_id: int, name: str, actor: Any) -> RuleVersion:
+    """A new draft of ``actor`` that says what another version says, with the next number of its brand."""
+    source = RuleVersion.objects.select_related("brand").get(pk=version_id)
+    db.lock(type(source.brand).objects.filter(pk=source.brand_id))  # two drafts at once may not take one number
+    last = RuleVersion.objects.filter(brand=source.brand).order_by("-number").values_list("number", flat=True)[0]
+    content = {field: getattr(source, field) for field in CONTENT} | {"name": name}
+    draft = RuleVersion.objects.create(brand=source.brand, number=last + 1, author=actor, **content)
+    rates = source.rates.order_by("pk")
+    RuleRate.objects.bulk_create(
+        RuleRate(rule=draft, channel=r.channel, category_id=r.category_id, rate_bp=r.rate_bp) for r in rates
+    )
+    audit.record(actor=actor, verb="rule.draft", target=draft, copied_from=source.number)
+    return draft
 
 
 def _end_before(row: RuleVersion) -> None:

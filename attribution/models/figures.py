@@ -10,15 +10,14 @@ from scrm.models import Store
 from scrm.money import FenField
 
 
-class FigureDay(models.Model):
-    """A business day whose figures must be counted again when ``is_dirty``."""
+class FigureMark(models.Model):
+    """A business day whose figures must be counted again.
 
-    day = models.DateField(primary_key=True)
-    is_dirty = models.BooleanField(default=True)
-    counted_at = models.DateTimeField(null=True)
+    Writers only add rows, one per day and transaction, so that they never wait for each other or for the count; whoever
+    counts deletes the marks it has seen first.
+    """
 
-    class Meta:
-        indexes = (models.Index(fields=["day"], name="figure_day_dirty", condition=Q(is_dirty=True)),)
+    day = models.DateField()
 
     def __str__(self) -> str:
         return self.day.isoformat()

@@ -31,8 +31,10 @@ APPLY_ENTRIES = """
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_balanced';
     END IF;
     IF EXISTS (
-        SELECT 1 FROM new_entries e JOIN attribution_txn t ON t.id = e.txn_id
-        WHERE e.position = 0 AND e.posted_on <> t.posted_on
+        -- a look-up per transaction: a join would be planned without statistics and read the whole table
+        SELECT 1 FROM new_entries e
+        WHERE e.position = 0
+          AND e.posted_on IS DISTINCT FROM (SELECT t.posted_on FROM attribution_txn t WHERE t.id = e.txn_id)
     ) THEN
         RAISE EXCEPTION 'entry is not dated as its transaction' USING ERRCODE = 'check_violation';
     END IF;
