@@ -269,8 +269,9 @@ def _open_months(table: str) -> None:
 def _order_figures(table: str) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(f"""
-            SELECT count(*), count(DISTINCT (channel, shop, order_no)), coalesce(sum(paid_amount), 0)::bigint
-            FROM {table} WHERE problem IS NULL
+            SELECT coalesce(sum(lines), 0)::bigint, count(*), coalesce(sum(paid_fen), 0)::bigint
+            FROM (SELECT count(*) AS lines, sum(paid_amount) AS paid_fen FROM {table} WHERE problem IS NULL
+                  GROUP BY channel, coalesce(nullif(shop, ''), store_code), order_no) o
         """)
         return dict(zip(("lines", "orders", "gmv_fen"), cursor.fetchone(), strict=True))
 

@@ -28,9 +28,10 @@ def create(cursor: Any, name: str, columns: Columns) -> None:
         cursor.execute(f"DELETE FROM pg_temp.{name}")
 
 
-def analyze(cursor: Any, name: str, rows: int) -> None:
+def analyze(cursor: Any, name: str, rows: int, columns: str = "") -> None:
+    """Statistics for a large batch, of the ``columns`` that are joined on."""
     if rows >= ANALYZE_FROM:
-        cursor.execute(f"ANALYZE pg_temp.{name}")
+        cursor.execute(f"ANALYZE pg_temp.{name} ({columns})" if columns else f"ANALYZE pg_temp.{name}")
 
 
 def fill(cursor: Any, name: str, columns: Columns, rows: Iterable[Any]) -> None:

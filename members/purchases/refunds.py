@@ -79,7 +79,7 @@ class Applied:
 # --- the statements -----------------------------------------------------------------------------------------------------
 
 CONTENT_HASH = (
-    "md5(jsonb_build_array({0}.order_no, {0}.line_no, extract(epoch FROM {0}.refunded_at), {0}.quantity, {0}.amount_fen)::text)"
+    "md5(row({0}.order_no, {0}.line_no, extract(epoch FROM {0}.refunded_at), {0}.quantity, {0}.amount_fen)::text)"
 )
 
 LOCK_ORDERS = """
@@ -298,7 +298,7 @@ def _record_once(fill: Any) -> RefundsRecorded:
         fill(cursor)
         cursor.execute("SELECT count(*) FROM refund_batch")
         rows = cursor.fetchone()[0]
-        batch.analyze(cursor, "refund_batch", rows)
+        batch.analyze(cursor, "refund_batch", rows, "channel, shop, order_no, line_no, refund_no")
         cursor.execute(LOCK_ORDERS)
         batch.analyze(cursor, "order_batch", rows)
         cursor.execute(JUDGE)
