@@ -14,12 +14,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -90,13 +92,23 @@ def _drain(chunk: int, progress: Callable[[int], None] | None) -> Outcome:
     book = rulebook.load()
     total = Outcome()
     while True:
-        with transaction.atomic(durable=True):
+        with transaction.atomic(durable=True), _no_collector():
             keys = _claim(chunk)
             total.add(_settle(keys, book))
         if not keys:
             return total
         if progress:
             progress(total.lines)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """A batch makes a million objects and no cycles: the cycle collector would cost a quarter of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _spawn(chunk: int) -> subprocess.Popen[bytes]:

@@ -26,6 +26,32 @@ class AppendOnlyModel(models.Model):
         triggers: ClassVar = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
 
+def references_exist(**tables: str) -> pgtrigger.Trigger:
+    """A trigger that checks references once per statement, for tables written by the million.
+
+    ``references_exist(store_id="scrm_store")``: a foreign key costs 4–12 µs a row, this one look-up per distinct value.
+    It does not guard the other side: the referenced rows must be protected from deletion.
+    """
+    checks = "".join(
+        f"""
+    IF EXISTS (
+        SELECT 1 FROM (SELECT DISTINCT {column} AS id FROM new_rows WHERE {column} IS NOT NULL) r
+        WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE t.id = r.id)
+    ) THEN
+        RAISE EXCEPTION '{column} names no row of {table}' USING ERRCODE = 'foreign_key_violation';
+    END IF;"""
+        for column, table in tables.items()
+    )
+    return pgtrigger.Trigger(
+        name="references_exist",
+        level=pgtrigger.Statement,
+        when=pgtrigger.After,
+        operation=pgtrigger.Insert,
+        referencing=pgtrigger.Referencing(new="new_rows"),
+        func=checks + "\n    RETURN NULL;\n",
+    )
+
+
 def require_no_transaction() -> None:
     """Refuse to go on while a transaction is open: first line of every HTTP client."""
     if any(not block._from_testcase for block in connection.atomic_blocks):

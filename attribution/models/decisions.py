@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from attribution.models.rules import RuleVersion
 from members.models import Member
+from scrm import db
 from scrm.models import Store
 from scrm.money import FenField
 
@@ -35,14 +36,18 @@ class Decision(models.Model):
     line_id = models.BigIntegerField(_("order line"))
     booked_on = models.DateField()
     sequence = models.PositiveSmallIntegerField(_("sequence"), default=1)
-    rule = models.ForeignKey(RuleVersion, models.PROTECT, verbose_name=_("rule version"), db_index=False)
+    rule = models.ForeignKey(
+        RuleVersion, models.PROTECT, verbose_name=_("rule version"), db_index=False, db_constraint=False
+    )
     as_of = models.DateTimeField(_("as of"))
     state = models.CharField(_("state"), max_length=12, choices=State)
     member = models.ForeignKey(
         Member, models.PROTECT, verbose_name=_("member"), null=True, db_index=False, db_constraint=False
     )
     winner_code = models.CharField(_("winner"), max_length=48)
-    store = models.ForeignKey(Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False)  # snapshot
+    store = models.ForeignKey(  # snapshot
+        Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False, db_constraint=False
+    )
     candidates = models.JSONField(_("candidates"))  # [[type, id, store, ok, reason], …] in order of precedence
     shares = models.JSONField(_("shares"))  # [[role, beneficiary, store, bp], …]
     line_version_at = models.DateTimeField(_("line version"))
@@ -75,6 +80,7 @@ class Decision(models.Model):
                 name="only_superseded", when=pgtrigger.Before, operation=pgtrigger.Update, func=ONLY_SUPERSEDED
             ),
             pgtrigger.Protect(name="decision_stays", operation=pgtrigger.Delete),
+            db.references_exist(rule_id="attribution_ruleversion", store_id="scrm_store"),
         )
 
     @staticmethod

@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from guides.models import Guide
+from scrm import db
 from scrm.db import AppendOnlyModel
 from scrm.models import LegalEntity, Store
 from scrm.money import FenField
@@ -20,7 +21,8 @@ from scrm.money import FenField
 # All entries of a transaction come in one statement and carry the positions 0 … n-1: with the unique (txn, position)
 # no later statement can add to it, so checking each statement proves the whole ledger. A row-level deferred trigger
 # would prove the same at ten times the cost. Balances are kept here, so that no writer can forget them; accounts are
-# locked in id order first.
+# locked in id order first. The references of an entry (transaction, account, store) are proved here too, once per distinct
+# value; what they name is never deleted.
 APPLY_ENTRIES = """
     IF EXISTS (
         SELECT 1 FROM new_entries GROUP BY txn_id
@@ -38,10 +40,20 @@ APPLY_ENTRIES = """
     ) THEN
         RAISE EXCEPTION 'entry is not dated as its transaction' USING ERRCODE = 'check_violation';
     END IF;
+    IF EXISTS (
+        SELECT 1 FROM (SELECT DISTINCT store_id AS id FROM new_entries WHERE store_id IS NOT NULL) r
+        WHERE NOT EXISTS (SELECT 1 FROM scrm_store s WHERE s.id = r.id)
+    ) THEN
+        RAISE EXCEPTION 'store_id names no row of scrm_store' USING ERRCODE = 'foreign_key_violation';
+    END IF;
     PERFORM 1 FROM attribution_account WHERE id IN (SELECT account_id FROM new_entries) ORDER BY id FOR NO KEY UPDATE;
     UPDATE attribution_account a SET balance_fen = a.balance_fen + d.amount
     FROM (SELECT account_id, sum(amount_fen) AS amount FROM new_entries GROUP BY account_id) d
     WHERE a.id = d.account_id;
+    GET DIAGNOSTICS updated = ROW_COUNT;
+    IF updated <> (SELECT count(DISTINCT account_id) FROM new_entries) THEN
+        RAISE EXCEPTION 'account_id names no row of attribution_account' USING ERRCODE = 'foreign_key_violation';
+    END IF;
     RETURN NULL;
 """
 
@@ -93,6 +105,7 @@ class Beneficiary(models.Model):
     class Meta:
         verbose_name = _("beneficiary")
         verbose_name_plural = _("beneficiaries")
+        triggers = (pgtrigger.Protect(name="beneficiary_stays", operation=pgtrigger.Delete),)
 
     def __str__(self) -> str:
         return self.code
@@ -134,6 +147,7 @@ class Account(models.Model):
                 operation=pgtrigger.UpdateOf("balance_fen"),
                 func=BALANCE_FOLLOWS_ENTRIES,
             ),
+            pgtrigger.Protect(name="account_stays", operation=pgtrigger.Delete),
         )
 
     def __str__(self) -> str:
@@ -174,7 +188,8 @@ class Txn(AppendOnlyModel):
         constraints = (
             models.CheckConstraint(
                 name="correction_names_original",
-                condition=~Q(kind__in=["UNHOLD", "CLAWBACK"]) | Q(reverses_id__isnull=False) & ~Q(reason="") & ~Q(actor=""),
+                condition=~Q(kind__in=["UNHOLD", "CLAWBACK"])
+                | Q(reverses_id__isnull=False) & ~Q(reason="") & ~Q(actor=""),
             ),
         )
         indexes = (models.Index(fields=["line_id"], name="txn_line", condition=Q(line_id__isnull=False)),)
@@ -197,11 +212,20 @@ class Txn(AppendOnlyModel):
 class Entry(AppendOnlyModel):
     """One leg of a transaction. Partitioned by month of ``posted_on``."""
 
-    txn = models.ForeignKey(Txn, models.PROTECT, verbose_name=_("transaction"), related_name="entries", db_index=False)
+    txn = models.ForeignKey(
+        Txn,
+        models.PROTECT,
+        verbose_name=_("transaction"),
+        related_name="entries",
+        db_index=False,
+        db_constraint=False,
+    )
     position = models.PositiveSmallIntegerField()
     posted_on = models.DateField(_("posted on"))
-    account = models.ForeignKey(Account, models.PROTECT, verbose_name=_("account"), db_index=False)
-    store = models.ForeignKey(Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False)  # snapshot
+    account = models.ForeignKey(Account, models.PROTECT, verbose_name=_("account"), db_index=False, db_constraint=False)
+    store = models.ForeignKey(  # snapshot
+        Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False, db_constraint=False
+    )
     amount_fen = FenField(_("amount"))
 
     class Meta(AppendOnlyModel.Meta):
@@ -220,6 +244,7 @@ class Entry(AppendOnlyModel):
                 when=pgtrigger.After,
                 operation=pgtrigger.Insert,
                 referencing=pgtrigger.Referencing(new="new_entries"),
+                declare=[("updated", "bigint")],
                 func=APPLY_ENTRIES,
             ),
         ]
@@ -235,12 +260,16 @@ class Entry(AppendOnlyModel):
 class Hold(models.Model):
     """What one beneficiary was promised on one line, and how much of it has vested, was reversed or clawed back."""
 
-    txn = models.ForeignKey(Txn, models.PROTECT, related_name="holds", db_index=False)
+    txn = models.ForeignKey(Txn, models.PROTECT, related_name="holds", db_index=False, db_constraint=False)
     line_id = models.BigIntegerField(_("order line"))
     booked_on = models.DateField()
     role = models.CharField(_("role"), max_length=8)
-    beneficiary = models.ForeignKey(Beneficiary, models.PROTECT, verbose_name=_("beneficiary"), db_index=False)
-    store = models.ForeignKey(Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False)
+    beneficiary = models.ForeignKey(
+        Beneficiary, models.PROTECT, verbose_name=_("beneficiary"), db_index=False, db_constraint=False
+    )
+    store = models.ForeignKey(
+        Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False, db_constraint=False
+    )
     earned_on = models.DateField(_("earned on"))  # business date of paid_at
     amount_fen = FenField(_("amount"))
     vested_fen = FenField(_("vested"), default=0)
@@ -278,6 +307,9 @@ class Hold(models.Model):
                 name="only_moves", when=pgtrigger.Before, operation=pgtrigger.Update, func=HOLD_ONLY_MOVES
             ),
             pgtrigger.Protect(name="hold_stays", operation=pgtrigger.Delete),
+            db.references_exist(
+                txn_id="attribution_txn", beneficiary_id="attribution_beneficiary", store_id="scrm_store"
+            ),
         )
 
     @staticmethod
