@@ -87,7 +87,8 @@ def token_holders(*, token_key: str, now: dt.datetime) -> list[TokenHolder]:
 
 def _holder(row: Sequence[Any]) -> TokenHolder:
     digest, created, expiry, user_id, username, user_name, is_active, guide_id, code, name, role, store_id = row[:12]
-    user = User.from_db(connection.alias, ("id", "username", "name", "is_active"), (user_id, username, user_name, is_active))
+    # in the order of the model's fields, as ``from_db`` takes them
+    user = User.from_db(connection.alias, ("id", "username", "is_active", "name"), (user_id, username, is_active, user_name))
     caller = None
     if store_id is not None:
         managed = {*row[15], store_id} if role == Guide.Role.STORE_MANAGER else set(row[15])
@@ -144,7 +145,7 @@ IDENTIFIED_BY = """EXISTS (
     SELECT 1 FROM members_identity i WHERE i.member_id = m.id AND i.kind = '{kind}' AND i.value = %({name})s
 )"""
 MEMBER_PAGE = """
-    WITH page AS ({branches} ORDER BY id DESC LIMIT %(limit)s)
+    WITH page AS (SELECT id FROM ({branches}) seen ORDER BY id DESC LIMIT %(limit)s)
     SELECT m.id, m.name, m.gender, m.birthday, m.registered_on, m.points_brought_in, m.remark, t.name AS tier,
            h.name AS home_store_name, b.started_at AS bound_at, g.id AS guide_id, g.name AS guide_name,
            (SELECT i.sealed FROM members_identity i WHERE i.member_id = m.id AND i.kind = 'MOBILE' ORDER BY i.id LIMIT 1)
@@ -283,3 +284,8 @@ def current_employments(*, guide_ids: Sequence[int]) -> dict[int, Employment]:
 def member_count(*, guide_id: int, cap: int = 10_000) -> int:
     """Members with an active binding to the guide, counted up to ``cap`` + 1."""
     return Binding.objects.filter(guide_id=guide_id, ended_at=None).order_by()[: cap + 1].count()
+
+
+def source_text(code: str) -> str:
+    """How a binding came about, in words."""
+    return str(Binding.Source(code).label)

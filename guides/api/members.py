@@ -268,6 +268,16 @@ class MemberView(GuideView):
 
 class RevealView(GuideView):
     throttle_classes = (throttles.MissThrottle,)
+    member: Member
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """An answer that is given again needs the right to see the member just like the first one."""
+        super().initial(request, *args, **kwargs)
+        found = queries.visible_members(self.caller).filter(pk=kwargs["member_id"]).first()
+        if found is None:
+            throttles.MissThrottle.missed(request)
+            raise NotFound
+        self.member = found
 
     class Input(serializers.Serializer[Any]):
         reason = serializers.CharField(min_length=reveals.SHORTEST_REASON, max_length=reveals.LONGEST_REASON)
@@ -295,12 +305,8 @@ class RevealView(GuideView):
     )
     @idempotent
     def post(self, request: Request, member_id: int) -> Response:
-        member = queries.visible_members(self.caller).filter(pk=member_id).first()
-        if member is None:
-            throttles.MissThrottle.missed(request)
-            raise NotFound
         reason = self.read(self.Input, request.data)["reason"]
-        return Response({"mobiles": reveals.reveal(actor=request.user, member=member, reason=reason, now=now())})
+        return Response({"mobiles": reveals.reveal(actor=request.user, member=self.member, reason=reason, now=now())})
 
 
 def _item(row: dict[str, Any], caller: queries.Caller) -> dict[str, Any]:

@@ -1,0 +1,220 @@
+"""S1, S5: every address of the API, for everybody, with an own and a foreign id. A new address without a row fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from guides.models import Employment
+from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
+from tests.factories import shops as factory
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = ("A", "B", "M", "F", "region", "franchisee", "hq", "left", "off", "")
+GUIDES = ("A", "B", "M", "F")
+OUTSIDE = {"region": 403, "franchisee": 403, "hq": 403, "left": 401, "off": 401, "": 401}
+METHODS = ("get", "post", "put", "patch", "delete")
+KEY = {"Idempotency-Key": "key-of-a-test"}
+
+# address → (method, the rows it may be asked for, body); of each row, who sees it. None: no row, the caller's own screen
+ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
+    "guide-api:me": ("get", {None: GUIDES}, None),
+    "guide-api:today": ("get", {None: GUIDES}, None),
+    "guide-api:logout": ("post", {None: GUIDES}, {}),
+    "guide-api:members": ("get", {None: GUIDES}, None),
+    "guide-api:member-search": ("post", {None: GUIDES}, {"mobile": "15499999999"}),
+    "guide-api:member": ("get", {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()}, None),
+    "guide-api:member-reveal": (
+        "post",
+        {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
+        {"reason": "电话回访"},
+    ),
+    "guide-api:commission": ("get", {None: GUIDES}, None),
+    "guide-api:commission-lines": ("get", {None: GUIDES}, None),
+    "guide-api:commission-explain": ("get", {"a": ("A", "M"), "online": ("A", "M"), "b": ("B",), 10**9: ()}, None),
+}
+PUBLIC = {
+    "guide-api:login": "tests/guides/test_api_login.py",
+    "api-schema": "tests/scrm/test_api_schema.py",
+    "api-docs": "tests/scrm/test_api_schema.py",
+    "api-nothing": "tests/scrm/test_api_kernel.py",
+    "channel-events": "its caller is a channel, known by its signature",
+}
+
+
+def addresses(patterns: Any = None, prefix: str = "", space: str = "") -> Iterator[tuple[str, str]]:
+    """(name, route) of everything below ``/api/``."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns, route, f"{pattern.namespace}:" if pattern.namespace else space)
+        elif isinstance(pattern, URLPattern) and route.startswith("api/"):
+            yield f"{space}{pattern.name}", route
+
+
+@pytest.fixture
+def everybody(shops):
+    """Somebody who has left and somebody whose account is off, each with a token from before."""
+    for name, code in (("left", "G00008"), ("off", "G00009")):
+        shops.guides[name] = factory.hire(code, name, shops.stores["S1"])
+    return shops
+
+
+def row_id(company, row):
+    if row is None:
+        return []
+    if row in company.members:
+        return [company.members[row].pk]
+    return [company.lines[row].pk if row in company.lines else row]
+
+
+def request_of(api, company, person):
+    device = api(person) if person else api()
+    if person == "left":
+        factory.leave(company.guides["left"], timezone.now())
+    if person == "off":
+        User.objects.filter(pk=company.guides["off"].user_id).update(is_active=False)
+    return device
+
+
+def test_every_address_has_a_row():
+    known = {**ROWS, **PUBLIC}
+    assert {name for name, _route in addresses()} - known.keys() == set()
+    assert ROWS.keys() - {name for name, _route in addresses()} == set()
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_who_gets_what(api, everybody, name, person):
+    method, rows, body = ROWS[name]
+    for number, (row, seen_by) in enumerate(rows.items()):
+        device = request_of(api, everybody, person)
+        answer = getattr(device.client, method)(
+            reverse(name, args=row_id(everybody, row)),
+            **({"data": json.dumps(body), "content_type": "application/json"} if body is not None else {}),
+            headers={**device.headers, "Idempotency-Key": f"matrix-{number}"},
+        )
+        if person in OUTSIDE:
+            expected = {OUTSIDE[person]}
+        else:
+            expected = {200, 204} if person in seen_by else {404}
+        assert answer.status_code in expected, (name, row, person, answer.content.decode())
+        if answer.status_code >= 400:
+            assert set(answer.json()) == {"code", "message", "extra"}
+            assert answer.json()["extra"] == {}
+        if person == "left":
+            Employment.objects.filter(guide=everybody.guides["left"]).update(ended_at=None)
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_no_other_method_does_anything(api, everybody, name):
+    wanted, rows, _body = ROWS[name]
+    address = reverse(name, args=row_id(everybody, next(iter(rows))))
+    for method in METHODS:
+        if method == wanted:
+            continue
+        for person, expected in (("A", 405), ("region", 403), ("", 401)):
+            device = api(person)
+            answer = getattr(device.client, method)(address, headers=device.headers | KEY)
+            assert answer.status_code == expected, (name, method, person)
+
+
+def test_a_foreign_row_looks_like_no_row(api, shops):
+    device = api("A")
+    foreign = device.get(f"members/{shops.members['白鹭'].pk}")
+    nobody = device.get("members/999999999")
+    assert (foreign.status_code, foreign.content) == (nobody.status_code, nobody.content)
+
+
+def test_fields_that_are_not_asked_for_change_nothing(api, shops):
+    """§8 row 5: no mass assignment."""
+    member = shops.members["安琪"]
+    answer = api("A").post(
+        f"members/{member.pk}/reveal",
+        {"reason": "电话回访", "store_id": 99, "is_staff": True, "commission_rate": 9999, "member_id": 1},
+        Idempotency_Key="mass-assignment",
+    )
+    assert answer.status_code == 200 and set(answer.json()) == {"mobiles"}
+    shops.guides["A"].user.refresh_from_db()
+    assert not shops.guides["A"].user.is_staff
+
+
+def test_what_a_guide_sees_field_by_field(api, shops):
+    """§8 row 5: a snapshot; a field more is a decision, not an accident."""
+    assert set(api("A").get("members").json()["items"][0]) == {
+        "id", "name", "gender", "tier", "mobile", "birthday", "registered_on", "last_bought_on", "binding",
+    }  # fmt: skip
+    assert set(api("A").get(f"members/{shops.members['安琪'].pk}").json()) == {
+        "id", "name", "gender", "tier", "mobile", "birthday", "registered_on", "last_bought_on", "binding", "home_store_name",
+        "points_brought_in", "remark", "tags", "identities", "bindings", "purchases", "favourites",
+    }  # fmt: skip
+
+
+def test_whoever_leaves_is_out_with_the_next_request(api, shops):
+    """S5."""
+    device = api("A")
+    assert device.get("me").status_code == 200
+    factory.leave(shops.guides["A"], timezone.now())
+    answer = device.get("me")
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_refused")
+    assert answer["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_planned_leave_takes_effect_at_its_time(api, shops):
+    device = api("A")
+    factory.leave(shops.guides["A"], timezone.now() + timezone.timedelta(hours=1))
+    assert device.get("me").status_code == 200
+
+
+def test_a_franchise_that_has_ended_is_out(api, shops):
+    """§8 row 30: access ends with the company."""
+    device = api("F")
+    assert device.get("me").status_code == 200
+    LegalEntity.objects.filter(code="FE").update(is_active=False)
+    assert device.get("me").status_code == 401
+
+
+def test_a_guide_who_moves_keeps_her_login_and_shows_the_new_store(api, shops):
+    device = api("A")
+    now = timezone.now()
+    factory.leave(shops.guides["A"], now)
+    Employment.objects.create(guide=shops.guides["A"], store=shops.stores["S2"], role="GUIDE", started_at=now)
+    assert device.get("me").json()["store"]["code"] == "S2"
+
+
+def test_a_grant_adds_the_store_to_what_a_guide_sees(api, shops):
+    Grant.objects.create(user=shops.guides["B"].user, role=Role.STORE_MANAGER, store=shops.stores["S1"])
+    assert {item["name"] for item in api("B").get("members").json()["items"]} == {"白鹭", "安琪", "安然", "陈晨"}
+
+
+def test_probing_for_ids_is_stopped(api, shops):
+    """§8 row 6."""
+    device = api("A")
+    statuses = [device.get(f"members/{10**6 + number}").status_code for number in range(62)]
+    assert statuses == [404] * 60 + [429] * 2
+    assert device.get(f"members/{shops.members['安琪'].pk}").status_code == 429  # whoever probes waits
+    assert int(device.get("members/1")["Retry-After"]) > 0
+    assert api("B").get(f"members/{shops.members['白鹭'].pk}").status_code == 200
+
+
+def test_tokens_that_are_none(api, shops):
+    """§8 row 18: nothing but a whole token of ours opens."""
+    good = shops.token("A")
+    for header in (
+        f"Token {good}", f"Bearer {good}x", f"Bearer {good[:15]}", f"Bearer {good[:15]}{'0' * 49}", "Bearer", f"Bearer {good} {good}",
+        "Bearer eyJhbGciOiJub25lIn0.eyJ1c2VyIjoxfQ.", "Bearer \xe9" + good, "Basic QTpB",
+    ):  # fmt: skip
+        answer = api().client.get("/api/guide/me", headers={"Authorization": header})
+        assert (answer.status_code, set(answer.json())) == (401, {"code", "message", "extra"}), header
+
+
+def test_an_expired_token(api, shops):
+    device = api("A")
+    DeviceToken.objects.update(expiry=timezone.now())
+    assert device.get("me").status_code == 401
