@@ -22,6 +22,18 @@ ONLY_SUPERSEDED = """
     RETURN NEW;
 """
 
+# A foreign key to a partitioned table is checked by a planned query a row; this asks once a statement, line by line by
+# key (a join would be planned without statistics). Lines are never deleted.
+LINE_EXISTS = """
+    IF EXISTS (
+        SELECT 1 FROM new_rows r
+        WHERE (SELECT l.id FROM members_orderline l WHERE l.id = r.line_id AND l.booked_on = r.booked_on) IS NULL
+    ) THEN
+        RAISE EXCEPTION 'line_id names no row of members_orderline' USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+"""
+
 
 class Decision(models.Model):
     """Partitioned by the line's ``booked_on``, with which (line_id, booked_on) references the line."""
@@ -80,6 +92,14 @@ class Decision(models.Model):
                 name="only_superseded", when=pgtrigger.Before, operation=pgtrigger.Update, func=ONLY_SUPERSEDED
             ),
             pgtrigger.Protect(name="decision_stays", operation=pgtrigger.Delete),
+            pgtrigger.Trigger(
+                name="line_exists",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                referencing=pgtrigger.Referencing(new="new_rows"),
+                func=LINE_EXISTS,
+            ),
             db.references_exist(rule_id="attribution_ruleversion", store_id="scrm_store"),
         )
 

@@ -7,6 +7,7 @@ partitions although a later version may change ``paid_at``.
 
 from __future__ import annotations
 
+import pgtrigger
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
@@ -109,6 +110,8 @@ class OrderLine(models.Model):
                 fields=["buyer_card_no"], name="line_unmatched_card", condition=Q(member=None) & ~Q(buyer_card_no="")
             ),
         )
+
+        triggers = (pgtrigger.Protect(name="line_stays", operation=pgtrigger.Delete),)  # decisions refer to it
 
     @staticmethod
     def scope_q(store_ids: frozenset[int]) -> Q:

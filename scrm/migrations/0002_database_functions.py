@@ -28,7 +28,9 @@ BEGIN
                 EXECUTE format('CREATE TABLE public.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, parent);
                 EXECUTE format('ALTER TABLE %s ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
                                parent, part, month, month + interval '1 month');
-                EXECUTE format('REVOKE ALL ON public.%I FROM %I', part, session_user);
+                IF session_user <> current_user THEN
+                    EXECUTE format('REVOKE ALL ON public.%I FROM %I', part, session_user);
+                END IF;
                 created := created + 1;
             END IF;
         END IF;
