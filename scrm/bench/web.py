@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connection
 
 from scrm.embedded import valkey
 
 READY_SECONDS = 60
-DATABASE_VARIABLE = "SCRM_BENCH_DATABASE"
 
 
 class Address(NamedTuple):
@@ -31,7 +29,7 @@ class Address(NamedTuple):
 
 @contextlib.contextmanager
 def web(**environment: str) -> Iterator[Address]:
-    """Serve the current database; ends with the block. Its broker is its own: no worker of the user's hears of it."""
+    """Serve the bench database; ends with the block. Its broker is its own: no worker of the user's hears of it."""
     with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder, _broker(Path(folder)) as broker_url:
         port = _free_port()
         surroundings = {
@@ -42,7 +40,6 @@ def web(**environment: str) -> Iterator[Address]:
             "SCRM_PROCESS": "web",
             "LOG_LEVEL": "WARNING",
             "ALLOWED_HOSTS": "localhost",
-            DATABASE_VARIABLE: str(connection.settings_dict["NAME"]),
             **environment,
         }
         log = Path(folder) / "web.log"
@@ -82,10 +79,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def serve_bench_database() -> None:
-    """Called by ``scrm.bench.wsgi`` before the first connection."""
-    settings.DATABASES["default"]["NAME"] = os.environ[DATABASE_VARIABLE]
-    settings.ROOT_URLCONF = "scrm.bench.urls"
-

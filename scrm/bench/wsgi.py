@@ -4,9 +4,9 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
 
-from scrm.bench.web import serve_bench_database
+from django.conf import settings
 
-serve_bench_database()
+settings.ROOT_URLCONF = "scrm.bench.urls"
 
 from scrm.wsgi import application
 
