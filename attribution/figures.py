@@ -144,7 +144,9 @@ def members_are_stale(*, now: dt.datetime, older_than: dt.timedelta = dt.timedel
             [list(MEMBER_JOBS)],
         )
         counted_at, imported_at = cursor.fetchone()
-    return counted_at is None or now - counted_at >= older_than or (imported_at is not None and imported_at > counted_at)
+    return (
+        counted_at is None or now - counted_at >= older_than or (imported_at is not None and imported_at > counted_at)
+    )
 
 
 def refresh(*, now: dt.datetime) -> dict[str, Any]:

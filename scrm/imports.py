@@ -151,6 +151,11 @@ def register(kind: str, columns: Sequence[Column], work: jobs.Work) -> None:
     jobs.register(kind, work)
 
 
+def kinds() -> list[str]:
+    """The kinds of import that are installed."""
+    return list(_columns)
+
+
 def columns_of(kind: str) -> tuple[Column, ...]:
     return _columns[kind]
 

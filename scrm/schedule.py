@@ -7,4 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-ENTRIES: dict[str, dict[str, Any]] = {}
+ENTRIES: dict[str, dict[str, Any]] = {
+    "channel events": {"task": "attribution.tasks.sweep_intake", "schedule": 60.0},
+    "open jobs": {"task": "scrm.tasks.sweep_jobs", "schedule": 60.0},
+    "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
+    "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
+}

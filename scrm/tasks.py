@@ -6,9 +6,10 @@ from typing import Any
 
 import structlog
 from celery import shared_task
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from scrm import jobs
+from scrm import jobs, uploads
 
 log = structlog.get_logger(__name__)
 
@@ -29,3 +30,8 @@ def run_job(job_id: int) -> None:
 @shared_task
 def sweep_jobs() -> None:
     jobs.sweep()
+
+
+@shared_task
+def delete_expired_uploads() -> None:
+    uploads.delete_expired(now=timezone.now())

@@ -1,0 +1,121 @@
+"""The sidebar in business words; a group or page that the user may not see is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from scrm import org
+from scrm.org import Right
+
+Page = tuple[Any, str, str]  # title, icon, app_model of a list or the name of a page
+
+GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
+    (_("Overview"), ((_("Business overview"), "monitoring", "index"),)),
+    (
+        _("Members"),
+        (
+            (_("Members"), "group", "members_member"),
+            (_("Imports"), "upload_file", "imports"),
+            (_("Identities"), "badge", "members_identity"),
+            (_("Tiers"), "military_tech", "members_tier"),
+            (_("Tags"), "sell", "members_tag"),
+        ),
+    ),
+    (
+        _("Purchases"),
+        (
+            (_("Order lines"), "receipt_long", "members_orderline"),
+            (_("Refunds"), "assignment_return", "members_refund"),
+            (_("Parked versions"), "rule", "members_parkedversion"),
+            (_("Products"), "inventory_2", "members_product"),
+            (_("Categories"), "category", "members_category"),
+            (_("Channels"), "storefront", "members_channel"),
+        ),
+    ),
+    (
+        _("Guides and attribution"),
+        (
+            (_("Guides"), "person_pin", "guides_guide"),
+            (_("Bindings"), "link", "guides_binding"),
+            (_("Employments"), "work_history", "guides_employment"),
+            (_("Delegations"), "swap_horiz", "guides_delegation"),
+            (_("Decisions"), "balance", "attribution_decision"),
+            (_("Rule versions"), "gavel", "attribution_ruleversion"),
+        ),
+    ),
+    (
+        _("Commission"),
+        (
+            (_("Commission lines"), "payments", "attribution_hold"),
+            (_("Ledger transactions"), "menu_book", "attribution_txn"),
+            (_("Ledger entries"), "list_alt", "attribution_entry"),
+            (_("Accounts"), "account_balance_wallet", "attribution_account"),
+            (_("Beneficiaries"), "diversity_3", "attribution_beneficiary"),
+        ),
+    ),
+    (
+        _("Organisation and rights"),
+        (
+            (_("Stores"), "store", "scrm_store"),
+            (_("Regions"), "account_tree", "scrm_region"),
+            (_("Legal entities"), "domain", "scrm_legalentity"),
+            (_("Brands"), "loyalty", "scrm_brand"),
+            (_("Staff"), "manage_accounts", "scrm_user"),
+            (_("Grants"), "key", "scrm_grant"),
+            (_("Rights by role"), "fact_check", "rights"),
+        ),
+    ),
+    (
+        _("System and records"),
+        (
+            (_("Jobs"), "pending_actions", "scrm_job"),
+            (_("Uploads"), "folder_zip", "scrm_upload"),
+            (_("Acts"), "history", "scrm_act"),
+            (_("Channel endpoints"), "webhook", "attribution_channelendpoint"),
+            (_("Channel events"), "inbox", "attribution_channelevent"),
+            (_("Schedule"), "schedule", "django_celery_beat_periodictask"),
+            (_("Devices of the second factor"), "phonelink_lock", "otp_totp_totpdevice"),
+            (_("Logins of guides"), "devices", "scrm_devicetoken"),
+        ),
+    ),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """What UNFOLD["SIDEBAR"]["navigation"] asks for."""
+    lists = {f"{m._meta.app_label}_{m._meta.model_name}": a for m, a in admin.site._registry.items()}
+    groups = []
+    for title, pages in GROUPS:
+        items = [_item(request, page, lists) for page in pages]
+        shown = [item for item in items if item]
+        if shown:
+            groups.append({"title": title, "separator": False, "collapsible": True, "items": shown})
+    return groups
+
+
+PAGES: dict[str, Callable[[Any], bool]] = {
+    "index": lambda user: True,
+    "rights": lambda user: True,
+    "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
+}
+
+
+def _item(request: HttpRequest, page: Page, lists: dict[str, Any]) -> dict[str, Any] | None:
+    title, icon, name = page
+    if name in PAGES:
+        return _link(request, title, icon, reverse(f"admin:{name}"), exact=True) if PAGES[name](request.user) else None
+    model_admin = lists.get(name)
+    if model_admin is None or not model_admin.has_view_permission(request):
+        return None
+    return _link(request, title, icon, reverse(f"admin:{name}_changelist"))
+
+
+def _link(request: HttpRequest, title: Any, icon: str, url: str, *, exact: bool = False) -> dict[str, Any]:
+    here = request.path == url if exact and url == reverse("admin:index") else request.path.startswith(url)
+    return {"title": title, "icon": icon, "link": url, "active": lambda request: here}

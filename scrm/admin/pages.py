@@ -1,0 +1,44 @@
+"""Pages of the console that are no list: what each role may do."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+
+from scrm import org
+from scrm.models import Role
+from scrm.org import Right
+
+RIGHT_TEXTS = {
+    Right.VIEW: (_("View"), _("See rows of one's part of the organisation")),
+    Right.CHANGE: (_("Change"), _("Edit organisation, configuration and rules")),
+    Right.ACT: (_("Act"), _("Import, replay, run and cancel jobs")),
+    Right.REVEAL: (_("Reveal"), _("See a mobile number in full, with a reason")),
+    Right.EXPORT: (_("Export"), _("Take tables out of the system")),
+}
+SCOPE_TEXTS = {
+    Role.HQ_ADMIN: _("everything"),
+    Role.HQ_OPERATOR: _("everything"),
+    Role.REGION_MANAGER: _("a region with everything below it"),
+    Role.FRANCHISEE_OWNER: _("the stores of one legal entity"),
+    Role.STORE_MANAGER: _("one store"),
+    Role.AUDITOR: _("everything, or a region or an entity"),
+}
+
+
+def rights_table(request: HttpRequest) -> HttpResponse:
+    rows = [
+        {"role": role.label, "scope": SCOPE_TEXTS[role], "cells": [right in org.RIGHTS[role] for right in Right]}
+        for role in Role
+    ]
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Rights by role"),
+        "content_title": _("Rights by role"),
+        "rights": [RIGHT_TEXTS[right] for right in Right],
+        "rows": rows,
+        "own_roles": [Role(role).label for role in sorted(org.roles_of(request.user))],
+    }
+    return TemplateResponse(request, "admin/rights.html", context)

@@ -1,0 +1,92 @@
+"""Words for codes that stand in rows: verbs of acts, kinds of jobs, stages. A code without a word stands for itself.
+
+Upper apps add theirs with ``register`` from ``AppConfig.ready``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.utils.translation import gettext_lazy as _
+
+_words: dict[str, Any] = {
+    "job.enqueue": _("started a job"),
+    "job.cancel": _("cancelled a job"),
+    "console.add": _("created"),
+    "console.change": _("changed"),
+    "console.delete": _("deleted"),
+    "console.import": _("imported a table"),
+    "console.export": _("exported a table"),
+    "people.create": _("created an account"),
+    "people.grant": _("gave a role"),
+    "people.revoke": _("took a role away"),
+    "people.disable": _("disabled an account"),
+    "people.enable": _("enabled an account"),
+    "people.rename": _("renamed an account"),
+    "people.set_password": _("set a password"),
+    "people.set_up_second_factor": _("set up the second factor"),
+    "people.remove_second_factor": _("removed the second factor"),
+    "rule.publish": _("published a rule version"),
+    "rule.draft": _("drafted a rule version"),
+    "member.reveal": _("revealed a mobile number"),
+    "member.lookup": _("looked a mobile number up"),
+    "upload.store": _("uploaded a file"),
+    "upload.errors": _("downloaded an error file"),
+    "upload.delete": _("deleted an uploaded file"),
+    "event.replay": _("replayed a channel event"),
+    "job.start": _("started a job"),
+    "guides.record": _("recorded the list of guides"),
+    "stores.record": _("recorded the list of stores"),
+    "import_stores": _("stores"),
+    "import_guides": _("guides"),
+    "import_members": _("members"),
+    "import_orders": _("orders"),
+    "import_refunds": _("refunds"),
+    "read": _("reading the file"),
+    "check": _("checking every row"),
+    "write": _("writing"),
+    "merge": _("writing"),
+    "decide": _("deciding and posting"),
+    "bind": _("binding members to guides"),
+    "BUYER_RECOGNISED": _("the buyer was recognised later"),
+    "RISK_MARKED": _("a risk mark was set"),
+    "RISK_CLEARED": _("the risk mark was cleared"),
+    "ELIGIBLE_AGAIN": _("the line became eligible again"),
+}
+_columns: dict[str, Any] = {}
+
+
+def register(words: dict[str, Any]) -> None:
+    _words.update(words)
+
+
+def register_columns(columns: dict[str, Any]) -> None:
+    """Labels of import columns by their names."""
+    _columns.update(columns)
+
+
+def verb_text(code: str) -> str:
+    return str(_words.get(code, code))
+
+
+kind_text = stage_text = verb_text
+
+
+def column_text(name: str) -> str:
+    return str(_columns.get(name, name))
+
+
+def problem_text(code: str) -> str:
+    from scrm.copyin import problems
+
+    return problems.message(code)
+
+
+def target_text(label: str, key: str) -> str:
+    """``members.Member``, ``12`` → ``会员 12``."""
+    try:
+        name = str(apps.get_model(label)._meta.verbose_name)
+    except (LookupError, ValueError):
+        name = verb_text(label)
+    return f"{name} {key}".strip()
