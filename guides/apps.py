@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Q
 
-        from guides import staff_import
+        from guides import bindings, staff_import
         from guides.models import Binding
         from members.models import Member
         from scrm import imports, org
@@ -20,3 +20,4 @@ class GuidesConfig(AppConfig):
 
         org.also_visible(Member, bound_here)
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
+        bindings.register_import_column()

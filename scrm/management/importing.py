@@ -69,6 +69,10 @@ class ImportCommand(BaseCommand):
         mapping = json.loads(Path(options["mapping"]).read_text("utf-8")) if options["mapping"] else {}
         return {"dry_run": options["dry_run"], "encoding": options["encoding"], "mapping": mapping}
 
+    def summary_of(self, job: Job) -> dict[str, Any]:
+        """What --json prints."""
+        return job.summary
+
     def handle(self, *args: Any, **options: Any) -> None:
         bar = Bar(sys.stderr)
         try:
@@ -83,7 +87,7 @@ class ImportCommand(BaseCommand):
         if options["errors"]:
             imports.write_errors(job, Path(options["errors"]))
         if options["json"]:
-            self.stdout.write(json.dumps(job.summary, ensure_ascii=False, indent=1))
+            self.stdout.write(json.dumps(self.summary_of(job), ensure_ascii=False, indent=1))
         else:
             self._tell(job)
 
