@@ -50,4 +50,4 @@ def until(company: Company, now: dt.datetime) -> Company:
 
 
 def _stream(seed: int, today: dt.date, part: str) -> Random:
-    return Random(f"{seed}/{today}/{part}")  # noqa: S311  sample data, no secret
+    return Random(f"{seed}/{today}/{part}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from attribution.sample.company import Company
-from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import ENTITIES, REGIONS
 
 STORES, GUIDES, MEMBERS, ORDERS, REFUNDS = FILES = ("stores.csv", "guides.csv", "members.csv", "orders.csv", "refunds.csv")
@@ -22,9 +21,11 @@ GUIDE_COLUMNS = "guide_code,name,mobile,store_code,role,wecom_userid,hired_on,le
 MEMBER_COLUMNS = "会员卡号,姓名,手机号,性别,生日,等级,积分,开卡门店,专属导购,开卡日期,标签,备注".split(",")
 ORDER_COLUMNS = (
     "channel,shop,order_no,line_no,created_at,paid_at,completed_at,buyer_mobile,buyer_card_no,store_code,cashier_guide_code,"
-    "sku,product_name,category,quantity,unit_price,list_amount,paid_amount"
+    "sku,product_name,category,quantity,unit_price,list_amount,discount_hq,discount_store,paid_amount,points_amount,"
+    "staff_price,wholesale,test,risk_mark"
 ).split(",")
 REFUND_COLUMNS = "channel,shop,order_no,line_no,refund_no,refunded_at,quantity,amount".split(",")
+FLAGS = ("staff_price", "wholesale", "test")
 GENDERS = {"F": "女", "M": "男", "": ""}
 
 
@@ -72,15 +73,15 @@ def _members(company: Company) -> Iterator[tuple[Any, ...]]:
 
 
 def _orders(company: Company) -> Iterator[tuple[Any, ...]]:
-    categories = dict(CATEGORIES)
     for line in company.lines:
-        good = line.good
-        list_fen = line.grams * good.price_fen // 1000
+        good, saved = line.good, line.list_fen - line.paid_fen
+        by_store = line.channel == "POS"
         yield (
             line.channel, line.shop, line.order_no, line.line_no, _time(line.created_at), _time(line.paid_at),
             _time(line.completed_at), line.buyer_mobile, line.buyer_card_no, line.store_code, line.cashier_code,
-            good.sku, good.name, categories[good.category_code], _kilos(line.grams), _yuan(good.price_fen),
-            _yuan(max(list_fen, line.paid_fen)), _yuan(line.paid_fen),
+            good.sku, good.name, good.category_code, _kilos(line.grams), _yuan(good.price_fen), _yuan(line.list_fen),
+            _some(0 if by_store else saved), _some(saved if by_store else 0), _yuan(line.paid_fen), _some(line.points_fen),
+            *("1" if line.mark == flag else "" for flag in FLAGS), "" if line.mark in FLAGS else line.mark,
         )  # fmt: skip
 
 
@@ -98,6 +99,10 @@ def _time(at: dt.datetime | None) -> str:
 
 def _yuan(fen: int) -> str:
     return f"{fen // 100}.{fen % 100:02d}"
+
+
+def _some(fen: int) -> str:
+    return _yuan(fen) if fen else ""
 
 
 def _kilos(grams: int) -> str:

@@ -62,10 +62,10 @@ class Guide(NamedTuple):
     role: str  # GUIDE, STORE_MANAGER
     wecom_userid: str
     hired_on: dt.date
-    left_on: dt.date | None  # the first day on which she no longer works here
+    left_on: dt.date | None  # her last day
 
     def works_on(self, day: dt.date) -> bool:
-        return self.hired_on <= day and (self.left_on is None or day < self.left_on)
+        return self.hired_on <= day and (self.left_on is None or day <= self.left_on)
 
 
 class Member(NamedTuple):
@@ -168,8 +168,9 @@ def make_rebindings(
         left_on = by_code[member.guide_code].left_on
         if left_on is None or rng.random() < 0.15:  # some are forgotten
             continue
-        morning = midnight - (today - left_on) + dt.timedelta(hours=10, minutes=rng.randint(0, 59))
-        moves.append(Rebinding(member.card_no, _colleague(rng, staff, by_code, member, left_on), "ASSIGNED", morning))
+        day = left_on + dt.timedelta(days=1)
+        morning = midnight - (today - day) + dt.timedelta(hours=10, minutes=rng.randint(0, 59))
+        moves.append(Rebinding(member.card_no, _colleague(rng, staff, by_code, member, day), "ASSIGNED", morning))
     settled = [m for m in bound if by_code[m.guide_code].left_on is None and (today - m.registered_on).days > 30]
     for member in rng.sample(settled, REBINDING_COUNT):
         age = min((today - member.registered_on).days - 1, 160)

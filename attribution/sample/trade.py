@@ -44,7 +44,10 @@ class Line(NamedTuple):
     cashier_code: str
     good: Good
     grams: int  # thousandths of a kilogram or of a piece
+    list_fen: int
     paid_fen: int
+    points_fen: int  # the part of paid_fen settled in points
+    mark: str  # "", staff_price, wholesale, test, or the name of a risk
 
 
 class Refund(NamedTuple):
@@ -172,18 +175,23 @@ def _order(
     if rng.randint(1, 100) > UNKNOWN_PERCENT[channel]:
         member = buyers.member(rng, store, paid_at.date())
     in_store, on_platform = channel == "POS", channel in CHANNELS[2:]
-    by_card = member is not None and (in_store and rng.random() < 0.6 or not member.mobile)
+    by_card = member is not None and ((in_store and rng.random() < 0.6) or not member.mobile)
     order_no = f"{PREFIX}-{channel[0]}{paid_at:%y%m%d}{number:05d}"
     created_at = paid_at if in_store else paid_at - dt.timedelta(seconds=rng.randint(8, 420))
     hours = PLATFORM_HOURS_TO_COMPLETE if on_platform else HOME_HOURS_TO_COMPLETE
     completed_at = paid_at if in_store else paid_at + dt.timedelta(seconds=rng.randint(hours[0] * 3600, hours[1] * 3600))
     cashier_code = buyers.cashier(rng, store, member, paid_at) if in_store else ""
     discount = _discount_percent(rng, channel, member)
+    pays_points = member is not None and channel == "MINI_PROGRAM" and rng.random() < 0.05
+    mark = _mark(rng, channel)
     chosen = {pick(rng, shelf) for _ in range(size)}
     for line_no, index in enumerate(sorted(chosen), start=1):
         good = GOODS[index]
         grams = _grams(rng, good, in_store=in_store)
-        paid_fen = round_half_up(grams * good.price_fen * (100 - discount), 100_000)
+        if mark == "wholesale":
+            grams *= 20
+        list_fen = round_half_up(grams * good.price_fen, 1000)
+        paid_fen = round_half_up(list_fen * (100 - discount), 100)
         yield Line(
             channel=channel,
             shop=store.code if in_store else "main",
@@ -198,8 +206,19 @@ def _order(
             cashier_code=cashier_code,
             good=good,
             grams=grams,
+            list_fen=list_fen,
             paid_fen=paid_fen,
+            points_fen=paid_fen // 10 if pays_points else 0,
+            mark=mark,
         )
+
+
+def _mark(rng: Random, channel: str) -> str:
+    """What keeps a few orders from earning anybody anything."""
+    number = rng.randint(1, 10_000)
+    if channel == "POS":
+        return "staff_price" if number <= 40 else "wholesale" if number <= 55 else ""
+    return "test" if number <= 10 else "bulk_buying" if number <= 14 else ""
 
 
 def _discount_percent(rng: Random, channel: str, member: Member | None) -> int:
