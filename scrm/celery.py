@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
+import time
+import warnings
 from typing import Any
 
 import structlog
 from celery import Celery, Task
-from celery.signals import setup_logging
+from celery.platforms import SecurityWarning
+from celery.signals import beat_init, setup_logging, worker_init
 from django.db import transaction
+from django_structlog.celery.steps import DjangoStructLogInitStep
+from kombu.exceptions import OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
 
 app = Celery("scrm")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+# root tries the product out in a container; the production image has a user of its own
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 log = structlog.get_logger(__name__)
 
 
-@setup_logging.connect
-def _keep_our_logging(**_: Any) -> None:
-    """A receiver here keeps Celery from replacing the handlers that settings.LOGGING installed."""
+SILENCE_SECONDS = (
+    10  # after a failed ring: connecting takes seconds, and a busy web process must not pay them each time
+)
+_silent_until = 0.0
 
 
 def ring(task: Task, *args: Any) -> None:
@@ -30,7 +40,24 @@ def ring(task: Task, *args: Any) -> None:
 
 
 def _send(task: Task, args: tuple[Any, ...]) -> None:
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        return
     try:
         task.apply_async(args)
-    except app.connection_for_write().connection_errors + (task.OperationalError,) as error:
+    except OperationalError as error:
+        _silent_until = time.monotonic() + SILENCE_SECONDS
         log.warning("broker_unreachable", task=task.name, error=str(error))
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """A receiver here keeps Celery from replacing the handlers that settings.LOGGING installed."""
+
+
+@worker_init.connect
+@beat_init.connect
+def _refuse_without_keys(**_: Any) -> None:
+    from scrm.checks import require_keys_of_data
+
+    require_keys_of_data()

@@ -17,6 +17,15 @@ def hide_mobiles(text: str) -> str:
     return _MOBILE.sub(r"\1****\2", text)
 
 
+def one_line_per_request(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The finished request says it all; its query may hold what a person searched for."""
+    if event.get("event") == "request_started":
+        raise structlog.DropEvent
+    if "request" in event:
+        event["request"] = str(event["request"]).partition("?")[0]
+    return event
+
+
 def hide_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return {name: HIDDEN if _SECRET_NAMES.search(name) and value else value for name, value in event.items()}
 
@@ -36,19 +45,29 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.PositionalArgumentsFormatter(),
-    structlog.processors.TimeStamper(fmt="iso", utc=False),
+    one_line_per_request,
     hide_secrets,
 ]
-PROCESSORS: list[Any] = [structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+PROCESSORS: list[Any] = [
+    structlog.stdlib.filter_by_level,
+    *_SHARED,
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
 
 
 def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
     """For logging.config.dictConfig: everything to stderr, through one formatter."""
     if as_json:
-        rendering: list[Any] = [structlog.processors.format_exc_info, Scrubbed(structlog.processors.JSONRenderer(ensure_ascii=False))]
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        render: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+        rendering: list[Any] = [stamp, structlog.processors.format_exc_info, Scrubbed(render)]
     else:
-        plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0)
-        rendering = [Scrubbed(plain)]
+        stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        traceback = structlog.dev.plain_traceback
+        render = structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=traceback, pad_event_to=0, pad_level=False
+        )
+        rendering = [stamp, Scrubbed(render)]
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": _SHARED,
@@ -64,6 +83,7 @@ def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
         "loggers": {
             "django": {"level": "INFO", "handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
+            "gunicorn.error": {"handlers": [], "propagate": True},
             "axes": quiet,
             "celery.app.trace": quiet,  # django_structlog tells start and end
             "django_celery_beat": quiet,
@@ -79,7 +99,9 @@ def scrub_report(report: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any
         for frame in exception.get("stacktrace", {}).get("frames", []):
             frame.pop("vars", None)
     if "logentry" in report:
-        report["logentry"] = {key: hide_mobiles(str(value)) for key, value in report["logentry"].items() if key != "params"}
+        report["logentry"] = {
+            key: hide_mobiles(str(value)) for key, value in report["logentry"].items() if key != "params"
+        }
     request = report.get("request", {})
     for name in ("data", "cookies", "headers", "query_string"):
         request.pop(name, None)

@@ -1,7 +1,6 @@
 """The two database roles: the owner migrates, the application works without DDL and cannot change what is append-only.
 
-Default privileges let the application read and fill tables that appear between migrations, which are monthly partitions;
-the rest of a partitioned table's rights follow from its parent.
+Partitions get no rights of their own: rows go through the parent, whose rights and triggers hold for all of them.
 """
 
 from __future__ import annotations
@@ -12,11 +11,18 @@ from contextlib import contextmanager
 import pghistory.models
 from django.apps import apps
 from django.conf import settings
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from scrm.db import AppendOnlyModel
+
+STAGING = "staging"  # where bulk intake makes its unlogged tables
+TABLES = """
+    SELECT relname FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition
+      AND relowner = current_user::regrole
+"""
 
 
 @contextmanager
@@ -31,29 +37,31 @@ def as_owner(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def grant_rights(alias: str) -> None:
-    """Give the application role exactly its rights on everything that exists and will exist."""
+    """Give the application role exactly its rights on everything that exists."""
     connection = connections[alias]
     role = connection.ops.quote_name(settings.APPLICATION_ROLE)
-    with connection.cursor() as cursor:
+    with (
+        transaction.atomic(using=alias),
+        connection.cursor() as cursor,
+    ):  # no moment without rights for who works meanwhile
+        cursor.execute(TABLES)
+        every = {name for (name,) in cursor.fetchall()}
+        append_only = {model._meta.db_table for model in append_only_models()} & every
+        read_only = {"django_migrations"}
+
+        def on_tables(verb: str, names: set[str]) -> str:
+            return f"{verb} ON {', '.join(map(connection.ops.quote_name, sorted(names)))}"
+
         for statement in (
             f"GRANT USAGE ON SCHEMA public TO {role}",
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+            f"GRANT USAGE, CREATE ON SCHEMA {STAGING} TO {role}",
             f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
-            f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role}",
-            f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT ON TABLES TO {role}",
-            f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {role}",
-            f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO {role}",
-            f"REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {role}",
+            on_tables("REVOKE ALL", every) + f" FROM {role}",
+            on_tables("GRANT SELECT, INSERT, UPDATE, DELETE", every - append_only - read_only) + f" TO {role}",
+            on_tables("GRANT SELECT, INSERT", append_only) + f" TO {role}",
+            on_tables("GRANT SELECT", read_only) + f" TO {role}",
         ):
             cursor.execute(statement)
-        tables = [model._meta.db_table for model in append_only_models()]
-        cursor.execute(
-            "SELECT relation.relid::text FROM unnest(%s::regclass[]) AS parent(id), pg_partition_tree(parent.id) AS relation"
-            " UNION SELECT unnest(%s::regclass[])::text",
-            [tables, tables],
-        )
-        for (relation,) in cursor.fetchall():
-            cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {relation} FROM {role}")  # quoted by regclass
 
 
 def append_only_models() -> list[type[Model]]:
@@ -70,4 +78,6 @@ def _reconnect(connection: BaseDatabaseWrapper, values: dict[str, object]) -> No
     if connection.settings_dict["USER"] == values["USER"]:
         return
     connection.close()
-    connection.settings_dict.update({name: values.get(name, "") for name in ("USER", "PASSWORD", "HOST", "PORT", "OPTIONS")})
+    connection.settings_dict.update(
+        {name: values.get(name, "") for name in ("USER", "PASSWORD", "HOST", "PORT", "OPTIONS")}
+    )

@@ -13,6 +13,7 @@ urlpatterns = [
     path("readyz", health.ready, name="readyz"),  # /healthz is answered before the URLs are looked at
     path("metrics", metrics.metrics, name="metrics"),
     path("api/guide/", include("guides.urls")),
+    path("api/", include("attribution.urls")),
     path("api/", include("scrm.api.urls")),  # the last below api/: it answers whatever nobody else does
 ]
 handler400 = "scrm.api.errors.bad_request"

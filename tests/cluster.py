@@ -3,6 +3,7 @@
 A run that was killed leaves its folder and its server; the next run finds that nobody uses them and clears them away.
 """
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -21,16 +22,14 @@ def folder() -> str:
         path = Path(tempfile.mkdtemp(prefix=PREFIX))
         path.chmod(0o755)  # PostgreSQL's service user passes through when root runs the tests
         os.environ["SCRM_TEST_VAR"] = str(path)
-        os.environ["SCRM_TEST_STARTER"] = str(os.getpid())
+        atexit.register(_remove, path, os.getpid())
     return os.environ["SCRM_TEST_VAR"]
 
 
-def remove() -> None:
-    """Called at the end of every process; only the one that made the folder removes it."""
-    var = Path(folder())
-    server = postgres.of(var, durable=False)
-    server.release()
-    if os.environ["SCRM_TEST_STARTER"] == str(os.getpid()):
+def _remove(var: Path, starter: int) -> None:
+    """At the end of the process that made the folder; a forked child of it leaves the folder alone."""
+    if os.getpid() == starter:
+        postgres.of(var, False).release()
         _clear(var)
 
 

@@ -9,7 +9,7 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 os.environ.update(
     ENV_FILE=os.devnull,
     SCRM_VAR=cluster.folder(),
-    SECRET_KEY="tests-only",  # noqa: S106
+    SECRET_KEY="tests-only",
     MOBILE_SEAL_KEYS=f"1:{KEY}",
     MOBILE_INDEX_KEY=KEY,
     SECRET_SEAL_KEYS=f"1:{KEY}",

@@ -6,6 +6,7 @@ It listens on a socket in a private folder only, asks for passwords (scram), and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -26,9 +27,10 @@ DATABASE = "scrm"
 APP_ROLE = "scrm_app"
 OWNER_ROLE = "scrm_owner"
 PORT = 5432  # only names the socket: the server never listens on TCP
+ORPHAN_SECONDS = 60
 START_SECONDS = 600  # crash recovery after a power cut may take minutes
 SERVICE_USERS = ("postgres", "_postgres", "nobody")
-PRIVATE_ROOTS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108  folders made there are checked and random
+PRIVATE_ROOTS = (Path("/var/lib"), Path("/var/tmp"))
 MIB = 1024 * 1024
 
 
@@ -66,7 +68,7 @@ class Postgres(SharedServer):
         own_folder(self.sockets, *self._identity)
         self._write(self.home / "server.conf", self._settings())
         if self._postmaster() is None:
-            (self.data / "postmaster.pid").unlink(missing_ok=True)  # after a reboot its number may be another program's
+            self._clear_away_dead()
             options = ("-w", "-t", str(START_SECONDS), "-l", str(self.log))
             if self._run("pg_ctl", "start", "-D", str(self.data), *options, check=False).returncode != 0:
                 raise self._failure("PostgreSQL 启动失败")
@@ -87,7 +89,8 @@ class Postgres(SharedServer):
         shutil.rmtree(new, ignore_errors=True)
         locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
         # nobody can log in as the superuser: the roles are made in single-user mode, before the first start
-        result = self._run("initdb", "-D", str(new), "-U", "postgres", "--auth=reject", *locale, check=False)
+        sync = () if self.durable else ("--no-sync",)
+        result = self._run("initdb", "-D", str(new), "-U", "postgres", "--auth=reject", *locale, *sync, check=False)
         if result.returncode != 0:
             raise self._failure("PostgreSQL 数据目录创建失败", result.stderr)
         self._write(new / "pg_hba.conf", "local all all scram-sha-256\n")
@@ -96,7 +99,9 @@ class Postgres(SharedServer):
         self._write(self.home / "server.conf", self._settings())
         passwords = {APP_ROLE: secrets.token_urlsafe(24), OWNER_ROLE: secrets.token_urlsafe(24)}
         self._write(self.home / "passwords.json", json.dumps(passwords), private=True)
-        roles = self._run("postgres", "--single", "-j", "-D", str(new), "postgres", check=False, stdin=_roles(passwords))
+        roles = self._run(
+            "postgres", "--single", "-j", "-D", str(new), "postgres", check=False, stdin=_roles(passwords)
+        )
         if roles.returncode != 0:
             raise self._failure("PostgreSQL 角色创建失败", roles.stderr)
         new.rename(self.data)
@@ -121,7 +126,12 @@ class Postgres(SharedServer):
             "log_checkpoints": "off",
         }
         if not self.durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+            settings |= {
+                "fsync": "off",
+                "synchronous_commit": "off",
+                "full_page_writes": "off",
+                "shared_buffers": "64MB",
+            }
         return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
     # ---- refusals, each with its remedy
@@ -152,7 +162,21 @@ class Postgres(SharedServer):
             number = int((self.data / "postmaster.pid").read_text().splitlines()[0])
         except (FileNotFoundError, ValueError, IndexError):
             return None
-        return number if _works_in(number, self.data) else None
+        return number if number in _processes_in(self.data) else None
+
+    def _clear_away_dead(self) -> None:
+        """After a kill: wait for orphaned backends, which still write, then drop the lock files.
+
+        PostgreSQL itself takes any living process with the old number for a server, which after a restart of a
+        container may be anybody, and a zombie where nobody reaps.
+        """
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while orphans := _processes_in(self.data):
+            if time.monotonic() > deadline:
+                raise ServerError(f"上次的 PostgreSQL 还有进程没有退出({orphans}),请结束它们后重试。")
+            time.sleep(0.1)
+        for file in (self.data / "postmaster.pid", *self.sockets.glob(".s.PGSQL.*")):
+            file.unlink(missing_ok=True)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -166,7 +190,7 @@ class Postgres(SharedServer):
         other = {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
         # a regular file, because a pipe would stay open as long as the server that inherits it
         with tempfile.TemporaryFile("w+") as out:
-            result = subprocess.run(  # noqa: S603  our own binaries
+            result = subprocess.run(
                 [str(self.executable(program)), *args],
                 input=stdin, stdout=out, stderr=subprocess.STDOUT, text=True, check=False, cwd=self.home,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(self.home)}, **other,
@@ -217,7 +241,7 @@ class Postgres(SharedServer):
 
 
 @cache
-def of(var: Path, *, durable: bool = True) -> Postgres:
+def of(var: Path, durable: bool) -> Postgres:
     """The server whose data belongs to ``var``; one object per process."""
     return Postgres(_home(var), durable=durable)
 
@@ -261,7 +285,7 @@ def _service_user(home: Path) -> pwd.struct_passwd | None:
 def _reaches(identity: tuple[int, int], path: Path) -> bool:
     uid, gid = identity
     command = ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)]
-    return subprocess.run(command, user=uid, group=gid, extra_groups=[], cwd="/", check=False).returncode == 0  # noqa: S603
+    return subprocess.run(command, user=uid, group=gid, extra_groups=[], cwd="/", check=False).returncode == 0
 
 
 def _wheel() -> Path:
@@ -283,16 +307,16 @@ def _roles(passwords: dict[str, str]) -> str:
     return "".join(f"{statement};\n\n" for statement in statements)
 
 
-def _works_in(number: int, folder: Path) -> bool:
-    """Process ``number`` lives and has ``folder`` as its working folder, as every postmaster has its data folder."""
+def _processes_in(folder: Path) -> list[int]:
+    """Living processes whose working folder it is; PostgreSQL's all work in their data folder."""
     import psutil
 
-    try:
-        return Path(psutil.Process(number).cwd()).resolve() == folder.resolve()
-    except psutil.AccessDenied:
-        return True
-    except psutil.Error:
-        return False
+    wanted, found = folder.resolve(), []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # gone meanwhile, a zombie, or of another user
+            if process.cwd() == str(wanted):
+                found.append(process.pid)
+    return found
 
 
 def _memory() -> int:

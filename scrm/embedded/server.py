@@ -112,7 +112,7 @@ def socket_folder(home: Path, longest_name: str) -> Path:
     if len(os.fsencode(inside / longest_name)) <= SOCKET_PATH_LIMIT:
         return inside
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / f"scrm-{digest}"  # noqa: S108  checked by own_folder
+    return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / f"scrm-{digest}"
 
 
 def own_folder(path: Path, uid: int, gid: int) -> None:

@@ -9,6 +9,8 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from scrm.embedded.server import ServerError, SharedServer, disk_full, own_folder, socket_folder
 
@@ -39,7 +41,7 @@ class Valkey(SharedServer):
 
     def start(self) -> None:
         own_folder(self.socket.parent, os.geteuid(), os.getegid())
-        process = subprocess.Popen(  # noqa: S603  our own binary
+        process = subprocess.Popen(
             [str(_binary()), *self._options()],
             stdin=subprocess.DEVNULL, stdout=self.log.open("a"), stderr=subprocess.STDOUT,
             cwd=self.home, start_new_session=True,
@@ -74,7 +76,7 @@ class Valkey(SharedServer):
             "save": "",
             "maxmemory-policy": "noeviction",
             "databases": "2",
-            "loglevel": "notice",
+            "loglevel": "warning",
         }
         return [word for name, value in settings.items() for word in (f"--{name}", value)]
 
@@ -86,7 +88,8 @@ class Valkey(SharedServer):
 
     @cached_property
     def _client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self.socket), socket_connect_timeout=2, socket_timeout=5)
+        once = Retry(NoBackoff(), 0)  # the default waits for seconds when the server is gone, as after shutdown
+        return redis.Redis(unix_socket_path=str(self.socket), socket_connect_timeout=2, socket_timeout=5, retry=once)
 
 
 @cache

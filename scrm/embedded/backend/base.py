@@ -5,7 +5,6 @@ So a command that touches no table (help, --version, collectstatic) starts nothi
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -33,6 +32,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _attached() -> postgres.Postgres:
-    server = postgres.of(Path(settings.SCRM_VAR), durable=settings.EMBEDDED_DURABLE)
+    server = postgres.of(settings.SCRM_VAR, settings.EMBEDDED_DURABLE)
     server.attach()
     return server

@@ -1,0 +1,32 @@
+"""How gunicorn serves: ``gunicorn -c python:scrm.gunicorn scrm.wsgi``. Requests are logged by the application."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
+os.environ.setdefault("SCRM_PROCESS", "web")
+
+from django.conf import settings
+
+bind = f"{settings.WEB_HOST}:{settings.WEB_PORT}"
+worker_class = "gthread"
+workers = settings.WEB_WORKERS
+threads = settings.WEB_THREADS
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
+control_socket_disable = True  # it would lie in the home folder, shared by every checkout
+logconfig_dict = settings.LOGGING
+loglevel = settings.LOG_LEVEL.lower()
+forwarded_allow_ips = "*" if settings.TRUSTED_PROXY_COUNT else "127.0.0.1"
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """A dead process's gauges leave the metrics."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(worker.pid)

@@ -1,0 +1,215 @@
+"""``up``: everything on one machine, from the servers to the sample company, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connections
+
+from scrm import catalogues
+from scrm.checks import require_keys_of_data
+from scrm.embedded import postgres, valkey
+from scrm.embedded.server import ServerError, SharedServer
+from scrm.embedded.supervisor import Child, Interrupted, Supervisor, follow, say
+
+FREE_BYTES = 1024**3
+READY_SECONDS = 60
+
+
+class Command(BaseCommand):
+    help = "Start the whole system on this machine: PostgreSQL, Valkey, web, worker and beat."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--empty", action="store_true", help="load no sample company")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if settings.PRODUCTION:
+            raise ServerError("up 只用于本机试用;生产环境请用 compose.yaml 或自己的进程管理器分别启动各进程。")
+        with _only_one() as alone:
+            if not alone:
+                self.stdout.write(f"系统已经在运行:{_url('/admin/')}")
+                return
+            _require_port()
+            _require_space()
+            ended = None
+            with contextlib.suppress(Interrupted), Supervisor() as supervisor:
+                ended = self._run(supervisor, sample=not options["empty"])
+            _release_servers()
+            say("up", "已全部停止。")
+            if ended is not None:
+                raise SystemExit(1)
+
+    def _run(self, supervisor: Supervisor, *, sample: bool) -> Child | None:
+        """Until the end is asked for (None) or a process ends by itself."""
+        started = time.monotonic()
+        _attach_servers()
+        supervisor.require_going_on()
+        self._prepare(sample=sample)
+        supervisor.require_going_on()
+        for child in _processes():
+            supervisor.start(child)
+        if _wait_for_web(supervisor):
+            self._welcome(time.monotonic() - started)
+        ended = supervisor.watch()
+        if ended is None:
+            say("up", "正在停止……")
+        else:
+            say("up", f"{ended.name} 意外退出,其余进程随之停止;原因见上面的日志。")
+        return ended
+
+    def _prepare(self, *, sample: bool) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        require_keys_of_data()
+        catalogues.compile_all(settings.BASE_DIR)
+        _collect_static()
+        if sample and "make_sample" in get_commands():
+            call_command("make_sample", "--if-empty")
+        connections.close_all()
+
+    def _welcome(self, seconds: float) -> None:
+        for line in (
+            f"系统已就绪({seconds:.1f} 秒)。按 Ctrl-C 停止。",
+            f"管理后台  {_url('/admin/')}",
+            f"接口文档  {_url('/api/docs/')}",
+        ):
+            say("up", line)
+        if "sample_logins" in get_commands():
+            call_command("sample_logins")
+        sys.stdout.flush()
+
+
+def _wait_for_web(supervisor: Supervisor) -> bool:
+    deadline = time.monotonic() + READY_SECONDS
+    while not _answers():
+        supervisor.require_going_on()
+        if supervisor.ended():
+            return False
+        if time.monotonic() > deadline:
+            say("up", f"网页服务 {READY_SECONDS} 秒内没有就绪,请查看上面的日志。")
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _processes() -> list[Child]:
+    python = [sys.executable, "-m"]
+    metrics = settings.SCRM_VAR / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(parents=True)
+    web = {"SCRM_PROCESS": "web", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    celery = [*python, "celery", "-A", "scrm", "--quiet"]
+    return [
+        Child("web", [*python, "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"], web),
+        Child("worker", [*celery, "worker", "--without-gossip", "--without-mingle"], {"SCRM_PROCESS": "worker"}),
+        Child("beat", [*celery, "beat", "--pidfile="], {"SCRM_PROCESS": "beat"}),
+    ]
+
+
+# ---- servers
+
+
+def _servers() -> list[SharedServer]:
+    servers: list[SharedServer] = []
+    if settings.EMBEDDED_DATABASE:
+        servers.append(postgres.of(settings.SCRM_VAR, settings.EMBEDDED_DURABLE))
+    if settings.EMBEDDED_BROKER:
+        servers.append(valkey.of(settings.SCRM_VAR))
+    return servers
+
+
+def _attach_servers() -> None:
+    for server in _servers():
+        server.attach()
+        say(server.name, f"已启动,数据在 {server.home}")
+        follow(server.name, server.home / "server.log")
+
+
+def _release_servers() -> None:
+    connections.close_all()
+    for server in reversed(_servers()):
+        server.release()
+
+
+# ---- static files
+
+
+def _collect_static() -> None:
+    """Only when a source file changed since the last time: hashing and compressing takes seconds."""
+    stamp = Path(settings.STATIC_ROOT) / ".sources"
+    sources = _static_sources()
+    if stamp.exists() and stamp.read_text() == sources:
+        return
+    call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+    stamp.write_text(sources)
+
+
+def _static_sources() -> str:
+    digest = hashlib.sha256()
+    for finder in get_finders():
+        for name, storage in finder.list([]):
+            stat = os.stat(storage.path(name))
+            digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+# ---- refusals and the address
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[bool]:
+    settings.SCRM_VAR.mkdir(parents=True, exist_ok=True)
+    with (settings.SCRM_VAR / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _require_port() -> None:
+    family = socket.AF_INET6 if ":" in settings.WEB_HOST else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.WEB_HOST, settings.WEB_PORT))
+        except OSError as error:
+            port = settings.WEB_PORT
+            raise ServerError(
+                f"端口 {port} 无法使用({os.strerror(error.errno or 0)}):请停止占用它的程序,或换一个端口:WEB_PORT={port + 1} bin/up"
+            ) from error
+
+
+def _require_space() -> None:
+    if shutil.disk_usage(settings.SCRM_VAR).free < FREE_BYTES:
+        raise ServerError(f"磁盘空间不足 1 GB,请清理 {settings.SCRM_VAR} 所在的磁盘,或用 SCRM_VAR 指定别处的文件夹。")
+
+
+def _url(path: str) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.WEB_HOST, settings.WEB_HOST)  # noqa: S104
+    return f"http://{host}:{settings.WEB_PORT}{path}"
+
+
+def _answers() -> bool:
+    try:
+        with urllib.request.urlopen(_url("/healthz"), timeout=1) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

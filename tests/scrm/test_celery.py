@@ -1,0 +1,91 @@
+"""The doorbell rings after the commit and never fails; only one beat runs; lost messages come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import Task, shared_task
+from django.db import connection, transaction
+from kombu.exceptions import OperationalError
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+
+from scrm import beat
+from scrm import celery as doorbell
+
+rung: list[int] = []
+
+
+@shared_task
+def note(number: int) -> None:
+    rung.append(number)
+
+
+@pytest.fixture(autouse=True)
+def run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rung.clear()
+    monkeypatch.setattr(doorbell, "_silent_until", 0.0)
+    monkeypatch.setattr(Task, "apply_async", lambda self, args: self.run(*args))
+
+
+@pytest.mark.django_db
+def test_it_rings_after_the_commit_only(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        doorbell.ring(note, 7)
+        assert rung == []
+    assert rung == [7]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rolled_back_ring_is_silent() -> None:
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        doorbell.ring(note, 7)
+        raise ZeroDivisionError
+    assert rung == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_is_away_is_asked_once_and_then_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fail(self: Task, *_: Any, **__: Any) -> None:
+        asked.append(self.name)
+        raise OperationalError("away")
+
+    monkeypatch.setattr(Task, "apply_async", fail)
+    doorbell.ring(note, 1)
+    doorbell.ring(note, 2)
+    assert len(asked) == 1
+
+
+def test_messages_survive_a_lost_worker(settings: Settings) -> None:
+    conf = doorbell.app.conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.broker_transport_options["unacked_restore_interval"] == 2
+    assert conf.broker_transport_options["unacked_restore_throttle"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_beat_waits_until_the_first_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = connection.copy()
+    with first.cursor() as cursor:
+        cursor.execute(beat.LOCK)
+        assert cursor.fetchone() == (True,)
+    waited: list[float] = []
+
+    def leave(seconds: float) -> None:
+        waited.append(seconds)
+        first.close()
+
+    monkeypatch.setattr(beat.time, "sleep", leave)
+    beat.wait_for_turn()
+    assert waited == [beat.RETRY_SECONDS]
+    assert beat.holds_turn()
+    connection.close()
+    connection.ensure_connection()
+    assert not beat.holds_turn()
+    connection.close()
