@@ -15,7 +15,7 @@
 8. Every line that is new, changed or refunded is queued to be decided, in the same transaction.
 """
 
-from members.purchases.lines import LineVersion, LinesRecorded, record_lines, record_lines_of
+from members.purchases.lines import LinesRecorded, LineVersion, record_lines, record_lines_of
 from members.purchases.refunds import RefundsRecorded, RefundVersion, apply_waiting, record_refunds, record_refunds_of
 
 __all__ = [

@@ -83,6 +83,7 @@ class LinesRecorded:
     updated: int = 0
     repeated: int = 0
     older: int = 0
+    confirmed: int = 0  # a newer version that says the same
     two_members: int = 0
     refunds_applied: int = 0
     parked: list[tuple[int, str]] = field(default_factory=list)
@@ -161,7 +162,8 @@ JUDGE = f"""
         SELECT *, top_fits AND (old_version IS NULL OR top_version > old_version) AS wins FROM ranked
     ), judged AS (
         SELECT seq, order_id, booked_on, line_id, content_hash, CASE
-            WHEN wins AND place = 1 THEN CASE WHEN line_id IS NULL THEN 'NEW' ELSE 'NEWER' END
+            WHEN wins AND place = 1 THEN CASE
+                WHEN line_id IS NULL THEN 'NEW' WHEN content_hash = old_hash THEN 'SAME' ELSE 'NEWER' END
             WHEN version_at < CASE WHEN wins THEN top_version ELSE old_version END THEN 'OLDER'
             WHEN version_at > CASE WHEN wins THEN top_version ELSE old_version END THEN '{BELOW_REFUNDS}'
             WHEN content_hash = CASE WHEN wins THEN top_hash ELSE old_hash END THEN 'REPEAT'
@@ -189,7 +191,7 @@ JUDGE = f"""
 COUNT = """
     SELECT count(*) FILTER (WHERE verdict = 'NEW'), count(*) FILTER (WHERE verdict = 'NEWER'),
            count(*) FILTER (WHERE verdict = 'REPEAT'), count(*) FILTER (WHERE verdict = 'OLDER'),
-           count(*) FILTER (WHERE is_two_members)
+           count(*) FILTER (WHERE verdict = 'SAME'), count(*) FILTER (WHERE is_two_members)
     FROM line_work
 """
 PARK = f"""
@@ -211,6 +213,10 @@ UPDATE_CHANGED = f"""
         product_id = p.id, {", ".join(f"{name} = b.{name}" for name in _CONTENT_NAMES)}
     FROM line_work w JOIN line_batch b USING (seq) JOIN members_product p ON p.sku = b.sku
     WHERE w.verdict = 'NEWER' AND l.id = w.line_id AND l.booked_on = w.booked_on
+"""
+CONFIRM_SAME = """
+    UPDATE members_orderline l SET version_at = b.version_at FROM line_work w JOIN line_batch b USING (seq)
+    WHERE w.verdict = 'SAME' AND l.id = w.line_id AND l.booked_on = w.booked_on
 """
 INSERT_NEW = f"""
     WITH added AS (
@@ -287,6 +293,8 @@ def _park(cursor: Any) -> list[tuple[int, str]]:
 
 def _write(cursor: Any, found: LinesRecorded) -> list[int]:
     line_ids: list[int] = []
+    if found.confirmed:
+        cursor.execute(CONFIRM_SAME)
     if found.updated:
         cursor.execute(QUEUE_CHANGED)
         cursor.execute(UPDATE_CHANGED)

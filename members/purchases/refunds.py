@@ -54,6 +54,7 @@ class RefundsRecorded:
     updated: int = 0
     repeated: int = 0
     older: int = 0
+    confirmed: int = 0  # a newer version that says the same
     applied: int = 0
     waiting: int = 0
     refused: list[tuple[int, str]] = field(default_factory=list)
@@ -137,7 +138,8 @@ JUDGE = f"""
         WHEN is_ambiguous THEN '{AMBIGUOUS}'
         WHEN is_best AND is_applied AND is_moved THEN '{MOVED}'
         WHEN is_best AND is_applied AND more_together > room THEN '{EXCEEDS}'
-        WHEN is_best THEN CASE WHEN refund_id IS NULL THEN 'NEW' ELSE 'NEWER' END
+        WHEN is_best THEN CASE
+            WHEN refund_id IS NULL THEN 'NEW' WHEN content_hash = old_hash THEN 'SAME' ELSE 'NEWER' END
         WHEN version_at < CASE WHEN wins THEN top_version ELSE old_version END THEN 'OLDER'
         WHEN content_hash = CASE WHEN wins THEN top_hash ELSE old_hash END THEN 'REPEAT'
         ELSE '{CONFLICT}' END, is_applied, amount_fen - old_fen
@@ -173,6 +175,10 @@ UPDATE_CHANGED = """
     SET shop = w.shop, order_no = b.order_no, line_no = b.line_no, version_at = b.version_at,
         content_hash = w.content_hash, refunded_at = b.refunded_at, quantity = b.quantity, amount_fen = b.amount_fen, is_posted = false
     FROM refund_work w JOIN refund_batch b USING (seq) WHERE w.verdict = 'NEWER' AND r.id = w.refund_id
+"""
+CONFIRM_SAME = """
+    UPDATE members_refund r SET version_at = b.version_at FROM refund_work w JOIN refund_batch b USING (seq)
+    WHERE w.verdict = 'SAME' AND r.id = w.refund_id
 """
 # Refunds of the batch's orders that wait although their line is there, in order, as far as the line still has money.
 FITTING = """
@@ -216,7 +222,8 @@ DROP_EXCEEDING = f"""
 """
 COUNT = """
     SELECT count(*) FILTER (WHERE verdict = 'NEW'), count(*) FILTER (WHERE verdict = 'NEWER'),
-           count(*) FILTER (WHERE verdict = 'REPEAT'), count(*) FILTER (WHERE verdict = 'OLDER')
+           count(*) FILTER (WHERE verdict = 'REPEAT'), count(*) FILTER (WHERE verdict = 'OLDER'),
+           count(*) FILTER (WHERE verdict = 'SAME')
     FROM refund_work
 """
 WAITING_ORDERS = """
@@ -323,6 +330,7 @@ def _write(cursor: Any) -> list[int]:
         cursor.execute(QUEUE.format(source=CHANGED))
         cursor.execute(UPDATE_LINES_OF_CHANGED)
     cursor.execute(UPDATE_CHANGED)
+    cursor.execute(CONFIRM_SAME)
     cursor.execute("SELECT count(*) FROM refund_work WHERE verdict = 'NEW'")
     expected = cursor.fetchone()[0]
     cursor.execute(INSERT_NEW)

@@ -1,0 +1,9 @@
+"""Addresses that channels call."""
+
+from django.urls import path
+
+from attribution.api import channel_events
+
+urlpatterns = [
+    path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
+]
