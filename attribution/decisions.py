@@ -88,6 +88,18 @@ def decide_lines(*, line_ids: Iterable[int]) -> dict[str, Any]:
     return outcome.summary()
 
 
+@transaction.atomic(durable=True)
+def finalise(*, now: dt.datetime) -> int:
+    """Provisional decisions whose late-link window has closed become final; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE attribution_decision d SET state = 'LIVE' FROM attribution_ruleversion r"
+            " WHERE r.id = d.rule_id AND d.state = 'PROVISIONAL' AND d.as_of <= %s - make_interval(days => r.late_link_days)",
+            [now],
+        )
+        return cursor.rowcount
+
+
 def _drain(chunk: int, progress: Callable[[int], None] | None) -> Outcome:
     book = rulebook.load()
     total = Outcome()

@@ -19,6 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from attribution import postings
@@ -28,6 +29,7 @@ from scrm.errors import RuleViolation
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SYSTEM = "SYSTEM"
+VEST_AT_ONCE = 5_000  # holds in one transaction
 
 
 class ContentConflict(RuleViolation):
@@ -112,6 +114,25 @@ def post(*, batch: Sequence[Posting]) -> list[int]:
             raise ContentConflict(_("This fact is already posted with other content."), extra={"key": posting.txn.key})
     _write(fresh, accounts, known)
     return result
+
+
+@transaction.atomic(durable=True)
+def vest(*, now: dt.datetime, limit: int = VEST_AT_ONCE) -> int:
+    """Holds whose time has come become due: at most ``limit`` of them; returns how many. Call until it returns 0."""
+    ripe = Hold.objects.filter(vests_at__lte=now, amount_fen__gt=F("vested_fen") + F("reversed_fen"))
+    ripe = ripe.select_related("beneficiary", "store").order_by("pk").select_for_update(of=("self",), skip_locked=True)
+    batch = [_vesting(hold) for hold in ripe[:limit]]
+    post(batch=batch)
+    return len(batch)
+
+
+def _vesting(hold: Hold) -> Posting:
+    """All that is left of a hold; it vests once, so its id is the business fact."""
+    left = hold.amount_fen - hold.vested_fen - hold.reversed_fen
+    part = postings.Part(hold.beneficiary.code, hold.store.code if hold.store else None, left)
+    assert hold.vests_at is not None
+    txn = postings.vest(postings.key(postings.Kind.VEST, hold.pk), [part], hold.vests_at)
+    return Posting(txn, hold.line_id, hold.booked_on, moves=(HoldMove(hold.pk, vested_fen=left),))
 
 
 def complete(vests_at: dict[int, dt.datetime]) -> None:
