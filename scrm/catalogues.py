@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from babel.messages import extract as babel
 from babel.messages.catalog import Catalog, Message
@@ -20,8 +21,8 @@ from django.utils.translation import template
 
 APPS = ("scrm", "members", "guides", "campaigns", "attribution")
 OURS = Path("scrm/locale/zh_Hans/LC_MESSAGES/django.po")
-PLAIN = {"_": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None}
-KEYWORDS = PLAIN | {
+KEYWORDS: Any = {
+    "_": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None,
     "ngettext": (1, 2), "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2), "pgettext_lazy": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3), "npgettext_lazy": ((1, "c"), 2, 3),
@@ -119,7 +120,7 @@ def _is_translated(message: Message) -> bool:
 
 
 def _forms(message: Message) -> tuple[str, ...]:
-    return tuple(message.string) if isinstance(message.string, (tuple, list)) else (message.string,)
+    return tuple(message.string) if isinstance(message.string, (tuple, list)) else (message.string or "",)
 
 
 def _loses_placeholders(message: Message) -> bool:

@@ -92,7 +92,7 @@ def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
     }
 
 
-def scrub_report(report: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any]:
+def scrub_report(report: Any, _hint: dict[str, Any]) -> Any:
     """For Sentry's before_send: no local variables, no numbers."""
     for exception in report.get("exception", {}).get("values", []):
         exception["value"] = hide_mobiles(str(exception.get("value", "")))

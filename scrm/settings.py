@@ -171,7 +171,6 @@ INSTALLED_APPS = [
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
     "csp",
-    "health_check",
     "django_prometheus",
     "django_structlog",
 ]

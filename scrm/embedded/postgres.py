@@ -58,7 +58,7 @@ class Postgres(SharedServer):
         """Accepting connections. A server that is still starting (its starter was killed) is waited for in ``start``."""
         if not (self.data / "postmaster.pid").exists():
             return False
-        return self._run("pg_isready", "-q", "-h", str(self.sockets), "-p", str(PORT), check=False).returncode == 0
+        return self._run("pg_isready", "-q", "-h", str(self.sockets), "-p", str(PORT)).returncode == 0
 
     def start(self) -> None:
         self._require_space()
@@ -70,13 +70,13 @@ class Postgres(SharedServer):
         if self._postmaster() is None:
             self._clear_away_dead()
             options = ("-w", "-t", str(START_SECONDS), "-l", str(self.log))
-            if self._run("pg_ctl", "start", "-D", str(self.data), *options, check=False).returncode != 0:
+            if self._run("pg_ctl", "start", "-D", str(self.data), *options).returncode != 0:
                 raise self._failure("PostgreSQL 启动失败")
         self._wait_until_ready()
 
     def stop(self) -> None:
         """Fast: clients are disconnected, the data is safe."""
-        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(START_SECONDS), check=False)
+        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(START_SECONDS))
 
     def executable(self, name: str) -> Path:
         return self._installation / "bin" / name
@@ -90,20 +90,18 @@ class Postgres(SharedServer):
         locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
         # nobody can log in as the superuser: the roles are made in single-user mode, before the first start
         sync = () if self.durable else ("--no-sync",)
-        result = self._run("initdb", "-D", str(new), "-U", "postgres", "--auth=reject", *locale, *sync, check=False)
+        result = self._run("initdb", "-D", str(new), "-U", "postgres", "--auth=reject", *locale, *sync)
         if result.returncode != 0:
-            raise self._failure("PostgreSQL 数据目录创建失败", result.stderr)
+            raise self._failure("PostgreSQL 数据目录创建失败", result.stdout)
         self._write(new / "pg_hba.conf", "local all all scram-sha-256\n")
         with (new / "postgresql.conf").open("a") as file:
             file.write("\ninclude = '../server.conf'\n")
         self._write(self.home / "server.conf", self._settings())
         passwords = {APP_ROLE: secrets.token_urlsafe(24), OWNER_ROLE: secrets.token_urlsafe(24)}
         self._write(self.home / "passwords.json", json.dumps(passwords), private=True)
-        roles = self._run(
-            "postgres", "--single", "-j", "-D", str(new), "postgres", check=False, stdin=_roles(passwords)
-        )
+        roles = self._run("postgres", "--single", "-j", "-D", str(new), "postgres", stdin=_roles(passwords))
         if roles.returncode != 0:
-            raise self._failure("PostgreSQL 角色创建失败", roles.stderr)
+            raise self._failure("PostgreSQL 角色创建失败", roles.stdout)
         new.rename(self.data)
 
     def _settings(self) -> str:
@@ -185,9 +183,12 @@ class Postgres(SharedServer):
                 raise self._failure("PostgreSQL 没有就绪")
             time.sleep(0.1)
 
-    def _run(self, program: str, *args: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        uid, gid = self._identity
-        other = {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    def _run(self, program: str, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """The finished program; what it said stands in ``stdout``."""
+        other: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            other["user"], other["group"] = self._identity
+            other["extra_groups"] = []
         # a regular file, because a pipe would stay open as long as the server that inherits it
         with tempfile.TemporaryFile("w+") as out:
             result = subprocess.run(
@@ -196,9 +197,7 @@ class Postgres(SharedServer):
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(self.home)}, **other,
             )  # fmt: skip
             out.seek(0)
-            result.stderr = out.read()
-        if check and result.returncode != 0:
-            raise self._failure(f"{program} 失败", result.stderr)
+            result.stdout = out.read()
         return result
 
     def _write(self, path: Path, text: str, *, private: bool = False) -> None:

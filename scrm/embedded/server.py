@@ -45,17 +45,16 @@ class SharedServer:
     def stop(self) -> None:
         raise NotImplementedError
 
-    @property
-    def attached(self) -> bool:
-        """A forked child does not count as attached: it has to outlive its parent."""
+    def is_attached(self) -> bool:
+        """A forked child does not count as attached: it may outlive its parent."""
         return self._users is not None and self._pid == os.getpid()
 
     def attach(self) -> None:
         """Make sure that the server runs and stays until this process ends."""
-        if self.attached:
+        if self.is_attached():
             return
         with self._guard, _readable_errors(self.home):
-            if self.attached:
+            if self.is_attached():
                 return
             self._make_home()
             with self._alone():
@@ -73,7 +72,7 @@ class SharedServer:
     def release(self) -> None:
         """Stop counting as a user; the last one stops the server."""
         with self._guard:
-            if not self.attached:
+            if not self.is_attached():
                 return
             users, self._users = self._users, None
             assert users is not None

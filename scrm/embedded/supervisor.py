@@ -142,4 +142,5 @@ def _repeat(name: str, stream: IO[str]) -> None:
 
 def _die_with_parent() -> None:
     """A supervisor that is killed outright takes its children along (Linux)."""
+    assert LIBC is not None
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

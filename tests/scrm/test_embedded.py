@@ -181,7 +181,7 @@ def test_a_forked_child_does_not_stop_it(server: Postgres) -> None:
     child = os.fork()
     if child == 0:
         server.release()
-        os._exit(0 if not server.attached else 1)
+        os._exit(0 if not server.is_attached() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert server.is_running()
 

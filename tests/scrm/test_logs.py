@@ -21,7 +21,7 @@ def output(request: pytest.FixtureRequest) -> Iterator[StringIO]:
     """What a handler with our formatter writes."""
     formatter = logs.configuration(level="INFO", as_json=request.param)["formatters"]["line"]
     handler = logging.StreamHandler(StringIO())
-    configurator = logging.config.DictConfigurator({"version": 1})  # type: ignore[attr-defined]
+    configurator = logging.config.DictConfigurator({"version": 1})
     handler.setFormatter(configurator.configure_formatter(formatter))
     logger = logging.getLogger("tests.logs")
     logger.addHandler(handler)

@@ -5,6 +5,7 @@ So a command that touches no table (help, --version, collectstatic) starts nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from scrm.embedded import postgres
 
 class DatabaseClient(client.DatabaseClient):
     @classmethod
-    def settings_to_cmd_args_env(cls, settings_dict: dict[str, Any], parameters: list[str]) -> Any:
+    def settings_to_cmd_args_env(cls, settings_dict: dict[str, Any], parameters: Iterable[str]) -> Any:
         """``manage.py dbshell`` with the wheel's psql, since a clean machine has none."""
         server = _attached()
         settings_dict = {**settings_dict, **server.address(settings_dict["USER"]), "OPTIONS": {}}
