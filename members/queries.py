@@ -15,6 +15,7 @@ from members import reveals
 from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund
 from scrm import crypto, org
 from scrm.models import Act
+from scrm.money import yuan
 
 
 def identities_of(*, member_id: int, limit: int = 20) -> list[Identity]:
@@ -51,7 +52,7 @@ def favourites(purchases: Sequence[dict[str, Any]], *, limit: int = 5) -> list[d
 
 # ---- the console: the list of members and the page of one member ---------------------------------------------------
 
-PAGE_LINES = 20  # purchases on a member's page; the rest page by page
+PAGE_LINES = 12  # purchases on a member's page; the rest page by page
 PAGE_IDENTITIES = 30
 
 
@@ -173,12 +174,24 @@ def timeline(
         add(binding["started_at"], "link", _("bound to guide %(guide)s, %(store)s") % {
             "guide": binding["guide__name"], "store": binding["store__name"],
         }, "good")  # fmt: skip
-    for line in lines:
-        text = _("bought %(product)s") % {"product": line.product.name}
-        add(line.paid_at, "shopping_bag", text, "now")
+    for first, paid_fen, count in _orders(lines):
+        values = {"product": first.product.name, "count": count, "yuan": yuan(paid_fen), "order": first.order.order_no}
+        one, many = _("bought %(product)s for ¥%(yuan)s"), _("bought %(product)s and more, %(count)s lines, for ¥%(yuan)s")
+        add(first.paid_at, "shopping_bag", (one if count == 1 else many) % values, "now")
     for act in acts:
         if act.verb == reveals.VERB:
             actor = str(act.actor) if act.actor_id else _("the system")
             text = _("mobile number revealed by %(actor)s: %(reason)s") % {"actor": actor, "reason": act.reason}
             add(act.at, "visibility", text, "bad")
     return sorted(events, key=lambda event: event["at"], reverse=True)[:40]
+
+
+def _orders(lines: Iterable[OrderLine]) -> list[tuple[OrderLine, int, int]]:
+    """Lines by order: the dearest line, what was paid together, how many lines."""
+    orders: dict[int, list[OrderLine]] = {}
+    for line in lines:
+        orders.setdefault(line.order_id, []).append(line)
+    return [
+        (max(found, key=lambda line: line.paid_fen), sum(line.paid_fen for line in found), len(found))
+        for found in orders.values()
+    ]

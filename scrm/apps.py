@@ -19,4 +19,4 @@ class ConsoleConfig(AdminConfig):
     """The admin under our own site."""
 
     default = False
-    default_site = "scrm.admin.site.ConsoleSite"
+    default_site = "scrm.console.ConsoleSite"

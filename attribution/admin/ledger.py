@@ -14,6 +14,7 @@ from attribution.models import Account, Beneficiary, Entry, Hold, Txn
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin, ReadOnlyAdmin, ReadOnlyInline
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, NEW, QUIET, display, link, money
+from scrm.admin.words import reason_text
 
 KIND_COLOURS = {
     Txn.Kind.ACCRUE: NEW,
@@ -120,9 +121,7 @@ class TxnAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("reason"))
     def reason_text(self, txn: Txn) -> str:
-        from scrm.admin.words import verb_text
-
-        return verb_text(txn.reason) or EMPTY
+        return reason_text(txn.reason) or EMPTY
 
     @display(description=gettext_lazy("decision"))
     def decision_link(self, txn: Txn) -> SafeString | str:

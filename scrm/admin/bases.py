@@ -25,6 +25,7 @@ from django.urls import path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.enums import ActionVariant
 
 from scrm import audit, org
 from scrm.admin import lists
@@ -160,7 +161,7 @@ class ScopedAdmin(ModelAdmin):
                 "title": act.title,
                 "icon": act.icon,
                 "path": reverse(url, args=(quote(obj.pk), act.name)),
-                "variant": None,
+                "variant": ActionVariant.DEFAULT,
                 "attrs": {},
                 "dialog": None,
             }

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from scrm import org, people
 from scrm.admin import lists
-from scrm.admin.site import next_url
+from scrm.console import next_url
 from scrm.errors import RuleViolation
 
 

@@ -49,6 +49,8 @@ _words: dict[str, Any] = {
     "merge": _("writing"),
     "decide": _("deciding and posting"),
     "bind": _("binding members to guides"),
+    "REFUND": _("refund"),
+    "VERSION": _("new version of the line"),
     "BUYER_RECOGNISED": _("the buyer was recognised later"),
     "RISK_MARKED": _("a risk mark was set"),
     "RISK_CLEARED": _("the risk mark was cleared"),
@@ -71,6 +73,12 @@ def verb_text(code: str) -> str:
 
 
 kind_text = stage_text = verb_text
+
+
+def reason_text(reason: str) -> str:
+    """``REFUND C1`` → ``退款 C1``: a code with what it refers to."""
+    code, _space, rest = reason.partition(" ")
+    return f"{verb_text(code)} {rest}".strip() if code else ""
 
 
 def column_text(name: str) -> str:

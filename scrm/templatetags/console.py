@@ -28,6 +28,11 @@ def word(code: Any) -> str:
 
 
 @register.filter
+def reason(text: Any) -> str:
+    return words.reason_text(str(text))
+
+
+@register.filter
 def problem(code: Any) -> str:
     return words.problem_text(str(code))
 

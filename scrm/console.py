@@ -38,6 +38,9 @@ class ConsoleSite(UnfoldAdminSite):
         return not settings.REQUIRE_SECOND_FACTOR or bool(user.is_verified())
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        from scrm.admin.login import LoginForm  # its package registers with this site, which must exist by then
+
+        self.login_form = LoginForm
         if org.staff(cast(Any, request.user)) and not self.has_permission(request):
             return HttpResponseRedirect(
                 f"{reverse('admin:second_factor')}?{urlencode({REDIRECT_FIELD_NAME: next_url(request)})}"
