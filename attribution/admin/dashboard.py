@@ -98,7 +98,7 @@ def _share(title: str, bp: int | None, note: str) -> dict[str, Any]:
 
 def _change(now: int, before: int) -> dict[str, Any] | None:
     bp = change_bp(now, before)
-    if bp is None:
+    if bp is None or not now:  # a day that has not sold yet is no fall
         return None
     return {"text": f"{abs(bp) / 100:.1f}%", "is_up": bp >= 0}
 

@@ -20,7 +20,7 @@ from members.models import Member, OrderLine
 from scrm import org
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin
-from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, QUIET, display, link, money, percent
+from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, QUIET, display, link, money, percent, state
 
 STATE_COLOURS = {
     Decision.State.LIVE: GOOD,
@@ -89,7 +89,7 @@ class DecisionAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("state"), label=STATE_COLOURS)
     def state_label(self, decision: Decision) -> Any:
-        return decision.state, decision.get_state_display()
+        return state(decision.state, decision.get_state_display())
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

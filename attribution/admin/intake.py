@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from attribution.models import ChannelEndpoint, ChannelEvent
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin, ReadOnlyAdmin
-from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, display
+from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, display, state
 from scrm.admin.words import problem_text
 
 
@@ -40,7 +40,7 @@ class ChannelEventAdmin(BigReadOnlyAdmin):
         },
     )
     def status_label(self, event: ChannelEvent) -> Any:
-        return event.status, event.get_status_display()
+        return state(event.status, event.get_status_display())
 
     @display(description=gettext_lazy("problem"))
     def problem(self, event: ChannelEvent) -> str:

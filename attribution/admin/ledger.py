@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from attribution.models import Account, Beneficiary, Entry, Hold, Txn
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin, ReadOnlyAdmin, ReadOnlyInline
-from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, NEW, QUIET, display, link, money
+from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, NEW, QUIET, display, link, money, state
 from scrm.admin.words import reason_text
 
 KIND_COLOURS = {
@@ -59,7 +59,7 @@ class BeneficiaryAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("kind"), label=dict.fromkeys(Beneficiary.Kind, QUIET))
     def kind_label(self, beneficiary: Beneficiary) -> Any:
-        return beneficiary.kind, beneficiary.get_kind_display()
+        return state(beneficiary.kind, beneficiary.get_kind_display())
 
     @display(description=gettext_lazy("name"))
     def name(self, beneficiary: Beneficiary) -> str:
@@ -78,7 +78,7 @@ class AccountAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("kind"), label=dict.fromkeys(Account.Kind, QUIET))
     def kind_label(self, account: Account) -> Any:
-        return account.kind, account.get_kind_display()
+        return state(account.kind, account.get_kind_display())
 
     @display(description=gettext_lazy("beneficiary"))
     def owner(self, account: Account) -> str:
@@ -117,7 +117,7 @@ class TxnAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("kind"), label=KIND_COLOURS)
     def kind_label(self, txn: Txn) -> Any:
-        return txn.kind, txn.get_kind_display()
+        return state(txn.kind, txn.get_kind_display())
 
     @display(description=gettext_lazy("reason"))
     def reason_text(self, txn: Txn) -> str:

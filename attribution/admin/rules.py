@@ -22,7 +22,7 @@ from scrm import org
 from scrm.admin import lists
 from scrm.admin.bases import ScopedAdmin, object_act
 from scrm.admin.exchange import ConfigAdmin, ConfigResource
-from scrm.admin.shown import BUSY, GOOD, display, percent, until
+from scrm.admin.shown import BUSY, GOOD, display, percent, state, until
 from scrm.org import Right
 
 
@@ -78,6 +78,7 @@ class RateInline(TabularInline):
     model = RuleRate
     form = RateForm
     extra = 0
+    hide_title = True
     autocomplete_fields = ("category",)
     verbose_name_plural = gettext_lazy("commission rates")
 
@@ -89,6 +90,11 @@ class RateInline(TabularInline):
 
     has_add_permission = has_change_permission
     has_delete_permission = has_change_permission
+
+
+def ever(shown: str) -> str:
+    """An empty validity is a kind of its own, not a missing value."""
+    return shown if shown.strip().isdigit() else _("for ever")
 
 
 def may_edit(request: HttpRequest, rule: Any) -> bool:
@@ -152,6 +158,7 @@ class RuleVersionAdmin(ScopedAdmin):
     list_select_related = ("author", "approver", "brand")
     list_filter = (("status", lists.ChoicesDropdownFilter),)
     ordering = ("-number",)
+    readonly_preprocess_fields: ClassVar[dict[str, Any]] = {"binding_validity_days": ever}
     fieldsets = (
         (None, {"fields": (("number", "status_label"), ("name", "mode"), ("author", "approver"))}),
         (gettext_lazy("In force"), {"fields": (("from_text", "until_text"), "published_at", "digest")}),
@@ -185,7 +192,7 @@ class RuleVersionAdmin(ScopedAdmin):
         description=gettext_lazy("state"), label={RuleVersion.Status.DRAFT: BUSY, RuleVersion.Status.PUBLISHED: GOOD}
     )
     def status_label(self, rule: RuleVersion) -> Any:
-        return rule.status, rule.get_status_display()
+        return state(rule.status, rule.get_status_display())
 
     @display(description=gettext_lazy("effective from"))
     def from_text(self, rule: RuleVersion) -> str:

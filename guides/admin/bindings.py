@@ -15,7 +15,7 @@ from guides.models import Binding
 from members.models import Member
 from scrm.admin import lists
 from scrm.admin.bases import BigTableAdmin
-from scrm.admin.shown import EMPTY, GOOD, QUIET, display, link, until
+from scrm.admin.shown import EMPTY, GOOD, QUIET, display, link, state, until
 
 
 class ActiveFilter(lists.DropdownFilter):
@@ -51,8 +51,8 @@ class BindingAdmin(BigTableAdmin, GuideNames):
 
     @display(description=gettext_lazy("source"), label=dict.fromkeys(Binding.Source, QUIET))
     def source_label(self, binding: Binding) -> Any:
-        return binding.source, binding.get_source_display()
+        return state(binding.source, binding.get_source_display())
 
     @display(description=gettext_lazy("until"), label={True: GOOD, False: ""})
     def end_text(self, binding: Binding) -> Any:
-        return binding.ended_at is None, until(binding.ended_at)
+        return state(binding.ended_at is None, until(binding.ended_at))

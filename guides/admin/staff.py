@@ -19,7 +19,7 @@ from scrm import org
 from scrm.admin import lists
 from scrm.admin.bases import ReadOnlyAdmin, ReadOnlyInline
 from scrm.admin.exchange import ConfigAdmin, ConfigResource
-from scrm.admin.shown import EMPTY, GOOD, NEW, QUIET, display, link, percent, until
+from scrm.admin.shown import EMPTY, GOOD, NEW, QUIET, display, link, percent, state, until
 from scrm.org import Right
 
 
@@ -98,7 +98,7 @@ class GuideAdmin(ConfigAdmin):
 
     @display(description=gettext_lazy("role"), label={Guide.Role.GUIDE: QUIET, Guide.Role.STORE_MANAGER: NEW})
     def role_label(self, guide: Any) -> Any:
-        return (guide.shown_job.role, guide.shown_job.get_role_display()) if guide.shown_job else EMPTY
+        return state(guide.shown_job.role, guide.shown_job.get_role_display()) if guide.shown_job else EMPTY
 
     @display(description=gettext_lazy("mobile number"))
     def mobile(self, guide: Guide) -> str:
@@ -106,7 +106,7 @@ class GuideAdmin(ConfigAdmin):
 
     @display(description=gettext_lazy("state"), label={True: GOOD, False: QUIET})
     def active_label(self, guide: Guide) -> Any:
-        return guide.user.is_active, _("employed") if guide.user.is_active else _("has left")
+        return state(guide.user.is_active, _("employed") if guide.user.is_active else _("has left"))
 
     @display(description=gettext_lazy("members with this guide"))
     def member_count(self, guide: Guide) -> str:
@@ -153,7 +153,7 @@ class EmploymentAdmin(GuideNames):
 
     @display(description=gettext_lazy("role"), label={Guide.Role.GUIDE: QUIET, Guide.Role.STORE_MANAGER: NEW})
     def role_label(self, employment: Employment) -> Any:
-        return employment.role, employment.get_role_display()
+        return state(employment.role, employment.get_role_display())
 
     @display(description=gettext_lazy("until"))
     def end_text(self, employment: Employment) -> str:

@@ -25,7 +25,7 @@ from members.models import Identity, Member
 from scrm import crypto, org
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin
-from scrm.admin.shown import BAD, EMPTY, GOOD, QUIET, display, link
+from scrm.admin.shown import BAD, EMPTY, GOOD, QUIET, display, link, state
 from scrm.models import Act
 from scrm.org import Right
 
@@ -72,7 +72,7 @@ class MemberAdmin(BigReadOnlyAdmin):
         for row in rows:
             row.shown_identities, row.shown_guide = identities.get(row.pk, {}), guides.get(row.pk)
 
-    @display(description=gettext_lazy("name"))
+    @display(description=gettext_lazy("Name"))
     def name_text(self, member: Member) -> str:
         return member.name or _("(no name)")
 
@@ -90,7 +90,7 @@ class MemberAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("status"), label=STATUS_COLOURS)
     def status_label(self, member: Member) -> Any:
-        return member.status, member.get_status_display()
+        return state(member.status, member.get_status_display())
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], term: str
@@ -233,7 +233,7 @@ class IdentityAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("kind"), label=dict.fromkeys(Identity.Kind, QUIET))
     def kind_label(self, identity: Identity) -> Any:
-        return identity.kind, identity.get_kind_display()
+        return state(identity.kind, identity.get_kind_display())
 
     @display(description=gettext_lazy("value"))
     def shown(self, identity: Identity) -> str:

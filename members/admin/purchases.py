@@ -19,7 +19,7 @@ from members.models import Member, OrderLine, ParkedVersion, Refund
 from scrm import org
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin
-from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, display, link, money
+from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, display, link, money, number, state
 
 FLAGS = {
     "is_test": gettext_lazy("test order"),
@@ -56,7 +56,7 @@ class OrderLineAdmin(BigReadOnlyAdmin):
             None,
             {"fields": (("order_text", "line_no"), ("channel_text", "shop"), ("store", "cashier_code"), "member_link")},
         ),
-        (gettext_lazy("What was bought"), {"fields": (("product_text", "quantity"), ("list_text", "unit_price"))}),
+        (gettext_lazy("What was bought"), {"fields": (("product_text", "quantity_text"), ("list_text", "price_text"))}),
         (
             gettext_lazy("Money"),
             {"fields": (("paid", "points"), ("freight", "refunded"), "discount_text", "decision_link")},
@@ -103,6 +103,14 @@ class OrderLineAdmin(BigReadOnlyAdmin):
     @display(description=gettext_lazy("product"))
     def product_text(self, line: OrderLine) -> str:
         return line.product.name
+
+    @display(description=gettext_lazy("quantity"))
+    def quantity_text(self, line: OrderLine) -> str:
+        return number(line.quantity)
+
+    @display(description=gettext_lazy("unit price"))
+    def price_text(self, line: OrderLine) -> str:
+        return number(line.unit_price)
 
     @display(description=gettext_lazy("list amount"))
     def list_text(self, line: OrderLine) -> SafeString:
@@ -158,7 +166,7 @@ class RefundAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("status"), label={Refund.Status.APPLIED: GOOD, Refund.Status.WAITING: BUSY})
     def status_label(self, refund: Refund) -> Any:
-        return refund.status, refund.get_status_display()
+        return state(refund.status, refund.get_status_display())
 
     @display(description=gettext_lazy("posted"), boolean=True)
     def posted(self, refund: Refund) -> bool:

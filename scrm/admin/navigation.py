@@ -16,7 +16,7 @@ from scrm.org import Right
 Page = tuple[Any, str, str]  # title, icon, app_model of a list or the name of a page
 
 GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
-    (_("Overview"), ((_("Business overview"), "monitoring", "index"),)),
+    (None, ((_("Business overview"), "monitoring", "index"),)),
     (
         _("Members"),
         (
@@ -95,7 +95,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         items = [_item(request, page, lists) for page in pages]
         shown = [item for item in items if item]
         if shown:
-            groups.append({"title": title, "separator": False, "collapsible": True, "items": shown})
+            groups.append({"title": title, "separator": False, "collapsible": title is not None, "items": shown})
     return groups
 
 

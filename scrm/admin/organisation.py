@@ -12,7 +12,7 @@ from import_export.widgets import ForeignKeyWidget
 from scrm.admin import lists
 from scrm.admin.bases import ScopedAdmin
 from scrm.admin.exchange import ChoiceWidget, ConfigAdmin, ConfigResource
-from scrm.admin.shown import GOOD, NEW, QUIET, display
+from scrm.admin.shown import GOOD, NEW, QUIET, display, state
 from scrm.models import Brand, LegalEntity, Region, Store
 from scrm.org import Right
 
@@ -57,7 +57,7 @@ class StoreAdmin(ConfigAdmin):
 
     @display(description=_("ownership"), label={Store.Ownership.DIRECT: QUIET, Store.Ownership.FRANCHISEE: NEW})
     def ownership_label(self, store: Store) -> Any:
-        return store.ownership, store.get_ownership_display()
+        return state(store.ownership, store.get_ownership_display())
 
     @display(description=_("legal entity"))
     def entity_name(self, store: Store) -> str:
@@ -95,7 +95,7 @@ class LegalEntityAdmin(ConfigAdmin):
         label={LegalEntity.Kind.HQ: GOOD, LegalEntity.Kind.DIRECT: QUIET, LegalEntity.Kind.FRANCHISEE: NEW},
     )
     def kind_label(self, entity: LegalEntity) -> Any:
-        return entity.kind, entity.get_kind_display()
+        return state(entity.kind, entity.get_kind_display())
 
 
 @admin.register(Brand)

@@ -33,9 +33,29 @@ __all__ = [
     "display",
     "link",
     "money",
+    "number",
     "percent",
+    "state",
     "until",
 ]
+
+
+class State(tuple[Any, Any]):
+    """A code with its label, as the theme's lists colour it; a detail page shows the label alone."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return str(self[1])
+
+
+def state(code: Any, text: Any) -> State:
+    return State((code, text))
+
+
+def number(value: Any) -> str:
+    """A decimal without the zeros that storage adds: ``2.000`` → ``2``."""
+    return EMPTY if value is None else f"{value.normalize():f}"
 
 
 def money(fen: int | None) -> SafeString:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from scrm import org, people
 from scrm.admin import lists
 from scrm.admin.bases import ReadOnlyAdmin, object_act
-from scrm.admin.shown import BAD, EMPTY, GOOD, NEW, display, link
+from scrm.admin.shown import BAD, EMPTY, GOOD, NEW, display, link, state
 from scrm.errors import RuleViolation
 from scrm.models import Grant, LegalEntity, Region, Role, Store, User
 from scrm.org import Right
@@ -126,13 +126,13 @@ def revoke(self: Any, request: HttpRequest, given: Grant, data: dict[str, Any]) 
 class UserAdmin(ReadOnlyAdmin):
     add_right = Right.CHANGE
     acts = (grant, rename, set_password, disable, enable, remove_second_factor)
-    list_display = ("username", "name", "roles", "active_label", "last_login")
-    list_display_links = ("username", "name")
+    list_display = ("username", "full_name", "roles", "active_label", "last_login")
+    list_display_links = ("username", "full_name")
     list_filter = (("is_active", lists.BooleanRadioFilter),)
     search_fields = ("username__startswith", "name__startswith")
     search_help_text = gettext_lazy("Beginning of the user name or name")
     ordering = ("-pk",)
-    fields = ("username", "name", "active_label", "roles", "last_login", "date_joined")
+    fields = ("login_name", "full_name", "active_label", "roles", "last_login", "date_joined")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Staff; a guide's own account stands with the guide."""
@@ -149,6 +149,14 @@ class UserAdmin(ReadOnlyAdmin):
         for row in rows:
             row.shown_roles = "、".join(grants.get(row.pk, []))
 
+    @display(description=gettext_lazy("User name"))
+    def login_name(self, user: User) -> str:
+        return user.username
+
+    @display(description=gettext_lazy("Name"))
+    def full_name(self, user: User) -> str:
+        return user.name or EMPTY
+
     @display(description=gettext_lazy("roles"))
     def roles(self, user: Any) -> str:
         if not hasattr(user, "shown_roles"):
@@ -157,7 +165,7 @@ class UserAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("state"), label={True: GOOD, False: BAD})
     def active_label(self, user: User) -> Any:
-        return user.is_active, _("active") if user.is_active else _("disabled")
+        return state(user.is_active, _("active") if user.is_active else _("disabled"))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
@@ -195,7 +203,7 @@ class GrantAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("role"), label=dict.fromkeys(Role, NEW))
     def role_label(self, given: Grant) -> Any:
-        return given.role, given.get_role_display()
+        return state(given.role, given.get_role_display())
 
     def url_of(self, obj: Any) -> str:
         """After a grant is taken away there is nothing left but its owner."""

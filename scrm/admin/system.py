@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from scrm import jobs
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin, ReadOnlyAdmin, ReadOnlyInline, object_act
-from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, QUIET, display
+from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, QUIET, display, state
 from scrm.admin.words import column_text, kind_text, problem_text, stage_text, target_text, verb_text
 from scrm.models import Act, Job, JobProblem, Upload
 from scrm.org import Right
@@ -76,7 +76,7 @@ class JobAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("state"), label=STATUS_COLOURS)
     def status_label(self, job: Job) -> Any:
-        return job.status, job.get_status_display()
+        return state(job.status, job.get_status_display())
 
     @display(description=gettext_lazy("progress"))
     def progress(self, job: Job) -> SafeString | str:

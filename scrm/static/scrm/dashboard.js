@@ -36,6 +36,11 @@
     chart.setOption(Object.assign({ animationDuration: 300, textStyle: { fontFamily: "inherit" }, color: palette }, option));
     charts.push(chart);
   }
+  function portion(name) {
+    const whole = data.channels.reduce(function (sum, row) { return sum + row.value; }, 0);
+    const row = data.channels.find(function (each) { return each.name === name; });
+    return whole && row ? name + " " + (100 * row.value / whole).toFixed(1) + "%" : name;
+  }
   const tip = { trigger: "axis", valueFormatter: full, confine: true };
   const legend = { top: 0, right: 0, textStyle: { color: ink() }, itemWidth: 14, itemHeight: 8 };
 
@@ -51,19 +56,19 @@
   });
   draw("chart-channels", {
     tooltip: { trigger: "item", valueFormatter: full, confine: true },
-    legend: { top: "bottom", left: "center", textStyle: { color: ink() }, itemWidth: 10, itemHeight: 10 },
-    series: [{ type: "pie", radius: ["46%", "70%"], center: ["50%", "42%"], data: data.channels,
-      label: { formatter: "{b} {d}%", color: ink() }, itemStyle: { borderColor: isDark() ? "#111927" : "#fff", borderWidth: 2 } }],
+    legend: { top: "bottom", left: "center", textStyle: { color: ink() }, itemWidth: 10, itemHeight: 10, formatter: portion },
+    series: [{ type: "pie", radius: ["50%", "76%"], center: ["50%", "41%"], data: data.channels, label: { show: false },
+      itemStyle: { borderColor: isDark() ? "#111927" : "#fff", borderWidth: 2 } }],
   });
+  const label = { show: true, position: "right", color: ink(), formatter: function (bar) { return short(bar.value); } };
   draw("chart-regions", {
     tooltip: Object.assign({}, tip, { axisPointer: { type: "shadow" } }), legend: legend,
-    grid: { left: 8, right: 24, top: 36, bottom: 4, containLabel: true },
-    xAxis: [axis({ type: "value", axisLabel: { color: ink(), formatter: short } }),
-            axis({ type: "value", splitLine: { show: false }, axisLabel: { show: false } })],
+    grid: { left: 8, right: 64, top: 36, bottom: 4, containLabel: true },
+    xAxis: axis({ type: "value", axisLabel: { color: ink(), formatter: short } }),
     yAxis: axis({ type: "category", inverse: true, data: data.regions.names, splitLine: { show: false } }),
     series: [
-      { name: data.regions.legend[0], type: "bar", data: data.regions.gmv, barMaxWidth: 14, itemStyle: { borderRadius: [0, 3, 3, 0] } },
-      { name: data.regions.legend[1], type: "bar", xAxisIndex: 1, data: data.regions.accrued, barMaxWidth: 14, itemStyle: { borderRadius: [0, 3, 3, 0] } },
+      { name: data.regions.legend[0], type: "bar", data: data.regions.gmv, barMaxWidth: 16, itemStyle: { borderRadius: [0, 3, 3, 0] }, label: label },
+      { name: data.regions.legend[1], type: "bar", data: data.regions.accrued, barMaxWidth: 16, itemStyle: { borderRadius: [0, 3, 3, 0] }, label: label },
     ],
   });
   window.addEventListener("resize", function () { charts.forEach(function (chart) { chart.resize(); }); });
