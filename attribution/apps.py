@@ -10,11 +10,12 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Q
 
-        from attribution import intake
+        from attribution import bench, intake
         from attribution.models import Decision
+        from attribution.sample import loading
         from members import purchase_import
         from members.models import OrderLine
-        from scrm import imports, org
+        from scrm import imports, jobs, org
 
         def credited_here(store_ids: frozenset[int]) -> Q:
             """An online line has no store of its own: it is seen where its beneficiary stood."""
@@ -24,3 +25,5 @@ class AttributionConfig(AppConfig):
         org.also_visible(OrderLine, credited_here)
         imports.register(purchase_import.ORDERS, purchase_import.ORDER_COLUMNS, intake.import_orders)
         imports.register(purchase_import.REFUNDS, purchase_import.REFUND_COLUMNS, intake.import_refunds)
+        jobs.register(loading.KIND, loading.work)
+        bench.register()

@@ -84,7 +84,10 @@ def _may_checkpoint(cursor: Any) -> bool:
 
 def _insert() -> None:
     """Posted now, as the ledger demands; everything else as it was."""
-    now = {"posted_at": "transaction_timestamp()", "posted_on": "(transaction_timestamp() AT TIME ZONE 'Asia/Shanghai')::date"}
+    now = {
+        "posted_at": "transaction_timestamp()",
+        "posted_on": "(transaction_timestamp() AT TIME ZONE 'Asia/Shanghai')::date",
+    }
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         for table in LEDGER:
             columns = _columns(cursor, table)
@@ -93,5 +96,7 @@ def _insert() -> None:
 
 
 def _columns(cursor: Any, table: str) -> list[str]:
-    cursor.execute("SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped", [table])
+    cursor.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped", [table]
+    )
     return [name for (name,) in cursor.fetchall()]

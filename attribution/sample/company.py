@@ -23,18 +23,18 @@ class Company:
     refunds: tuple[trade.Refund, ...]
 
 
-def make(seed: int, today: dt.date) -> Company:
+def make(seed: int, today: dt.date, *, members: int = people.MEMBER_COUNT, orders: int = trade.ORDER_COUNT) -> Company:
     """The company up to the end of ``today``. Each part draws from a stream of its own."""
     midnight = dt.datetime.combine(today, dt.time(), ZONE)
     stores = people.make_stores(_stream(seed, today, "stores"), today)
     guides = people.make_guides(_stream(seed, today, "guides"), stores, today)
-    members = people.make_members(_stream(seed, today, "members"), stores, guides, today)
-    moves = people.make_rebindings(_stream(seed, today, "rebindings"), members, guides, midnight)
+    customers = people.make_members(_stream(seed, today, "members"), stores, guides, today, members)
+    moves = people.make_rebindings(_stream(seed, today, "rebindings"), customers, guides, midnight)
     leaves = people.make_leaves(_stream(seed, today, "leaves"), guides, midnight)
-    buyers = trade.Buyers(stores, guides, members, moves)
-    lines = trade.make_lines(_stream(seed, today, "orders"), buyers, midnight)
+    buyers = trade.Buyers(stores, guides, customers, moves)
+    lines = trade.make_lines(_stream(seed, today, "orders"), buyers, midnight, orders)
     refunds = trade.make_refunds(_stream(seed, today, "refunds"), lines)
-    rows = (stores, guides, members, moves, leaves, lines, refunds)
+    rows = (stores, guides, customers, moves, leaves, lines, refunds)
     return Company(*map(tuple, rows))  # type: ignore[arg-type]
 
 

@@ -11,7 +11,13 @@ from typing import Any
 from attribution.sample.company import Company
 from attribution.sample.places import ENTITIES, REGIONS
 
-STORES, GUIDES, MEMBERS, ORDERS, REFUNDS = FILES = ("stores.csv", "guides.csv", "members.csv", "orders.csv", "refunds.csv")
+STORES, GUIDES, MEMBERS, ORDERS, REFUNDS = FILES = (
+    "stores.csv",
+    "guides.csv",
+    "members.csv",
+    "orders.csv",
+    "refunds.csv",
+)
 
 STORE_COLUMNS = (
     "store_code,store_name,entity_code,entity_name,entity_kind,region_code,region_name,"

@@ -14,7 +14,7 @@ from attribution.sample.places import PLACES, PREFIX
 MEMBER_COUNT = 20_000
 GUIDES_PER_STORE = 4  # with the manager
 LEAVER_COUNT = 8
-REBINDING_COUNT = 240  # besides those of the leavers' customers
+REBINDING_PERMILLE = 12  # of the members, besides the leavers' customers
 WINDOW_DAYS = 180
 DELEGATE_BP = 5000
 
@@ -36,7 +36,14 @@ MALE_NAMES = (
     "承志 金龙 水根 阿明 建军 卫东 炳荣 关根 柏林 松涛 鹏 峰 波 辉 凯 刚 平 宁 翔 帆"
 ).split()
 TAGS = ("宝妈", "送礼", "企业团购", "爱榴莲", "爱车厘子", "控糖", "健身", "老客", "周末采购", "夜宵")
-REMARKS = ("不吃芒果，会过敏", "电话请在晚上七点后联系", "榴莲要八成熟", "喜欢提前切好", "送货放门卫", "每周六固定来一次")
+REMARKS = (
+    "不吃芒果，会过敏",
+    "电话请在晚上七点后联系",
+    "榴莲要八成熟",
+    "喜欢提前切好",
+    "送货放门卫",
+    "每周六固定来一次",
+)
 TIERS = ("钻石", "金卡", "银卡", "普通")
 
 
@@ -115,7 +122,15 @@ def make_stores(rng: Random, today: dt.date) -> list[Store]:
         ownership = "FRANCHISEE" if "-F" in place.entity_code else "DIRECT"
         opened_on = today - dt.timedelta(days=age)
         stores.append(
-            Store(f"{PREFIX}-S{number:03d}", place.name, place.entity_code, ownership, *place[2:7], opened_on, place.weight)
+            Store(
+                f"{PREFIX}-S{number:03d}",
+                place.name,
+                place.entity_code,
+                ownership,
+                *place[2:7],
+                opened_on,
+                place.weight,
+            )
         )
     return stores
 
@@ -138,14 +153,16 @@ def make_guides(rng: Random, stores: Sequence[Store], today: dt.date) -> list[Gu
     return guides
 
 
-def make_members(rng: Random, stores: Sequence[Store], guides: Sequence[Guide], today: dt.date) -> list[Member]:
+def make_members(
+    rng: Random, stores: Sequence[Store], guides: Sequence[Guide], today: dt.date, count: int = MEMBER_COUNT
+) -> list[Member]:
     by_weight = list(accumulate(store.weight for store in stores))
     staff = _by_store(guides)
-    keenness = [min(int(rng.paretovariate(1.1) * 10), 800) for _ in range(MEMBER_COUNT)]
+    keenness = [min(int(rng.paretovariate(1.1) * 10), 800) for _ in range(count)]
     bounds = sorted(keenness, reverse=True)
-    steps = [bounds[MEMBER_COUNT * percent // 100] for percent in (3, 12, 38)]
+    steps = [bounds[count * percent // 100] for percent in (3, 12, 38)]
     members = []
-    for number in range(1, MEMBER_COUNT + 1):
+    for number in range(1, count + 1):
         store = stores[pick(rng, by_weight)]
         registered_on = _registration(rng, store, today)
         guide_code = ""
@@ -172,7 +189,7 @@ def make_rebindings(
         morning = midnight - (today - day) + dt.timedelta(hours=10, minutes=rng.randint(0, 59))
         moves.append(Rebinding(member.card_no, _colleague(rng, staff, by_code, member, day), "ASSIGNED", morning))
     settled = [m for m in bound if by_code[m.guide_code].left_on is None and (today - m.registered_on).days > 30]
-    for member in rng.sample(settled, REBINDING_COUNT):
+    for member in rng.sample(settled, len(members) * REBINDING_PERMILLE // 1000):
         age = min((today - member.registered_on).days - 1, 160)
         day = today - dt.timedelta(days=rng.randint(1, age))
         at = midnight - (today - day) + dt.timedelta(seconds=rng.randint(9 * 3600, 20 * 3600))

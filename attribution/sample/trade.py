@@ -64,7 +64,9 @@ class Refund(NamedTuple):
 class Buyers:
     """Who comes to a store on a day, and who serves her there."""
 
-    def __init__(self, stores: Sequence[Store], guides: Sequence[Guide], members: Sequence[Member], moves: Sequence[Rebinding]):
+    def __init__(
+        self, stores: Sequence[Store], guides: Sequence[Guide], members: Sequence[Member], moves: Sequence[Rebinding]
+    ):
         self.stores = stores
         self.by_weight = list(accumulate(store.weight for store in stores))
         self.staff: dict[str, list[Guide]] = {store.code: [] for store in stores}
@@ -96,13 +98,13 @@ class Buyers:
         return rng.choice([guide.code for guide in self.staff[store.code] if guide.works_on(day)])
 
 
-def make_lines(rng: Random, buyers: Buyers, midnight: dt.datetime) -> list[Line]:
+def make_lines(rng: Random, buyers: Buyers, midnight: dt.datetime, order_count: int = ORDER_COUNT) -> list[Line]:
     """Every line of every order up to the end of today, in the order of their payment."""
     shelves = _shelves()
     hours = list(accumulate(WORKDAY_HOURS)), list(accumulate(WEEKEND_HOURS))
     line_counts = list(accumulate(LINE_COUNT_WEIGHTS))
     lines: list[Line] = []
-    for start, count in _days(rng, midnight):
+    for start, count in _days(rng, midnight, order_count):
         is_sale = (start.month, start.day) in SALES_DAYS
         channels = list(accumulate(SALES_WEIGHTS if is_sale else CHANNEL_WEIGHTS))
         by_hour = hours[start.weekday() >= 5]
@@ -138,8 +140,8 @@ def make_refunds(rng: Random, lines: Sequence[Line]) -> list[Refund]:
     return sorted(refunds, key=lambda refund: (refund.refunded_at, refund.refund_no))
 
 
-def _days(rng: Random, midnight: dt.datetime) -> Iterator[tuple[dt.datetime, int]]:
-    """Each day with its number of orders; together exactly ORDER_COUNT."""
+def _days(rng: Random, midnight: dt.datetime, order_count: int) -> Iterator[tuple[dt.datetime, int]]:
+    """Each day with its number of orders; together exactly ``order_count``."""
     starts = [midnight - dt.timedelta(days=back) for back in range(WINDOW_DAYS - 1, -1, -1)]
     weights = []
     for place, start in enumerate(starts):
@@ -147,7 +149,7 @@ def _days(rng: Random, midnight: dt.datetime) -> Iterator[tuple[dt.datetime, int
         sale = 160 if (start.month, start.day) in SALES_DAYS else 100
         weights.append(WEEKDAYS[start.weekday()] * growth * sale * rng.randint(93, 107))
     total = sum(weights)
-    bounds = [0, *(ORDER_COUNT * part // total for part in accumulate(weights))]
+    bounds = [0, *(order_count * part // total for part in accumulate(weights))]
     for place, start in enumerate(starts):
         yield start, bounds[place + 1] - bounds[place]
 
@@ -179,7 +181,9 @@ def _order(
     order_no = f"{PREFIX}-{channel[0]}{paid_at:%y%m%d}{number:05d}"
     created_at = paid_at if in_store else paid_at - dt.timedelta(seconds=rng.randint(8, 420))
     hours = PLATFORM_HOURS_TO_COMPLETE if on_platform else HOME_HOURS_TO_COMPLETE
-    completed_at = paid_at if in_store else paid_at + dt.timedelta(seconds=rng.randint(hours[0] * 3600, hours[1] * 3600))
+    completed_at = (
+        paid_at if in_store else paid_at + dt.timedelta(seconds=rng.randint(hours[0] * 3600, hours[1] * 3600))
+    )
     cashier_code = buyers.cashier(rng, store, member, paid_at) if in_store else ""
     discount = _discount_percent(rng, channel, member)
     pays_points = member is not None and channel == "MINI_PROGRAM" and rng.random() < 0.05

@@ -64,7 +64,13 @@ def throughput(
 
 
 def pace(
-    port: int, requests: Sequence[Request], *, per_second: float, seconds: float, connections: int = 32, processes: int = 1
+    port: int,
+    requests: Sequence[Request],
+    *,
+    per_second: float,
+    seconds: float,
+    connections: int = 32,
+    processes: int = 1,
 ) -> Burst:
     """The times of requests that arrive at a mean rate of ``per_second``."""
     return _run("open", port, requests, connections, processes, seconds=seconds, per_second=per_second)
@@ -117,7 +123,7 @@ def _load(
 
 
 def _schedule(seed: int, options: dict[str, float]) -> list[float]:
-    rng, at, moments = random.Random(seed), 0.0, []
+    rng, at, moments = random.Random(seed), 0.0, []  # noqa: S311  arrivals, no secret
     while at < options["seconds"]:
         moments.append(at)
         at += rng.expovariate(options["per_second"])

@@ -8,10 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.test import override_settings
+from django.utils import timezone
 
 from attribution import sample
-from attribution.sample import files, people, places, trade
-from scrm import crypto
+from attribution.models import Decision, StoreDay
+from attribution.sample import files, loading, logins, people, places, trade
+from guides.models import Binding, Delegation
+from members.models import Member, OrderLine, Refund
+from scrm import crypto, org
+from scrm.models import Job, Store, User
 
 TODAY = dt.date(2026, 6, 18)
 NOON = dt.datetime(2026, 6, 18, 12, tzinfo=sample.ZONE)
@@ -55,7 +64,10 @@ def test_everything_carries_the_prefix(company: sample.Company) -> None:
         *(line.good.sku for line in company.lines),
     ]
     assert all(code.startswith("DEMO-") for code in codes)
-    assert all(len(set(those)) == len(those) for those in ([g.code for g in company.guides], [m.card_no for m in company.members]))
+    assert all(
+        len(set(those)) == len(those)
+        for those in ([g.code for g in company.guides], [m.card_no for m in company.members])
+    )
 
 
 def test_no_number_rings_at_anybodys(company: sample.Company) -> None:
@@ -119,3 +131,65 @@ def test_a_member_moves_at_most_once(company: sample.Company) -> None:
     starts = {member.card_no: member.registered_on for member in company.members}
     assert len(set(cards)) == len(cards)
     assert all(move.at.date() > starts[move.card_no] or move.at.hour > 0 for move in company.rebindings)
+
+
+# --- in the database ---
+
+
+@pytest.fixture
+def loaded(transactional_db: None) -> Job:
+    now = timezone.now()
+    return loading.load(seed=7, today=timezone.localdate(now), now=now, members=300, orders=900)
+
+
+def test_it_comes_in_through_the_imports(loaded: Job) -> None:
+    assert loaded.status == Job.Status.DONE, loaded.error
+    assert Store.objects.count() == 40
+    assert Member.objects.count() == 300
+    assert OrderLine.objects.values("order").distinct().count() > 850
+    assert Decision.objects.count() == OrderLine.objects.count()
+    assert Refund.objects.filter(status=Refund.Status.WAITING).count() == 0
+    assert Binding.objects.exclude(ended_at=None).exists()
+    assert Delegation.objects.count() == 3
+    assert StoreDay.objects.filter(gmv_fen__gt=0).exists()
+    assert not (Path(settings.SCRM_VAR) / "sample").exists()
+
+
+def test_every_role_has_a_login_outside_production(loaded: Job) -> None:
+    for login in logins.LOGINS:
+        user = User.objects.get(username=login.username)
+        assert user.check_password(login.password)
+        assert org.roles_of(user) == {login.role}
+    assert [login.username for login in logins.existing()] == [login.username for login in logins.LOGINS]
+    manager = User.objects.get(username="DEMO-G0001")
+    assert manager.guide.code == "DEMO-G0001"
+    assert org.scope_of(manager).store_ids == {Store.objects.get(code="DEMO-S001").pk}
+
+
+def test_no_login_is_shown_or_made_in_production(loaded: Job) -> None:
+    with override_settings(PRODUCTION=True):
+        assert logins.existing() == []
+        with pytest.raises(ImproperlyConfigured):
+            logins.create()
+
+
+def test_a_second_load_is_refused_and_if_empty_does_nothing(loaded: Job) -> None:
+    assert not loading.is_wanted()
+    call_command("make_sample", "--if-empty")
+    assert Job.objects.filter(kind=loading.KIND).count() == 1
+    with pytest.raises(loading.DatabaseNotEmpty):
+        loading.load(seed=7, today=TODAY, now=timezone.now())
+
+
+def test_a_killed_load_goes_on_to_the_same_rows(loaded: Job) -> None:
+    before = (OrderLine.objects.count(), Decision.objects.count(), Binding.objects.count(), Delegation.objects.count())
+    Job.objects.filter(pk=loaded.pk).update(status=Job.Status.RUNNING, ended_at=None)
+    assert loading.is_wanted()
+    again = loading.load(seed=8, today=TODAY, now=timezone.now())
+    assert (again.pk, again.status) == (loaded.pk, Job.Status.DONE)
+    assert before == (
+        OrderLine.objects.count(),
+        Decision.objects.count(),
+        Binding.objects.count(),
+        Delegation.objects.count(),
+    )
