@@ -368,6 +368,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "6px",
     "COLORS": {"primary": "scrm.admin.theme.colours"},
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("scrm/favicon.svg")}],
     "STYLES": [lambda request: static("scrm/console.css")],
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "scrm.admin.navigation.sidebar"},
     "COMMAND": {"search_models": False},  # would count and scan every big table

@@ -27,6 +27,7 @@ from scrm.admin import lists
 from scrm.admin.words import kind_text, stage_text
 from scrm.errors import RuleViolation
 from scrm.models import Job, Upload
+from scrm.money import yuan
 from scrm.org import Right
 
 ORDER = ("import_stores", "import_guides", "import_members", "import_orders", "import_refunds")
@@ -46,7 +47,14 @@ OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
     "import_members": (("create_tiers", gettext_lazy("Create tiers that do not exist yet")),),
 }
 # figures of a summary that are no counts of rows
-NOT_COUNTED = {"dry_run", "rows", "good", "bad", "problems", "ignored_columns", "decided"}
+NOT_COUNTED = {"dry_run", "rows", "good", "bad", "problems", "ignored_columns", "is_unchanged"}
+RESULTS = {
+    "import_stores": "scrm_store",
+    "import_guides": "guides_guide",
+    "import_members": "members_member",
+    "import_orders": "attribution_decision",
+    "import_refunds": "members_refund",
+}
 
 
 class UploadForm(forms.Form):
@@ -155,6 +163,7 @@ def progress(request: HttpRequest, job_id: int) -> HttpResponse:
         request, f"{title} · {kind_text(job.kind)}", step, job=job, is_trial=is_trial, is_open=is_open,
         state=_state(job), shown=_counts(job), problems=_problem_rows(job, problems), summary=job.summary,
         may_take_errors=org.may(request.user, Right.REVEAL), kind=kind_text(job.kind),
+        result_url=_result_url(job),
     )  # fmt: skip
     return TemplateResponse(request, "admin/imports/job.html", context)
 
@@ -257,20 +266,19 @@ def _state(job: Job) -> dict[str, Any]:
     }
 
 
-def _counts(job: Job) -> list[tuple[str, int]]:
-    """The plain counts of a summary with words; what is nought is left out, except the rows themselves."""
+def _counts(job: Job) -> list[tuple[str, str]]:
+    """The figures of a summary with words; what is nought is left out, except the rows themselves."""
     summary = job.summary
     if not summary:
         return []
-    shown = [
-        (_("rows in the file"), summary.get("rows", 0)),
-        (_("good"), summary.get("good", 0)),
-        (_("broken"), summary.get("bad", 0)),
-    ]
-    more = {
-        name: value for name, value in summary.items() if name not in NOT_COUNTED and isinstance(value, int) and value
-    }
-    return [*shown, *((kind_text(f"summary.{name}"), value) for name, value in more.items())]
+    decided = summary.get("decided")
+    more = {**summary, **{k: v for k, v in decided.items() if k != "lines"}} if isinstance(decided, dict) else summary
+    first = [(_("rows in the file"), "rows"), (_("good"), "good"), (_("broken"), "bad")]
+    figures = [(text, f"{summary.get(name, 0):,}") for text, name in first]
+    for name, value in more.items():
+        if name not in NOT_COUNTED and isinstance(value, int) and value:
+            figures.append((kind_text(f"summary.{name}"), yuan(value) if name.endswith("_fen") else f"{value:,}"))
+    return figures
 
 
 def _problem_rows(job: Job, problems: list[Any]) -> list[dict[str, Any]]:
@@ -279,6 +287,10 @@ def _problem_rows(job: Job, problems: list[Any]) -> list[dict[str, Any]]:
         {"line": p.line_no, "column": labels.get(p.column, p.column), "code": p.code, "reason": imports.reason(p.code)}
         for p in problems
     ]
+
+
+def _result_url(job: Job) -> str:
+    return reverse(f"admin:{RESULTS[job.kind]}_changelist") if job.kind in RESULTS else ""
 
 
 def _described(job: Job) -> dict[str, Any]:

@@ -48,10 +48,10 @@
     tooltip: tip, legend: legend, grid: { left: 8, right: 8, top: 40, bottom: 4, containLabel: true },
     xAxis: axis({ type: "category", data: data.trend.days, splitLine: { show: false } }),
     yAxis: [axis({ type: "value", axisLabel: { color: ink(), formatter: short } }),
-            axis({ type: "value", splitLine: { show: false }, axisLabel: { color: ink(), formatter: short } })],
+            axis({ type: "value", minInterval: 1, splitLine: { show: false }, axisLabel: { color: ink(), formatter: short } })],
     series: [
       { name: data.trend.names[0], type: "bar", data: data.trend.gmv, barMaxWidth: 18, itemStyle: { borderRadius: [3, 3, 0, 0] } },
-      { name: data.trend.names[1], type: "line", yAxisIndex: 1, data: data.trend.orders, smooth: true, showSymbol: false, color: "#f0a33f" },
+      { name: data.trend.names[1], type: "line", yAxisIndex: 1, data: data.trend.orders, smooth: false, showSymbol: false, color: "#f0a33f" },
     ],
   });
   draw("chart-channels", {
