@@ -80,7 +80,7 @@ def guide_figures(*, guide_id: int, today: dt.date) -> GuideFigures:
     month = today.replace(day=1)
     last_month = (month - dt.timedelta(days=1)).replace(day=1)
     same_day = min(last_month + (today - month), month - dt.timedelta(days=1))
-    values = {"guide_id": guide_id, "today": today, "month": month, "last_month": last_month, "same_day": same_day}
+    values: dict[str, Any] = {"guide_id": guide_id, "today": today, "month": month, "last_month": last_month, "same_day": same_day}
     with connection.cursor() as cursor:
         cursor.execute(GUIDE_FIGURES, values)
         return GuideFigures(*(int(value or 0) for value in cursor.fetchone()))
@@ -89,7 +89,7 @@ def guide_figures(*, guide_id: int, today: dt.date) -> GuideFigures:
 def commission_days(*, guide_id: int, month: dt.date) -> list[dict[str, Any]]:
     """Her commission of a month by business day and state, the newest day first; at most 31 rows."""
     holds = Hold.objects.filter(beneficiary__guide_id=guide_id, earned_on__gte=month, earned_on__lt=_next_month(month))
-    return list(
+    rows = (
         holds.values("earned_on")
         .annotate(
             line_count=Count("line_id", distinct=True),
@@ -101,6 +101,7 @@ def commission_days(*, guide_id: int, month: dt.date) -> list[dict[str, Any]]:
         )
         .order_by("-earned_on")
     )
+    return [dict(row) for row in rows]
 
 
 HOLD_STATES = {
@@ -122,13 +123,12 @@ def commission_lines(
         holds = holds.filter(Q(earned_on__lt=after[0]) | Q(earned_on=after[0], pk__lt=after[1]))
     rows = list(
         holds.order_by("-earned_on", "-pk").values(
-            "id", "line_id", "booked_on", "role", "earned_on", "amount_fen", "vested_fen", "reversed_fen", "clawed_fen", "vests_at"
+            "id", "line_id", "booked_on", "role", "earned_on", "amount_fen", "vested_fen", "reversed_fen", "clawed_fen",
+            "vests_at",
         )[:limit]
-    )
+    )  # fmt: skip
     lines = purchases_by_line({(row["line_id"], row["booked_on"]) for row in rows})
-    for row in rows:
-        row["purchase"] = lines[row["line_id"]]
-    return rows
+    return [{**row, "purchase": lines[row["line_id"]]} for row in rows]
 
 
 def purchases_by_line(keys: Collection[tuple[int, dt.date]]) -> dict[int, dict[str, Any]]:
@@ -139,7 +139,7 @@ def purchases_by_line(keys: Collection[tuple[int, dt.date]]) -> dict[int, dict[s
         "id", "channel", "order__order_no", "line_no", "paid_at", "product__name", "quantity", "paid_fen", "refunded_fen",
         "member__name", "store__name",
     )  # fmt: skip
-    return {row["id"]: row for row in rows}
+    return {row["id"]: dict(row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def explanation(*, line_id: int, guide_code: str, managed_store_ids: Collection[
             for candidate in pure.candidates
         ],
         postings=_postings_of(line_id, None if is_manager else guide_code),
-        refunds=list(refunds.values("refund_no", "refunded_at", "amount_fen")[:50]),
+        refunds=[dict(row) for row in refunds.values("refund_no", "refunded_at", "amount_fen")[:50]],
     )
 
 
@@ -212,7 +212,7 @@ def decision_of(row: Decision) -> rules.Decision:
 
 
 def _line_of(line_id: int) -> dict[str, Any] | None:
-    return (
+    row = (
         OrderLine.objects.filter(pk=line_id)
         .values(
             "id", "booked_on", "channel", "order__shop", "order__order_no", "line_no", "version_at", "created_at", "paid_at",
@@ -221,6 +221,7 @@ def _line_of(line_id: int) -> dict[str, Any] | None:
         )
         .first()
     )  # fmt: skip
+    return None if row is None else dict(row)
 
 
 def _facts_of(line: dict[str, Any]) -> rules.OrderFacts:

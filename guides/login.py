@@ -75,7 +75,9 @@ def log_in(*, code: str, device: str, now: dt.datetime) -> Login:
     # the conditional update is the lock: whoever comes second finds the code used
     if not LoginCode.objects.filter(code_hash=code_hash, used_at=None, expires_at__gt=now).update(used_at=now):
         raise CodeRefused(_("This code is wrong, used or expired. Ask for a new one."))
-    guide = Guide.objects.select_related("user").get(pk__in=LoginCode.objects.filter(code_hash=code_hash).values("guide"))
+    guide = Guide.objects.select_related("user").get(
+        pk__in=LoginCode.objects.filter(code_hash=code_hash).values("guide")
+    )
     _require_employed(guide, now)
     token, text = authentication.issue(user=guide.user, device=device, now=now)
     audit.record(actor=guide.user, verb="guide.login", target=guide, device=device)

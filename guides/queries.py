@@ -59,7 +59,7 @@ class TokenHolder:
     caller: Caller | None
 
 
-TOKEN_HOLDERS = """
+HOLDERS = """
     SELECT t.digest, t.created, t.expiry, u.id, u.username, u.name, u.is_active, g.id, g.code, g.name, e.role, s.id, s.code,
            s.name, e.started_at,
            ARRAY(SELECT r.store_id FROM scrm_grant r WHERE r.user_id = u.id AND r.role = 'STORE_MANAGER' ORDER BY 1)
@@ -81,14 +81,16 @@ TOKEN_HOLDERS = """
 def token_holders(*, token_key: str, now: dt.datetime) -> list[TokenHolder]:
     """Who holds a token that begins so, with the employment of this moment: all that a request has to know, at once."""
     with connection.cursor() as cursor:
-        cursor.execute(TOKEN_HOLDERS, {"token_key": token_key, "now": now})
+        cursor.execute(HOLDERS, {"token_key": token_key, "now": now})
         return [_holder(row) for row in cursor.fetchall()]
 
 
 def _holder(row: Sequence[Any]) -> TokenHolder:
     digest, created, expiry, user_id, username, user_name, is_active, guide_id, code, name, role, store_id = row[:12]
     # in the order of the model's fields, as ``from_db`` takes them
-    user = User.from_db(connection.alias, ("id", "username", "is_active", "name"), (user_id, username, is_active, user_name))
+    user = User.from_db(
+        connection.alias, ("id", "username", "is_active", "name"), (user_id, username, is_active, user_name)
+    )
     caller = None
     if store_id is not None:
         managed = {*row[15], store_id} if role == Guide.Role.STORE_MANAGER else set(row[15])
@@ -234,7 +236,7 @@ MEMBER_FIGURES = f"""
                 SELECT 1 FROM mine m WHERE {BOUGHT_SINCE.format(since="%(lapsed_since)s")} IS NULL LIMIT {LAPSED_COUNTED + 1}
            ) lapsed)
     FROM mine m
-"""  # noqa: S608  constants of this module
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,7 @@ class MemberFigures:
 
 def member_figures(*, guide_id: int, today: dt.date, lapsed_days: int, birthday_days: int) -> MemberFigures:
     """One query; looks at her newest ``MEMBERS_COUNTED`` members."""
-    values = {
+    values: dict[str, Any] = {
         "guide_id": guide_id,
         "birthdays": birthdays(today, birthday_days),
         "lapsed_since": today - dt.timedelta(days=lapsed_days),
@@ -261,9 +263,10 @@ def member_figures(*, guide_id: int, today: dt.date, lapsed_days: int, birthday_
 def binding_history(*, member_id: int, limit: int = 20) -> list[dict[str, Any]]:
     """Who served the member from when to when, the newest first."""
     rows = Binding.objects.filter(member_id=member_id).order_by("-started_at", "-pk")
-    return list(
-        rows.values("guide_id", "guide__code", "guide__name", "store__code", "store__name", "source", "started_at", "ended_at")[:limit]
+    found = rows.values(
+        "guide_id", "guide__code", "guide__name", "store__code", "store__name", "source", "started_at", "ended_at"
     )
+    return [dict(row) for row in found[:limit]]
 
 
 # ---- the console ------------------------------------------------------------------------------------------------

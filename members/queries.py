@@ -33,12 +33,11 @@ def purchases_of(*, member_id: int, scope: org.Scope, since: dt.date, limit: int
     lines = OrderLine.objects.filter(
         org.scope_q(OrderLine, scope), member_id=member_id, booked_on__gte=since, is_voided=False, is_test=False
     )
-    return list(
-        lines.order_by("-paid_at", "-pk").values(
-            "id", "booked_on", "channel", "order__order_no", "line_no", "paid_at", "store__name", "product__sku",
-            "product__name", "quantity", "paid_fen", "refunded_fen",
-        )[:limit]
+    found = lines.order_by("-paid_at", "-pk").values(
+        "id", "booked_on", "channel", "order__order_no", "line_no", "paid_at", "store__name", "product__sku",
+        "product__name", "quantity", "paid_fen", "refunded_fen",
     )  # fmt: skip
+    return [dict(row) for row in found[:limit]]
 
 
 def favourites(purchases: Sequence[dict[str, Any]], *, limit: int = 5) -> list[dict[str, Any]]:
@@ -176,7 +175,10 @@ def timeline(
         }, "good")  # fmt: skip
     for first, paid_fen, count in _orders(lines):
         values = {"product": first.product.name, "count": count, "yuan": yuan(paid_fen), "order": first.order.order_no}
-        one, many = _("bought %(product)s for ¥%(yuan)s"), _("bought %(product)s and more, %(count)s lines, for ¥%(yuan)s")
+        one, many = (
+            _("bought %(product)s for ¥%(yuan)s"),
+            _("bought %(product)s and more, %(count)s lines, for ¥%(yuan)s"),
+        )
         add(first.paid_at, "shopping_bag", (one if count == 1 else many) % values, "now")
     for act in acts:
         if act.verb == reveals.VERB:

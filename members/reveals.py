@@ -29,6 +29,7 @@ VERB = "member.reveal"
 REVEALS_PER_DAY = 30
 SHORTEST_REASON = 4  # characters
 LONGEST_REASON = 200
+Sealed = bytes | memoryview
 
 
 class BudgetSpent(RuleViolation):
@@ -41,21 +42,21 @@ class NoReason(RuleViolation):
     code = "reveal_needs_reason"
 
 
-def masked(kind: str, value: str, sealed: bytes | None = None) -> str:
+def masked(kind: str, value: str, sealed: Sealed | None = None) -> str:
     """An identity as a screen may show it without a record."""
     if kind == Identity.Kind.MOBILE:
         return masked_mobile(sealed)
     return f"****{value[-4:]}" if len(value) > 6 else "****"
 
 
-def masked_mobile(sealed: bytes | None) -> str:
+def masked_mobile(sealed: Sealed | None) -> str:
     """``139****1234``; a number that cannot be opened does not take the screen down with it."""
     if sealed is None:
         return ""
     try:
         return crypto.mask(crypto.open_mobile(bytes(sealed)))
     except crypto.SealBroken:
-        log.error("seal_broken")
+        log.exception("seal_broken")
         return "****"
 
 
@@ -72,6 +73,11 @@ def reveal(*, actor: Any, member: Member, reason: str, now: dt.datetime) -> list
         message = _("You have looked up %(count)s numbers today; more are possible tomorrow.")
         raise BudgetSpent(message % {"count": REVEALS_PER_DAY}, extra={"retry_after_seconds": seconds})
     mobiles = Identity.objects.filter(member=member, kind=Identity.Kind.MOBILE).order_by("pk")[:10]
-    numbers = [crypto.open_mobile(bytes(identity.sealed)).removeprefix("+86") for identity in mobiles]
+    numbers = [_open(identity).removeprefix("+86") for identity in mobiles]
     audit.record(actor=actor, verb=VERB, target=member, reason=reason[:LONGEST_REASON], count=len(numbers))
     return numbers
+
+
+def _open(identity: Identity) -> str:
+    assert identity.sealed is not None  # a constraint of the table
+    return crypto.open_mobile(bytes(identity.sealed))

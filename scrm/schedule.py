@@ -11,5 +11,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "channel events": {"task": "attribution.tasks.sweep_intake", "schedule": 60.0},
     "open jobs": {"task": "scrm.tasks.sweep_jobs", "schedule": 60.0},
     "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
+    "old answers and tokens": {"task": "scrm.tasks.forget_api_leftovers", "schedule": 3600.0},
+    "old login codes": {"task": "guides.tasks.forget_login_codes", "schedule": 3600.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
 }

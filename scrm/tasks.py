@@ -10,6 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from scrm import jobs, uploads
+from scrm.api import authentication, idempotency
 
 log = structlog.get_logger(__name__)
 
@@ -35,3 +36,11 @@ def sweep_jobs() -> None:
 @shared_task
 def delete_expired_uploads() -> None:
     uploads.delete_expired(now=timezone.now())
+
+
+@shared_task
+def forget_api_leftovers() -> None:
+    """Answers that are no longer replayed, and tokens that have expired."""
+    now = timezone.now()
+    idempotency.forget_old(now)
+    authentication.forget_expired(now)

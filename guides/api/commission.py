@@ -170,7 +170,7 @@ class ExplainView(GuideView):
             title = serializers.CharField()
             beneficiary = serializers.CharField()
             name = serializers.CharField(allow_blank=True)
-            is_valid = serializers.BooleanField()
+            passed = serializers.BooleanField(help_text="valid by itself, whoever won")
             reason = serializers.CharField()
             reason_text = serializers.CharField()
 
@@ -208,7 +208,9 @@ class ExplainView(GuideView):
         refunded_fen = serializers.IntegerField()
         state = serializers.CharField(help_text="PROVISIONAL, LIVE, HELD or INELIGIBLE")
         state_title = serializers.CharField()
-        sentences = serializers.ListField(child=serializers.CharField(), help_text="rule, winner, each loser, the money")
+        sentences = serializers.ListField(
+            child=serializers.CharField(), help_text="rule, winner, each loser, the money"
+        )
         candidates = Candidate(many=True, help_text="in the order of the rule")
         steps = Step(many=True, help_text="what was posted for me, oldest first")
         refunds = RefundOutput(many=True, help_text="oldest first")
@@ -285,7 +287,7 @@ def _explained(found: attribution.Explanation) -> dict[str, Any]:
                 "title": candidate["title"],
                 "beneficiary": candidate["beneficiary"],
                 "name": candidate["name"],
-                "is_valid": candidate["ok"],
+                "passed": candidate["ok"],
                 "reason": candidate["reason"],
                 "reason_text": candidate["reason_text"],
             }

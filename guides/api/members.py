@@ -68,7 +68,9 @@ class MembersView(GuideView):
 
         def validate_name(self, value: str) -> str:
             if crypto.normalise_mobile(value):
-                raise serializers.ValidationError(_("Look numbers up by POST: they must not stand in an address."), "number_in_url")
+                raise serializers.ValidationError(
+                    _("Look numbers up by POST: they must not stand in an address."), "number_in_url"
+                )
             return value
 
     @extend_schema(
@@ -82,7 +84,9 @@ class MembersView(GuideView):
         parameters=[Input],
         responses={200: MemberPage},
         examples=[
-            OpenApiExample("page", response_only=True, status_codes=["200"], value={"items": [ITEM], "next_cursor": None})
+            OpenApiExample(
+                "page", response_only=True, status_codes=["200"], value={"items": [ITEM], "next_cursor": None}
+            )
         ],
     )
     def get(self, request: Request) -> Response:
@@ -178,7 +182,7 @@ class MemberDetail(MemberItem):
         guide_code = serializers.CharField()
         guide_name = serializers.CharField()
         store_name = serializers.CharField()
-        source = serializers.ChoiceField(choices=Binding.Source.choices)
+        source = serializers.ChoiceField(choices=Binding.Source.choices)  # type: ignore[assignment]  # a field like any other
         source_title = serializers.CharField()
         started_at = serializers.DateTimeField()
         ended_at = serializers.DateTimeField(allow_null=True, help_text="null: until now")
@@ -286,7 +290,9 @@ class RevealView(GuideView):
             ref_name = "Reveal"
 
     class Output(serializers.Serializer[Any]):
-        mobiles = serializers.ListField(child=serializers.CharField(), help_text="in full; show them, keep them nowhere")
+        mobiles = serializers.ListField(
+            child=serializers.CharField(), help_text="in full; show them, keep them nowhere"
+        )
 
         class Meta:
             ref_name = "RevealAnswer"

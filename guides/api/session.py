@@ -94,7 +94,9 @@ class LoginView(ApiView):
         request=Input,
         responses={200: Output},
         examples=[
-            OpenApiExample("login", request_only=True, value={"code": "G00001-7KQ2M-X9PTA", "device": "phone-4c1d9e02"}),
+            OpenApiExample(
+                "login", request_only=True, value={"code": "G00001-7KQ2M-X9PTA", "device": "phone-4c1d9e02"}
+            ),
             OpenApiExample(
                 "token",
                 response_only=True,

@@ -76,7 +76,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         headers = {"Retry-After": str(BUSY_SECONDS)}
         body = _body("busy", MESSAGES["busy"], {"retry_after_seconds": BUSY_SECONDS})
         return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE, headers=headers)
-    log.exception("api_error", error=type(error).__name__)
+    log.error("api_error", error=type(error).__name__, exc_info=error)
     view: APIView = context["view"]
     got_request_exception.send(sender=type(view), request=view.request._request)
     return Response(_body("error", MESSAGES["error"]), status=status.HTTP_500_INTERNAL_SERVER_ERROR)

@@ -50,16 +50,16 @@ def idempotent(handler: Handler) -> Handler:
 
     @wraps(handler)
     def answer_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = _key_of(request)
+        key, user_id = _key_of(request), int(request.user.pk or 0)
         request_hash = _hash_of(request)
         with transaction.atomic():
-            _claim(request.user.pk, key)
-            stored = IdempotentAnswer.objects.filter(user_id=request.user.pk, key=key).first()
+            _claim(user_id, key)
+            stored = IdempotentAnswer.objects.filter(user_id=user_id, key=key).first()
             if stored is not None:
                 return _again(stored, request_hash)
             response = handler(view, request, *args, **kwargs)
             IdempotentAnswer.objects.create(
-                user_id=request.user.pk,
+                user_id=user_id,
                 key=key,
                 request_hash=request_hash,
                 status=response.status_code,
@@ -101,7 +101,7 @@ def _claim(user_id: int, key: str) -> None:
 def _again(stored: IdempotentAnswer, request_hash: str) -> Response:
     if stored.request_hash != request_hash:
         raise KeyReused(_("This key was used for another request; take a new one."))
-    body = json.loads(crypto.open_text(SEAL, base64.b64decode(stored.body)))
+    body = json.loads(crypto.open_text(SEAL, base64.b64decode(stored.body or "")))
     return Response(body, status=stored.status, headers={REPLAYED: "true"})
 
 

@@ -44,9 +44,7 @@ def read_cursor(text: str | None, *, of: str) -> list[Any] | None:
     return key
 
 
-def page(
-    rows: Sequence[dict[str, Any]], *, size: int, of: str, key: Callable[[dict[str, Any]], list[Any]]
-) -> Page:
+def page(rows: Sequence[dict[str, Any]], *, size: int, of: str, key: Callable[[dict[str, Any]], list[Any]]) -> Page:
     """``rows`` holds up to ``size`` + 1 rows; ``key`` gives the JSON values that the next page starts after."""
     items = list(rows[:size])
     more = len(rows) > size

@@ -5,7 +5,7 @@ Every operation shows the errors it can answer with: what it reads decides that,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -32,7 +32,7 @@ class Error(serializers.Serializer[Any]):
     extra = serializers.DictField(help_text="what a screen may show; empty when there is nothing")
 
 
-class DeviceTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library is untyped
+class DeviceTokenScheme(OpenApiAuthenticationExtension):
     target_class = "scrm.api.authentication.DeviceTokenAuthentication"
     match_subclasses = True
     name = "deviceToken"
@@ -59,7 +59,7 @@ class Schema(AutoSchema):
             )
         ]
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for code in sorted(self._error_codes() - bodies.keys()):
             body = self._get_response_for_code(Error, code, direction=direction)

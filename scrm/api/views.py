@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+from django.http import QueryDict
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+
+log = structlog.get_logger(__name__)
 
 
 class ApiView(APIView):
@@ -23,7 +28,19 @@ class ApiView(APIView):
         return response
 
     def read(self, serializer: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
-        """The validated input; a field that cannot be read is a 400 that names it."""
-        reader = serializer(data=data)
+        """The validated input; a field that cannot be read is a 400 that names it.
+
+        A query parameter that does not exist is refused: a filter with a typing error would show everything. In a body it is
+        ignored and logged: nobody changes a field that was not asked for.
+        """
+        is_query = isinstance(data, QueryDict)
+        values = data.dict() if is_query else data  # of a form, an empty value would count as none
+        reader = serializer(data=values)
         reader.is_valid(raise_exception=True)
+        unknown = sorted(set(values) - reader.fields.keys())
+        if unknown and is_query:
+            message = _("There is no such parameter.")
+            raise serializers.ValidationError({name: [message] for name in unknown}, "unknown")
+        if unknown:
+            log.warning("fields_ignored", view=type(self).__name__, names=[name[:40] for name in unknown[:20]])
         return reader.validated_data

@@ -12,7 +12,19 @@ from django.utils import timezone
 from attribution import decisions
 from attribution.models import Decision
 from guides.models import Binding, Employment, Guide
-from members.models import Category, Identity, LineToDecide, Member, MemberTag, Order, OrderLine, Product, Refund, Tag, Tier
+from members.models import (
+    Category,
+    Identity,
+    LineToDecide,
+    Member,
+    MemberTag,
+    Order,
+    OrderLine,
+    Product,
+    Refund,
+    Tag,
+    Tier,
+)
 from scrm import crypto, db
 from scrm.api import authentication
 from scrm.models import Brand, DeviceToken, Grant, LegalEntity, Region, Role, Store, User
@@ -47,7 +59,11 @@ class Shops:
         )
         e164 = f"+86{mobile(number)}"
         Identity.objects.create(
-            member=member, kind="MOBILE", namespace="MAIN", value=crypto.mobile_index(e164), sealed=crypto.seal_mobile(e164)
+            member=member,
+            kind="MOBILE",
+            namespace="MAIN",
+            value=crypto.mobile_index(e164),
+            sealed=crypto.seal_mobile(e164),
         )
         Identity.objects.create(member=member, kind="CARD", namespace="MAIN", value=f"VIP{number:06d}")
         if guide:
@@ -56,7 +72,15 @@ class Shops:
         return member
 
     def line(
-        self, name: str, *, member: str | None, store: str | None, paid_fen: int, at: dt.datetime, cashier: str = "", **values: Any
+        self,
+        name: str,
+        *,
+        member: str | None,
+        store: str | None,
+        paid_fen: int,
+        at: dt.datetime,
+        cashier: str = "",
+        **values: Any,
     ) -> OrderLine:
         """A decided and posted order line; ``at`` is the payment."""
         number = next(_numbers)
@@ -77,7 +101,9 @@ class Shops:
 
     def refund(self, name: str, amount_fen: int, at: dt.datetime) -> Refund:
         line = self.lines[name]
-        OrderLine.objects.filter(pk=line.pk, booked_on=line.booked_on).update(refunded_fen=line.refunded_fen + amount_fen)
+        OrderLine.objects.filter(pk=line.pk, booked_on=line.booked_on).update(
+            refunded_fen=line.refunded_fen + amount_fen
+        )
         refund = Refund.objects.create(
             channel=line.channel, shop=line.order.shop, refund_no=f"R{next(_numbers)}", order_no=line.order.order_no, line_no=1,
             line_id=line.pk, booked_on=line.booked_on, version_at=at, content_hash="0" * 32, refunded_at=at, quantity=1,

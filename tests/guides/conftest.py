@@ -47,7 +47,10 @@ class Api:
     def post(self, path: str, body: Any = None, **headers: str) -> Any:
         extra = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post(
-            f"/api/guide/{path}", body if body is not None else {}, content_type="application/json", headers=self.headers | extra
+            f"/api/guide/{path}",
+            body if body is not None else {},
+            content_type="application/json",
+            headers=self.headers | extra,
         )
 
 

@@ -125,7 +125,14 @@ def test_off_in_production(api, shops, settings):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "body", [{}, {"code": "x"}, {"code": "x", "device": "short"}, {"code": "", "device": DEVICE}, {"code": "x\x00", "device": DEVICE}]
+    "body",
+    [
+        {},
+        {"code": "x"},
+        {"code": "x", "device": "short"},
+        {"code": "", "device": DEVICE},
+        {"code": "x\x00", "device": DEVICE},
+    ],
 )
 def test_a_login_that_cannot_be_read(api, body):
     answer = api().post("login", body)

@@ -100,10 +100,7 @@ def test_who_gets_what(api, everybody, name, person):
             **({"data": json.dumps(body), "content_type": "application/json"} if body is not None else {}),
             headers={**device.headers, "Idempotency-Key": f"matrix-{number}"},
         )
-        if person in OUTSIDE:
-            expected = {OUTSIDE[person]}
-        else:
-            expected = {200, 204} if person in seen_by else {404}
+        expected = {OUTSIDE[person]} if person in OUTSIDE else {200, 204} if person in seen_by else {404}
         assert answer.status_code in expected, (name, row, person, answer.content.decode())
         if answer.status_code >= 400:
             assert set(answer.json()) == {"code", "message", "extra"}

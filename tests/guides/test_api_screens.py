@@ -58,7 +58,9 @@ def test_a_member_as_the_list_shows_her(api, shops):
 
 def test_filters(api, shops):
     today = timezone.localdate()
-    Member.objects.filter(name="安然").update(birthday=today.replace(year=2000) if (today.month, today.day) != (2, 29) else today)
+    Member.objects.filter(name="安然").update(
+        birthday=today.replace(year=2000) if (today.month, today.day) != (2, 29) else today
+    )
     device = api("A")
     assert names(device.get("members", name="安")) == ["安然", "安琪"]
     assert names(device.get("members", name="%")) == []
@@ -95,7 +97,9 @@ def test_a_page_says_the_same_as_the_scope_of_one_member(shops):
         page = queries.member_page(
             caller=holder.caller, wanted=queries.MemberFilter(), after=None, limit=50, today=timezone.localdate()
         )
-        assert {row["id"] for row in page} == set(queries.visible_members(holder.caller).values_list("pk", flat=True)), name
+        assert {row["id"] for row in page} == set(
+            queries.visible_members(holder.caller).values_list("pk", flat=True)
+        ), name
 
 
 def test_search_by_whole_number(api, shops):
@@ -171,7 +175,9 @@ def test_commission_of_a_month(api, shops):
     assert sum(total["reversed_fen"] for total in totals) == 200
     for total in totals:
         for row in [total, *total["days"]]:
-            assert row["accrued_fen"] == sum(row[name] for name in ("held_fen", "due_fen", "reversed_fen", "clawed_fen"))
+            assert row["accrued_fen"] == sum(
+                row[name] for name in ("held_fen", "due_fen", "reversed_fen", "clawed_fen")
+            )
     current = device.get("commission").json()
     assert current["month"] == f"{timezone.localdate():%Y-%m}" and current["next_month"] is None
     assert device.get("commission", month="2020-02").json()["days"] == []
@@ -181,7 +187,9 @@ def test_commission_of_a_month(api, shops):
 def test_commission_line_by_line(api, shops):
     device = api("A")
     for number in range(4):
-        shops.line(f"more{number}", member="安然", store="S1", paid_fen=1_000, at=timezone.now() - dt.timedelta(minutes=number))
+        shops.line(
+            f"more{number}", member="安然", store="S1", paid_fen=1_000, at=timezone.now() - dt.timedelta(minutes=number)
+        )
     day = timezone.localdate(shops.lines["more0"].paid_at).isoformat()
     seen, cursor = [], None
     while True:
@@ -190,7 +198,9 @@ def test_commission_line_by_line(api, shops):
         cursor = body["next_cursor"]
         if cursor is None:
             break
-    expected = {line.pk for name, line in shops.lines.items() if name != "b" and str(timezone.localdate(line.paid_at)) == day}
+    expected = {
+        line.pk for name, line in shops.lines.items() if name != "b" and str(timezone.localdate(line.paid_at)) == day
+    }
     assert set(seen) == expected and len(seen) == len(expected)
     assert device.get("commission/lines", day=day, state="DUE").json()["items"] == []
     assert len(device.get("commission/lines", day=day, state="HELD", size=50).json()["items"]) == len(expected)
@@ -220,7 +230,9 @@ QUERIES = {"me": 1, "today": 3, "members": 2, "commission": 2, "commission/lines
 def test_the_same_number_of_queries_for_one_row_and_for_many(api, shops, screen):
     def count():
         device = api("A")
-        with CaptureQueriesContext(connection, ) as captured:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
             assert device.get(screen).status_code == 200
         assert not [query for query in captured if "SAVEPOINT" in query["sql"]]
         return len(captured)

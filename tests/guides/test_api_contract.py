@@ -1,0 +1,88 @@
+"""The schema against the code: whatever may be sent gets an answer that the schema knows."""
+
+from __future__ import annotations
+
+import pytest
+import schemathesis
+from django.core.cache import cache
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from django.urls import reverse
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+pytestmark = pytest.mark.django_db
+
+EXAMPLES = 12
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+)
+OPERATIONS = (
+    "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
+    "explain_commission",
+)  # fmt: skip
+
+
+@pytest.fixture
+def contract(shops):
+    """Through WSGI, in the transaction of the test: the connection stays open between requests."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield schemathesis.openapi.from_wsgi(reverse("api-schema"), get_wsgi_application())
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+def test_every_operation_is_tried(contract):
+    assert {each.ok().definition.raw["operationId"] for each in contract.get_all_operations()} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name):
+    headers = {"Authorization": f"Bearer {shops.token('A')}"}
+    real = {"member_id": shops.members["安琪"].pk, "line_id": shops.lines["a"].pk}
+    operation = contract.find_operation_by_id(name)
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(case=operation.as_strategy(), finds=...)
+    def try_it(case: schemathesis.Case, finds: bool) -> None:
+        cache.clear()
+        if finds and case.path_parameters:
+            case.path_parameters = {key: real[key] for key in case.path_parameters}
+        if name == "logout":
+            headers["Authorization"] = f"Bearer {shops.token('A')}"
+        case.call_and_validate(headers=headers, checks=list(CHECKS))
+
+    try_it()
+
+
+@pytest.mark.parametrize("name", ["members", "search_members", "commission", "commission_lines", "login"])
+def test_what_the_schema_forbids_is_refused(contract, shops, name):
+    headers = {"Authorization": f"Bearer {shops.token('A')}"}
+    operation = contract.find_operation_by_id(name)
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
+    def try_it(case: schemathesis.Case) -> None:
+        cache.clear()
+        case.call_and_validate(
+            headers=headers, checks=[not_a_server_error, status_code_conformance, negative_data_rejection]
+        )
+
+    try_it()
