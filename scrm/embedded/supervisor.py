@@ -24,11 +24,28 @@ _printing = threading.Lock()
 
 
 def say(name: str, line: str) -> None:
+    if not line.strip():
+        return
     prefix = f"{name:>8} │ "
     if sys.stdout.isatty():
         prefix = f"\033[{COLOURS.get(name, 32)}m{prefix}\033[0m"
     with _printing:
         sys.stdout.write(f"{prefix}{line.rstrip()}\n")
+        sys.stdout.flush()
+
+
+class Said:
+    """A stream for commands that run inside the supervisor: their lines get its prefix."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            say(self.name, line)
+        return len(text)
+
+    def flush(self) -> None:
         sys.stdout.flush()
 
 

@@ -18,15 +18,16 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
+from django.urls import reverse
 
 from scrm import catalogues
 from scrm.checks import require_keys_of_data
 from scrm.embedded import postgres, valkey
 from scrm.embedded.server import ServerError, SharedServer
-from scrm.embedded.supervisor import Child, Interrupted, Supervisor, follow, say
+from scrm.embedded.supervisor import Child, Interrupted, Said, Supervisor, follow, say
 
 FREE_BYTES = 1024**3
 READY_SECONDS = 60
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             raise ServerError("up 只用于本机试用;生产环境请用 compose.yaml 或自己的进程管理器分别启动各进程。")
         with _only_one() as alone:
             if not alone:
-                self.stdout.write(f"系统已经在运行:{_url('/admin/')}")
+                self.stdout.write(f"系统已经在运行:{_url(reverse('admin:index'))}")
                 return
             _require_port()
             _require_space()
@@ -79,20 +80,18 @@ class Command(BaseCommand):
         require_keys_of_data()
         catalogues.compile_all(settings.BASE_DIR)
         _collect_static()
-        if sample and "make_sample" in get_commands():
-            call_command("make_sample", "--if-empty")
+        if sample:
+            call_command("make_sample", "--if-empty", stdout=Said("sample"))
         connections.close_all()
 
     def _welcome(self, seconds: float) -> None:
         for line in (
             f"系统已就绪({seconds:.1f} 秒)。按 Ctrl-C 停止。",
-            f"管理后台  {_url('/admin/')}",
-            f"接口文档  {_url('/api/docs/')}",
+            f"管理后台  {_url(reverse('admin:index'))}",
+            f"接口文档  {_url(reverse('api-docs'))}",
         ):
             say("up", line)
-        if "sample_logins" in get_commands():
-            call_command("sample_logins")
-        sys.stdout.flush()
+        call_command("sample_logins", stdout=Said("up"))
 
 
 def _wait_for_web(supervisor: Supervisor) -> bool:
