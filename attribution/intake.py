@@ -42,7 +42,7 @@ WINDOW_SECONDS = 300  # between the sender's clock and ours
 MAX_BODY_BYTES = 2**20
 EVENT_ID_LENGTH = 128
 MAX_ATTEMPTS = 5  # of an event that fails for reasons that may pass
-SECRET_SECONDS = 5.0  # how long a process may go on using a secret that was replaced
+SECRET_SECONDS = 5  # how long a process may go on using a secret that was replaced
 PURPOSE_SECRET = "channel secret"  # noqa: S105  bound into the seal
 PURPOSE_EVENT = "channel event"
 
@@ -175,7 +175,6 @@ def _refuse(constant: str) -> None:
 
 def process(*, now: dt.datetime, again: bool = False, limit: int = 1_000) -> Processed:
     """Take events that wait, one transaction each, until none is left. ``again`` also takes those that failed before."""
-    db.require_no_transaction()
     done = Processed()
     seen: list[int] = []
     while len(seen) < limit:
@@ -279,7 +278,7 @@ def _park_killers(now: dt.datetime) -> None:
 def _failed(event_id: int, error: Exception, now: dt.datetime) -> None:
     """Leave it to the sweep, up to MAX_ATTEMPTS; then park it under the kind of error."""
     if not isinstance(error, OperationalError):
-        log.exception("channel_event_failed", event=event_id)
+        log.error("channel_event_failed", event_id=event_id, exc_info=error)
     ChannelEvent.objects.filter(pk=event_id, status=ChannelEvent.Status.RECEIVED, attempts__gte=MAX_ATTEMPTS).update(
         status=ChannelEvent.Status.PARKED, error_code="internal_error", error_place=type(error).__name__, processed_at=now
     )
