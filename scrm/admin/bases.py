@@ -241,7 +241,9 @@ class ReadOnlyAdmin(ScopedAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        if request.method != "GET":
+        if request.method not in ("GET", "HEAD"):
+            if object_id is not None:
+                self.get_object(request, unquote(object_id))  # a row outside the scope does not even refuse
             raise PermissionDenied
         return super().changeform_view(request, object_id, form_url, extra_context)
 

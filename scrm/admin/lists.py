@@ -30,6 +30,7 @@ from unfold.contrib.filters.admin import (
 from unfold.views import ChangeList
 from unfold.widgets import (
     UnfoldAdminDateWidget,
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminPasswordInput,
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
@@ -45,7 +46,7 @@ NO_FACETS = ShowFacets.NEVER
 
 __all__ = [
     "COUNT_CAP", "NO_FACETS", "BooleanRadioFilter", "CappedChangeList", "CappedPaginator", "ChoicesDropdownFilter", "DayFilter",
-    "DropdownFilter", "RangeDateFilter", "RangeDateTimeFilter", "ScopedChangeList", "ScopedDropdownFilter", "ScopedFilter",
+    "DropdownFilter", "FileWidget", "RangeDateFilter", "RangeDateTimeFilter", "ScopedChangeList", "ScopedDropdownFilter", "ScopedFilter",
     "estimated_rows", "styled", "visible_names", "with_query",
 ]  # fmt: skip
 
@@ -182,6 +183,8 @@ class DayFilter(RangeDateTimeFilter):
         form = RangeDateForm(name=self.field_path, data=data)
         yield {"request": self.request, "parameter_name": self.field_path, "form": form}
 
+
+FileWidget = UnfoldAdminFileFieldWidget
 
 _WIDGETS: tuple[tuple[type[forms.Widget], type[forms.Widget]], ...] = (
     (forms.Textarea, UnfoldAdminTextareaWidget),

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -14,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from scrm import org, people
+from scrm import people
 from scrm.admin import lists
 from scrm.admin.bases import ReadOnlyAdmin, object_act
 from scrm.admin.shown import BAD, EMPTY, GOOD, NEW, display, link, state
@@ -63,10 +64,6 @@ class GrantForm(forms.Form):
         if code and store is None:
             raise forms.ValidationError(_("There is no store with this code."))
         return store
-
-
-def may_change(obj: Any) -> bool:
-    return True
 
 
 @object_act(gettext_lazy("Give a role"), right=Right.CHANGE, form=GrantForm, icon="key")
@@ -122,24 +119,32 @@ def revoke(self: Any, request: HttpRequest, given: Grant, data: dict[str, Any]) 
     return _("The role is taken away.")
 
 
+class AccountFilter(lists.DropdownFilter):
+    """Guides log in through the mini-program; some of them work in the console too."""
+
+    title = gettext_lazy("account")
+    parameter_name = "account"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("staff", gettext_lazy("with a role in the console")), ("guide", gettext_lazy("guides"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "staff":
+            return queryset.filter(pk__in=Grant.objects.values("user_id"))
+        return queryset.filter(guide__isnull=False) if self.value() == "guide" else queryset
+
+
 @admin.register(User)
 class UserAdmin(ReadOnlyAdmin):
     add_right = Right.CHANGE
     acts = (grant, rename, set_password, disable, enable, remove_second_factor)
     list_display = ("username", "full_name", "roles", "active_label", "last_login")
     list_display_links = ("username", "full_name")
-    list_filter = (("is_active", lists.BooleanRadioFilter),)
+    list_filter = (AccountFilter, ("is_active", lists.BooleanRadioFilter))
     search_fields = ("username__startswith", "name__startswith")
     search_help_text = gettext_lazy("Beginning of the user name or name")
     ordering = ("-pk",)
     fields = ("login_name", "full_name", "active_label", "roles", "last_login", "date_joined")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """Staff; a guide's own account stands with the guide."""
-        return (
-            super().get_queryset(request).filter(grants__isnull=False).distinct()
-            | super().get_queryset(request).filter(guide__isnull=True).distinct()
-        )
 
     def decorate(self, request: HttpRequest, rows: list[Any]) -> None:
         grants: dict[int, list[str]] = {}
@@ -169,8 +174,6 @@ class UserAdmin(ReadOnlyAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
-            from django.core.exceptions import PermissionDenied
-
             raise PermissionDenied
         form = lists.styled(NewUserForm(request.POST if request.method == "POST" else None))
         if request.method == "POST" and form.is_valid():
@@ -208,7 +211,3 @@ class GrantAdmin(ReadOnlyAdmin):
     def url_of(self, obj: Any) -> str:
         """After a grant is taken away there is nothing left but its owner."""
         return reverse("admin:scrm_user_change", args=(obj.user_id,))
-
-
-def is_hq(request: HttpRequest) -> bool:
-    return org.scope_of(request.user).is_everything

@@ -59,7 +59,10 @@ RESULTS = {
 
 class UploadForm(forms.Form):
     kind = forms.ChoiceField(label=gettext_lazy("What is in the file?"), widget=forms.RadioSelect)
-    file = forms.FileField(label=gettext_lazy("File"))
+    file = forms.FileField(
+        label=gettext_lazy("File"),
+        widget=lists.FileWidget(attrs={"accept": ".csv,.tsv,.txt,.xlsx,.gz", "id": "id_file"}),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

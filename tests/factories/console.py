@@ -40,7 +40,9 @@ def console() -> Console:
     shops = factory.shops()
     other = LegalEntity.objects.create(code="FB", name="加盟公司乙", kind="FRANCHISEE")
     south = shops.stores["S2"].region
-    shops.stores["F2"] = Store.objects.create(code="F2", name="F2店", entity=other, region=south, ownership="FRANCHISEE")
+    shops.stores["F2"] = Store.objects.create(
+        code="F2", name="F2店", entity=other, region=south, ownership="FRANCHISEE"
+    )
     now = timezone.now()
     hour = dt.timedelta(hours=1)
     for name, store, guide in (("安琪", "S1", "A"), ("白鹭", "S2", "B"), ("付雪", "F1", "F")):

@@ -1,0 +1,266 @@
+"""S1: who may see which row, over every address of the console. A new list or page without a line here fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from attribution.models import (
+    Account,
+    Beneficiary,
+    ChannelEndpoint,
+    ChannelEvent,
+    Decision,
+    Entry,
+    Hold,
+    RuleRate,
+    RuleVersion,
+    Txn,
+)
+from guides.models import Binding, Delegation, Employment, Guide
+from members.models import (
+    Category,
+    Channel,
+    Identity,
+    Member,
+    OrderLine,
+    ParkedVersion,
+    Product,
+    Refund,
+    Tag,
+    Tier,
+)
+from scrm import org
+from scrm.models import Act, Brand, DeviceToken, Grant, Job, LegalEntity, Region, Store, Upload, User
+from tests.factories.console import SEES, Console, console
+
+STORES = ("S1", "S2", "F1")
+HQ_ONLY = {
+    Account, Act, Beneficiary, Brand, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken, Grant, Job,
+    LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
+}  # fmt: skip
+OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
+SCOPED = {Binding, Decision, Employment, Entry, Guide, Hold, Identity, Member, OrderLine, Store}
+# pages that are no list: who may open them with GET
+PAGES: dict[str, set[str]] = {
+    "index": set(SEES),
+    "rights": set(SEES),
+    "imports": {"hq", "operator"},
+    "import_start": {"hq", "operator"},
+}
+SUFFIXES = (
+    "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
+)  # fmt: skip
+CUSTOM = {
+    "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
+    "import_state", "import_run", "import_cancel", "import_errors", "second_factor",
+}  # fmt: skip
+DJANGO = {
+    "login",
+    "logout",
+    "password_change",
+    "password_change_done",
+    "autocomplete",
+    "jsi18n",
+    "view_on_site",
+    "app_list",
+    "search",
+}
+
+
+@pytest.fixture
+def company(db: None) -> Console:
+    return console()
+
+
+def rows_of(company: Console) -> dict[type, dict[str, Any]]:
+    """One row of every scoped model per store."""
+    shops = company.shops
+    members = {"S1": shops.members["安琪"], "S2": shops.members["白鹭"], "F1": shops.members["付雪"]}
+    guides = {"S1": shops.guides["A"], "S2": shops.guides["B"], "F1": shops.guides["F"]}
+    return {
+        Store: {code: shops.stores[code] for code in STORES},
+        Member: members,
+        Identity: {code: members[code].identities.first() for code in STORES},
+        OrderLine: {code: shops.lines[code] for code in STORES},
+        Decision: {code: Decision.objects.get(line_id=shops.lines[code].pk) for code in STORES},
+        Hold: {code: Hold.objects.filter(line_id=shops.lines[code].pk).first() for code in STORES},
+        Entry: {code: Entry.objects.filter(store__code=code).first() for code in STORES},
+        Guide: guides,
+        Employment: {code: guides[code].employments.first() for code in STORES},
+        Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
+    }
+
+
+def hq_rows(company: Console) -> dict[type, Any]:
+    found = {model: model._default_manager.order_by("pk").first() for model in HQ_ONLY}
+    return {model: row for model, row in found.items() if row is not None}
+
+
+def url(row: Any, page: str) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{page}", args=(row.pk,))
+
+
+def status(client: Client, address: str, method: str = "get") -> int:
+    return int(getattr(client, method)(address).status_code)
+
+
+def test_every_list_of_the_site_has_a_line_in_this_matrix() -> None:
+    registered = {model for model in admin.site._registry if model._meta.label not in OTHERS}
+    assert registered == SCOPED | HQ_ONLY
+    assert {model for model in registered if org.is_scoped(model)} == SCOPED
+
+
+def test_every_page_of_the_site_is_known() -> None:
+    labels = {f"{m._meta.app_label}_{m._meta.model_name}" for m in admin.site._registry}
+    names = {pattern.name for pattern in _patterns(admin.site.urls[0]) if pattern.name}
+    lists = {f"{label}_{suffix}" for label in labels for suffix in SUFFIXES}
+    assert names - lists - set(PAGES) - CUSTOM - DJANGO == set()
+
+
+def _patterns(urls: Any) -> list[URLPattern]:
+    found: list[URLPattern] = []
+    for pattern in urls:
+        found += _patterns(pattern.url_patterns) if isinstance(pattern, URLResolver) else [pattern]
+    return found
+
+
+@pytest.mark.parametrize("name", SEES)
+def test_a_row_outside_the_scope_does_not_exist(company: Console, name: str) -> None:
+    client, sees = company.client(name), SEES[name]
+    for model, rows in rows_of(company).items():
+        for code, row in rows.items():
+            is_own = sees is None or code in sees
+            found = {page: status(client, url(row, page)) for page in ("change", "history")}
+            assert found == dict.fromkeys(found, 200 if is_own else 404), (model, code)
+            if not is_own:
+                for page, method in (("delete", "get"), ("delete", "post"), ("change", "post"), ("change", "delete")):
+                    assert status(client, url(row, page), method) in (404, 405), (model, code, page, method)
+
+
+@pytest.mark.parametrize("name", SEES)
+def test_what_belongs_to_hq_is_seen_by_hq_alone(company: Console, name: str) -> None:
+    client, is_hq = company.client(name), SEES[name] is None
+    for model, row in hq_rows(company).items():
+        assert status(client, url(row, "change")) == (200 if is_hq else 404), model
+        listed = status(client, reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_changelist"))
+        assert listed == (200 if is_hq else 403), model
+
+
+@pytest.mark.parametrize("name", SEES)
+def test_pages_that_are_no_list(company: Console, name: str) -> None:
+    client = company.client(name)
+    for page, allowed in PAGES.items():
+        assert status(client, reverse(f"admin:{page}")) == (200 if name in allowed else 403), page
+
+
+@pytest.mark.parametrize("name", ["region", "franchisee", "franchisee_b", "manager"])
+def test_lists_show_own_rows_and_count_no_others(company: Console, name: str) -> None:
+    client, sees = company.client(name), SEES[name] or set()
+    for model, rows in rows_of(company).items():
+        response = client.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
+        shown = {row.pk for row in response.context["cl"].result_list}
+        assert {code for code, row in rows.items() if row.pk in shown} == sees & set(STORES), model
+        count = model._default_manager.filter(pk__in=shown).count()
+        assert response.context["cl"].result_count == count, model
+
+
+def test_a_members_pages_beside_her_own(company: Console) -> None:
+    rows = rows_of(company)[Member]
+    client = company.client("manager")
+    for page in ("reveal", "purchases"):
+        assert status(client, reverse(f"admin:members_member_{page}", args=(rows["S1"].pk,))) == 200
+        assert status(client, reverse(f"admin:members_member_{page}", args=(rows["S2"].pk,))) == 404
+        assert status(client, reverse(f"admin:members_member_{page}", args=(rows["S2"].pk,)), "post") == 404
+
+
+def test_autocomplete_names_own_rows_only(company: Console) -> None:
+    client = company.client("manager")
+    address = reverse("admin:autocomplete")
+    for app, model, field, own, foreign in (
+        ("members", "orderline", "store", "S1店 S1", "S2店 S2"),
+        ("guides", "binding", "guide", "王芳 G00001", "李娜 G00002"),
+        ("attribution", "decision", "store", "S1店 S1", "S2店 S2"),
+    ):
+        query = {"app_label": app, "model_name": model, "field_name": field}
+        found = {row["text"] for row in client.get(address, {**query, "term": ""}).json()["results"]}
+        assert own in found
+        assert foreign not in found
+    foreign = client.get(address, {"app_label": "members", "model_name": "member", "field_name": "tier", "term": ""})
+    assert foreign.status_code == 403
+
+
+def test_a_filter_by_a_foreign_store_finds_and_names_nothing(company: Console) -> None:
+    client, foreign = company.client("manager"), company.shops.stores["S2"]
+    response = client.get(reverse("admin:members_orderline_changelist"), {"store__id__exact": foreign.pk})
+    assert response.context["cl"].result_count == 0
+    assert foreign.name not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("address", "query"),
+    [
+        ("members_identity", {"value__startswith": "0"}),
+        ("members_identity", {"sealed__isnull": "0"}),
+        ("members_member", {"identities__value__startswith": "1"}),
+        ("members_member", {"home_store__entity__code": "HQ"}),
+        ("members_orderline", {"member__name__startswith": "白"}),
+        ("guides_guide", {"user__password__startswith": "md5"}),
+        ("attribution_decision", {"rule__author__password__startswith": "x"}),
+    ],
+)
+def test_undeclared_look_ups_are_refused(company: Console, address: str, query: dict[str, str]) -> None:
+    for name in ("hq", "manager"):
+        assert company.client(name).get(reverse(f"admin:{address}_changelist"), query).status_code == 400
+
+
+def test_a_forged_action_reaches_no_foreign_row(company: Console) -> None:
+    """An action's rows come from the scoped list, whatever the form says; without the right there is no action."""
+    foreign = company.shops.members["白鹭"]
+    response = company.client("manager").post(
+        reverse("admin:members_member_changelist"), {"action": "delete_selected", "_selected_action": [foreign.pk]}
+    )
+    assert response.status_code in (200, 302)
+    assert Member.objects.filter(pk=foreign.pk).exists()
+
+
+def test_popup_and_to_field_give_nothing_away(company: Console) -> None:
+    client, foreign = company.client("manager"), company.shops.members["白鹭"]
+    for query in ("_popup=1", "_to_field=id", "_to_field=name"):
+        assert status(client, f"{url(foreign, 'change')}?{query}") in (400, 404)
+
+
+def test_strangers_meet_the_login_everywhere(company: Console) -> None:
+    guide = company.shops.guides["A"].user  # logs in through the mini-program only
+    staffless = Client()
+    staffless.force_login(guide)
+    for client in (Client(), staffless):
+        for model in admin.site._registry:
+            response = client.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
+            assert response.status_code == 302
+            assert response.url.startswith(reverse("admin:login"))
+
+
+def test_every_view_of_the_site_is_wrapped() -> None:
+    """Anonymous requests are turned away before the view runs: by the wrapper, not by the view."""
+    open_to_all = {"login", "second_factor", "jsi18n", "logout"}
+    for pattern in _patterns(admin.site.urls[0]):
+        if pattern.name in open_to_all or pattern.name is None:
+            continue
+        arguments = {key: 1 for key in pattern.pattern.converters} | {}  # type: ignore[attr-defined]
+        keys = {"object_id": "1", "act_name": "x", "content_type_id": "1", "app_label": "scrm", **arguments}
+        names = pattern.pattern.regex.groupindex  # type: ignore[attr-defined]
+        address = reverse(f"admin:{pattern.name}", kwargs={name: keys.get(name, "1") for name in names})
+        for method in ("get", "post"):
+            response = getattr(Client(), method)(address)
+            assert response.status_code in (302, 405), (pattern.name, method, response.status_code)
+
+
+def test_the_console_is_the_only_admin() -> None:
+    resolved = get_resolver().resolve("/admin/")
+    assert resolved.app_name == "admin"
+    assert type(admin.site._wrapped).__name__ == "ConsoleSite"  # type: ignore[attr-defined]
