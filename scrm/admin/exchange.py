@@ -96,12 +96,15 @@ class PrivateStorage(TempFolderStorage):
     def get_full_path(self) -> str:
         return str(_folder() / os.path.basename(self.name))
 
+    def save(self, data: bytes | str) -> None:
+        self.name = f"config-{secrets.token_hex(16)}"
+        handle = os.open(self.get_full_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+
     def _open(self, mode: str = "r") -> Any:
-        if not self.name:
-            self.name = f"config-{secrets.token_hex(16)}"
-        flags = os.O_RDWR | os.O_CREAT if "w" in mode else os.O_RDONLY
-        handle = os.open(self.get_full_path(), flags | os.O_NOFOLLOW, 0o600)
-        return os.fdopen(handle, mode, encoding=self.encoding)
+        handle = os.open(self.get_full_path(), os.O_RDONLY | os.O_NOFOLLOW)
+        return os.fdopen(handle, mode, encoding=None if "b" in mode else self.encoding)
 
 
 class ConfigAdmin(ImportExportModelAdmin, ScopedAdmin):

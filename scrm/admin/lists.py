@@ -31,7 +31,7 @@ from unfold.views import ChangeList
 from unfold.widgets import (
     UnfoldAdminDateWidget,
     UnfoldAdminFileFieldWidget,
-    UnfoldAdminPasswordInput,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextareaWidget,
@@ -188,7 +188,7 @@ FileWidget = UnfoldAdminFileFieldWidget
 
 _WIDGETS: tuple[tuple[type[forms.Widget], type[forms.Widget]], ...] = (
     (forms.Textarea, UnfoldAdminTextareaWidget),
-    (forms.PasswordInput, UnfoldAdminPasswordInput),
+    (forms.PasswordInput, UnfoldAdminPasswordWidget),
     (forms.CheckboxInput, UnfoldBooleanWidget),
     (forms.DateInput, UnfoldAdminDateWidget),
     (forms.SplitDateTimeWidget, UnfoldAdminSplitDateTimeWidget),

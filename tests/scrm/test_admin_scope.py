@@ -251,7 +251,7 @@ def test_every_view_of_the_site_is_wrapped() -> None:
     for pattern in _patterns(admin.site.urls[0]):
         if pattern.name in open_to_all or pattern.name is None:
             continue
-        arguments = {key: 1 for key in pattern.pattern.converters} | {}  # type: ignore[attr-defined]
+        arguments = dict.fromkeys(pattern.pattern.converters, 1) | {}  # type: ignore[attr-defined]
         keys = {"object_id": "1", "act_name": "x", "content_type_id": "1", "app_label": "scrm", **arguments}
         names = pattern.pattern.regex.groupindex  # type: ignore[attr-defined]
         address = reverse(f"admin:{pattern.name}", kwargs={name: keys.get(name, "1") for name in names})

@@ -1,0 +1,117 @@
+"""Lists: one number of queries whatever they show, counted without reading a big table, paged to a limit."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from members.models import Member, OrderLine
+from scrm.admin import lists
+from tests.factories import shops as factory
+from tests.factories.console import Console, console
+
+LISTS = (
+    "members_member", "members_identity", "members_orderline", "members_refund", "guides_guide", "guides_binding",
+    "guides_employment", "attribution_decision", "attribution_hold", "attribution_entry", "attribution_txn",
+    "attribution_account", "attribution_beneficiary", "scrm_store", "scrm_user", "scrm_grant", "scrm_act", "scrm_job",
+)  # fmt: skip
+
+
+@pytest.fixture
+def company(db: None) -> Console:
+    return console()
+
+
+def queries(client: Any, address: str) -> int:
+    with CaptureQueriesContext(
+        connection,
+    ) as caught:
+        assert client.get(address).status_code == 200
+    return len(caught)
+
+
+def grow(company: Console) -> None:
+    """Three of everything where there was one."""
+    now = timezone.now()
+    for number in range(3):
+        name = f"成员{number}"
+        company.shops.member(name, store="S1", guide="A")
+        company.shops.line(
+            f"more{number}", member=name, store="S1", paid_fen=7_700, at=now - dt.timedelta(hours=3), cashier="G00001"
+        )
+        company.shops.refund(f"more{number}", 700, now)
+        guide = factory.hire(f"G1000{number}", f"新导购{number}", company.shops.stores["S1"])
+        factory.bind(company.shops.member(f"新成员{number}", store="S1"), guide, company.shops.stores["S1"])
+
+
+def test_no_list_asks_row_by_row(company: Console) -> None:
+    clients = {name: company.client(name) for name in ("hq", "manager")}
+    for client in clients.values():
+        client.get(reverse("admin:index"))  # the session's first click writes its times
+    before = {
+        (name, label): queries(client, reverse(f"admin:{label}_changelist"))
+        for name, client in clients.items()
+        for label in LISTS
+        if name == "hq" or label in ("members_member", "members_orderline", "attribution_decision", "guides_binding")
+    }
+    grow(company)
+    after = {(name, label): queries(clients[name], reverse(f"admin:{label}_changelist")) for name, label in before}
+    assert after == before
+    assert max(after.values()) <= 14, sorted(after.items(), key=lambda item: -item[1])[:3]
+
+
+def test_a_filtered_list_is_counted_to_the_cap(company: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "COUNT_CAP", 2)
+    counted = lists.CappedPaginator(Member.objects.filter(name__startswith="").order_by("-pk"), 50)
+    assert (counted.count, counted.count_text) == (2, "2+")
+    few = lists.CappedPaginator(Member.objects.filter(name="安琪").order_by("-pk"), 50)
+    assert (few.count, few.count_text) == (1, "1")
+
+
+def test_an_unfiltered_list_is_counted_by_the_planner(company: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "estimated_rows", lambda model: 30_000_000)
+    with CaptureQueriesContext(connection) as caught:
+        counted = lists.CappedPaginator(OrderLine.objects.order_by("-pk"), 50)
+        assert (counted.count, counted.count_text) == (30_000_000, "≈ 30,000,000")
+        assert counted.num_pages == lists.COUNT_CAP // 50
+    assert len(caught) == 0
+
+
+def test_the_estimate_adds_up_the_partitions(company: Console) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE members_orderline")
+    assert lists.estimated_rows(OrderLine) == 3
+
+
+def test_no_page_lies_beyond_the_cap(company: Console) -> None:
+    client, address = company.client("hq"), reverse("admin:members_member_changelist")
+    assert client.get(address, {"p": 2}).context["cl"].result_list == []
+    assert client.get(address, {"p": 201}).status_code == 302  # back to the list, with the reason
+    assert client.get(address, {"p": 0}).status_code == 302
+
+
+def test_pages_carry_no_copy_in_caches_and_the_policy(company: Console) -> None:
+    for name in ("members_member_changelist", "index", "imports"):
+        response = company.client("hq").get(reverse(f"admin:{name}"))
+        assert "no-store" in response["Cache-Control"]
+        policy = response["Content-Security-Policy"]
+        assert "script-src 'self' 'unsafe-eval';" in policy + ";"
+        assert "style-src 'self' 'unsafe-inline'" in policy
+
+
+def test_no_page_has_a_script_in_it(company: Console) -> None:
+    """The policy forbids it, so such a script would silently not run."""
+    client, member = company.client("hq"), company.shops.members["安琪"]
+    for address in (
+        reverse("admin:index"), reverse("admin:members_member_change", args=(member.pk,)), reverse("admin:import_start"),
+        reverse("admin:members_member_changelist"),
+    ):  # fmt: skip
+        for tag in client.get(address).content.decode().split("<script")[1:]:
+            head = tag.split(">", 1)[0]
+            assert "src=" in head or 'type="application/json"' in head, (address, head)
