@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import figures, intake
+from attribution import decisions, figures, intake
 
 
 @shared_task
@@ -21,3 +21,14 @@ def process_events() -> None:
 @shared_task
 def sweep_intake() -> None:
     intake.sweep(now=timezone.now())
+
+
+@shared_task
+def decide_waiting() -> None:
+    """Lines whose deciding was cut off, or put off, after they had been recorded."""
+    decisions.decide_open()
+
+
+@shared_task
+def finalise_decisions() -> None:
+    decisions.finalise(now=timezone.now())

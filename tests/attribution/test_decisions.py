@@ -200,6 +200,16 @@ def test_a_buyer_recognised_after_the_window_stays_with_the_pool(company: Shops)
     assert live(line).state == "LIVE"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_provisional_line_becomes_final_when_its_window_closes() -> None:
+    defaults.restore()
+    line = shops().line("x", member=None, store=None, paid_fen=10000, at=AT)
+    days = dt.timedelta(days=15)
+    assert decisions.finalise(now=AT + days - dt.timedelta(seconds=1)) == 0
+    assert decisions.finalise(now=AT + days) == 1
+    assert (live(line).state, owed(line)) == ("LIVE", {"HQ_POOL": 500})
+
+
 def test_a_leave_shares_with_the_delegate(company: Shops) -> None:
     """Worked example 11."""
     company.member("林小满", store="S1", guide="A")
