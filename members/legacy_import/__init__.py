@@ -5,7 +5,8 @@
 2. Several rows of one person are folded first: of each cell the last filled one counts, the earliest registration stays,
    points are not added up, tags add up. So the same list twice changes nothing and says so.
 3. An empty cell never erases. Nothing unknown is guessed: an unknown store or tier breaks the row.
-4. Points are an opening entry (积分期初) once per card; a later list never changes it.
+4. Points are an opening entry (积分期初) once per card; a later list never changes it. A row without a card opens points
+   only for a member who has no opening yet.
 5. A byte-identical repeat of a good row is harmless; it is counted apart and not reported as broken.
 6. Columns that belong to other topics (专属导购) come through ``add_column`` with their own check and writing.
 7. The whole list is staged and checked before anything is written; then it is written in transactions of whole persons.

@@ -16,7 +16,7 @@ from scrm.models import Brand
 KIND = "import_members"
 OLDEST_BIRTHDAY = "1900-01-01"
 # a tags cell: 宝妈|送礼、大客户
-TAG_SEPARATORS = "[|,，;；、/]"  # noqa: RUF001
+TAG_SEPARATORS = "[|,，;；、/]"
 MAX_TAG = 64
 
 GENDERS = {"男": "M", "女": "F", "M": "M", "F": "F", "男性": "M", "女性": "F", "male": "M", "female": "F", "未知": ""}
@@ -123,7 +123,7 @@ def checks(layout: Layout, *, create_tiers: bool) -> list[Check]:
         Check("points", "bad_points", "t.points < 0"),
         Check("store", "unknown_store", "t.store <> '' AND home.id IS NULL"),
         Check("registered_on", "bad_registered_on", f"t.registered_on > {today}"),
-        Check("tags", "bad_tags", f"t.tags ~ '[^|,，;；、/]{{{MAX_TAG + 1}}}'"),  # noqa: RUF001
+        Check("tags", "bad_tags", f"t.tags ~ '[^|,，;；、/]{{{MAX_TAG + 1}}}'"),
         Check("mobile", "identity_conflict", "ci.member_id <> mi.member_id"),
     ]  # fmt: skip
     if not create_tiers:

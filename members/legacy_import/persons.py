@@ -88,13 +88,15 @@ def values() -> str:
     """What is kept of the match; ``has_news``: a known member gains something by this row."""
     own = "".join(f", {sql} AS {name}" for extra in extras() for name, sql in extra.values.items())
     extra_news = " OR ".join(f"({extra.news})" for extra in extras()) or "false"
-    opens_points = "t.points IS NOT NULL AND co.id IS NULL AND mo.id IS NULL"
+    # a row without a card opens points only for a member who has none from any list; rows with a card are the rule
+    opens_points = """t.points IS NOT NULL AND co.id IS NULL AND mo.id IS NULL AND
+        CASE WHEN t.card = '' THEN NOT EXISTS (SELECT 1 FROM members_pointsopening x WHERE x.member_id = m.id) ELSE true END"""
     return f"""
         home.id AS home_store_id, tier.id AS tier_id,
         COALESCE(ci.member_id, mi.member_id) AS known_id, ci.member_id AS card_owner, mi.member_id AS mobile_owner,
         ({opens_points}) AS opens_points, ({extra_news}) AS extra_news,
         ({_differs("t", "home.id")} OR t.card <> '' AND ci.id IS NULL OR t.mobile_index <> '' AND mi.id IS NULL
-         OR {opens_points} OR {extra_news}) AS has_news {own}"""
+         OR ({opens_points}) OR {extra_news}) AS has_news {own}"""
 
 
 def _differs(row: str, home_store_id: str) -> str:
@@ -218,17 +220,27 @@ def fold(tables: Tables, brand: Brand) -> None:
                    {last("home_store_id", "home_store_id IS NOT NULL")} AS home_store_id,
                    min(t.registered_on) AS registered_on, {text("remark")} AS remark,
                    {last("points", "points IS NOT NULL")} AS points,
-                   COALESCE(bool_and(t.opens_points) FILTER (WHERE t.points IS NOT NULL), false) AS opens_points,
-                   {last("card", "points IS NOT NULL")} AS points_card,
+                   {last("card", "points IS NOT NULL")} AS own_card,
+                   COALESCE(NULLIF({last("card", "points IS NOT NULL")}, ''), {last("card", "card <> ''")}, '') AS points_card,
                    {last("mobile_index", "points IS NOT NULL")} AS points_mobile,
                    bool_or(t.extra_news) AS extra_news {own}
             FROM {rows} GROUP BY r.person"""
         tables.create(cursor, "folded", f"""
             SELECT f.*, (f.person < 0 OR f.opens_points OR f.extra_news OR {_differs("f", "f.home_store_id")}
                          OR EXISTS (SELECT 1 FROM {keys} k WHERE k.person = f.person)) AS has_news
-            FROM ({folded}) f LEFT JOIN members_member m ON m.id = f.person
+            FROM (SELECT p.*, (p.points IS NOT NULL AND {_POINTS_ARE_NEW}) AS opens_points FROM ({folded}) p OFFSET 0) f
+            LEFT JOIN members_member m ON m.id = f.person
             LEFT JOIN members_tier tier ON tier.brand_id = %s AND tier.name = f.tier
-        """, [brand.pk])  # fmt: skip
+        """, [brand.code, brand.pk])  # fmt: skip
+
+
+# the rule of ``values`` for a folded person: her line with the points has a card, or she has no opening at all
+_POINTS_ARE_NEW = """
+    CASE WHEN p.own_card = '' THEN NOT EXISTS (SELECT 1 FROM members_pointsopening x WHERE x.member_id = p.person)
+    ELSE NOT EXISTS (
+        SELECT 1 FROM members_pointsopening x JOIN members_identity i ON i.id = x.identity_id
+        WHERE i.namespace = %s AND (i.kind = 'CARD' AND i.value = p.own_card
+                                    OR i.kind = 'MOBILE' AND i.value = p.points_mobile)) END"""
 
 
 def collect(tables: Tables, *, chunk_rows: int) -> int:
