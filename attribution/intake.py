@@ -116,8 +116,10 @@ def _secret_of(channel: str) -> bytes | None:
     known = _secrets.get(channel)
     if known is not None and time.monotonic() - known[0] < SECRET_SECONDS:
         return known[1]
-    sealed = ChannelEndpoint.objects.filter(channel=channel, is_active=True).values_list("secret_sealed", flat=True).first()
-    secret = crypto.open_text(PURPOSE_SECRET, sealed).encode() if sealed is not None else None
+    sealed = (
+        ChannelEndpoint.objects.filter(channel=channel, is_active=True).values_list("secret_sealed", flat=True).first()
+    )
+    secret = crypto.open_text(PURPOSE_SECRET, bytes(sealed)).encode() if sealed is not None else None
     if len(_secrets) > 100:  # names of channels come from the address: strangers must not fill our memory
         _secrets.clear()
     _secrets[channel] = (time.monotonic(), secret)
@@ -244,7 +246,7 @@ def _process_one(event_id: int, now: dt.datetime, done: Processed) -> None:
 
 def _record(event: ChannelEvent, now: dt.datetime) -> tuple[list[int], tuple[str, str] | None]:
     """The lines to decide, and the first problem with its place."""
-    body = json.loads(crypto.open_text(PURPOSE_EVENT, event.body_sealed))
+    body = json.loads(crypto.open_text(PURPOSE_EVENT, bytes(event.body_sealed)))
     code = order_event.store_of(body)
     stores = dict(Store.objects.filter(code=code).values_list("code", "pk")) if code else {}
     try:
@@ -280,5 +282,8 @@ def _failed(event_id: int, error: Exception, now: dt.datetime) -> None:
     if not isinstance(error, OperationalError):
         log.error("channel_event_failed", event_id=event_id, exc_info=error)
     ChannelEvent.objects.filter(pk=event_id, status=ChannelEvent.Status.RECEIVED, attempts__gte=MAX_ATTEMPTS).update(
-        status=ChannelEvent.Status.PARKED, error_code="internal_error", error_place=type(error).__name__, processed_at=now
+        status=ChannelEvent.Status.PARKED,
+        error_code="internal_error",
+        error_place=type(error).__name__,
+        processed_at=now,
     )

@@ -80,7 +80,7 @@ class StaffCounts:
     unchanged: int = 0
     problems: list[tuple[int, str, str]] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "problems"}
 
     @property
@@ -155,7 +155,10 @@ def _moved(services: list[Service], row: GuideRow, at: dt.datetime) -> list[Serv
 def record_guides(*, rows: Sequence[GuideRow], actor: Any, now: dt.datetime) -> StaffCounts:
     """Create and update guides, their users and employments. A row that contradicts what stands is a problem."""
     counts = StaffCounts()
-    guides = {guide.code: guide for guide in Guide.objects.select_related("user").select_for_update(of=("self",)).order_by("pk")}
+    guides = {
+        guide.code: guide
+        for guide in Guide.objects.select_related("user").select_for_update(of=("self",)).order_by("pk")
+    }
     rows = _without_clashes(rows, guides, counts)
     services = _services(guides)
     new = _create_people([row for row in rows if row.code not in guides])
@@ -210,7 +213,9 @@ class _Writes:
         Employment.objects.bulk_update(self.changed, ["store", "role", "started_at", "ended_at"], batch_size=500)
         Employment.objects.bulk_create(self.new, batch_size=1_000)
         User.objects.bulk_update(self.users, ["is_active"], batch_size=500)
-        Guide.objects.bulk_update(self.people, ["name", "mobile_index", "mobile_sealed", "wecom_userid"], batch_size=500)
+        Guide.objects.bulk_update(
+            self.people, ["name", "mobile_index", "mobile_sealed", "wecom_userid"], batch_size=500
+        )
         User.objects.bulk_update([guide.user for guide in self.people], ["name"], batch_size=500)
 
 
@@ -257,12 +262,9 @@ def _services(guides: dict[str, Guide]) -> dict[str, list[tuple[int, Service]]]:
 
 def _without_clashes(rows: Sequence[GuideRow], guides: dict[str, Guide], counts: StaffCounts) -> list[GuideRow]:
     """The rows that claim nobody else's user name, mobile number or WeCom account; the others become problems."""
-    owners = {
-        "guide_code": dict(User.objects.filter(guide=None).values_list("username", "username")),
-        "mobile": {guide.mobile_index: code for code, guide in guides.items()},
-        "wecom_userid": {guide.wecom_userid: code for code, guide in guides.items()},
-    }
-    taken_by_staff = set(owners.pop("guide_code"))
+    taken_by_staff = set(User.objects.filter(guide=None).values_list("username", flat=True))
+    mobiles = {guide.mobile_index: code for code, guide in guides.items()}
+    accounts = {guide.wecom_userid: code for code, guide in guides.items()}
     seen: dict[str, GuideRow] = {}
     good = []
     for row in rows:
@@ -273,9 +275,9 @@ def _without_clashes(rows: Sequence[GuideRow], guides: dict[str, Guide], counts:
                 continue
         elif row.code not in guides and row.code in taken_by_staff:
             problem = ("guide_code", "username_taken")
-        elif row.mobile_index and owners["mobile"].setdefault(row.mobile_index, row.code) != row.code:
+        elif row.mobile_index and mobiles.setdefault(row.mobile_index, row.code) != row.code:
             problem = ("mobile", "mobile_taken")
-        elif row.wecom_userid and owners["wecom_userid"].setdefault(row.wecom_userid, row.code) != row.code:
+        elif row.wecom_userid and accounts.setdefault(row.wecom_userid, row.code) != row.code:
             problem = ("wecom_userid", "wecom_userid_taken")
         if problem is not None:
             counts.problems.append((row.line, *problem))

@@ -34,7 +34,7 @@ COLUMNS = (
     Column("hired_on", _("first day"), ("hired_on", "入职日期", "入职时间"), True, Kind.DATE),
     Column("left_on", _("last day"), ("left_on", "离职日期", "最后在职日"), kind=Kind.DATE),
     Column("moved_on", _("moved on"), ("moved_on", "调店日期", "调动日期"), kind=Kind.DATE),
-)
+)  # fmt: skip
 
 CHECKS = (
     Check("guide_code", "missing_value", "t.guide_code = ''"),
@@ -66,7 +66,9 @@ copyin.problems.register({
 def run(progress: jobs.Progress) -> dict[str, Any]:
     """The work of a job of kind ``import_guides``."""
     with imports.opened(progress, COLUMNS) as run:
-        checked = run.check(CHECKS, joins="LEFT JOIN scrm_store st ON st.code = t.store_code", values="st.id AS store_id")
+        checked = run.check(
+            CHECKS, joins="LEFT JOIN scrm_store st ON st.code = t.store_code", values="st.id AS store_id"
+        )
         rows = _read(checked.table)
         counts: dict[str, int] = {}
         if not run.is_dry:

@@ -53,10 +53,12 @@ def _time(name: str, label: Any, *headers: str, required: bool = False) -> Colum
 
 CHANNEL = Column("channel", _("channel"), ("channel", "渠道", "渠道编码", "来源渠道"), True, Kind.CODE, max_length=24)
 SHOP = Column("shop", _("shop"), ("shop", "店铺", "店铺编码", "网店"), kind=Kind.CODE, max_length=64)
-ORDER_NO = Column("order_no", _("order no."), ("order_no", "订单号", "订单编号", "单号"), True, Kind.CODE, max_length=64)
-LINE_NO = Column(  # "line_no" is the line of the file
-    "number", _("line no."), ("line_no", "明细号", "明细行号", "子订单号", "行序号", "序号"), True, Kind.INTEGER, code="bad_line_no"
-)
+ORDER_NO = Column("order_no", _("order no."), ("order_no", "订单号", "订单编号", "单号"), True, Kind.CODE, max_length=64)  # fmt: skip
+# "line_no" is the line of the file
+LINE_NO = Column(
+    "number", _("line no."), ("line_no", "明细号", "明细行号", "子订单号", "行序号", "序号"), True, Kind.INTEGER,
+    code="bad_line_no",
+)  # fmt: skip
 
 ORDER_COLUMNS = (
     CHANNEL,
@@ -100,7 +102,9 @@ REFUND_COLUMNS = (
     SHOP,
     ORDER_NO,
     LINE_NO,
-    Column("refund_no", _("refund no."), ("refund_no", "退款单号", "退款编号", "售后单号"), True, Kind.CODE, max_length=64),
+    Column(
+        "refund_no", _("refund no."), ("refund_no", "退款单号", "退款编号", "售后单号"), True, Kind.CODE, max_length=64
+    ),
     _time("refunded_at", _("refunded at"), "退款时间", "退款完成时间", required=True),
     Column("quantity", _("quantity"), ("quantity", "数量", "退货数量"), kind=Kind.DECIMAL, scale=3),
     _amount("amount", _("refunded amount"), "退款金额", required=True),
@@ -192,7 +196,9 @@ def import_refunds(progress: jobs.Progress) -> dict[str, Any]:
         written = 0
         for after, last in run.ranges(checked, CHUNK_ROWS):
             result = purchases.record_refunds_of(select=select, params=[exported_at, after, last])
-            run.report((line, "amount" if code == refunds.EXCEEDS else "refund_no", code) for line, code in result.refused)
+            run.report(
+                (line, "amount" if code == refunds.EXCEEDS else "refund_no", code) for line, code in result.refused
+            )
             total.add(result)
             written += CHUNK_ROWS
             progress.done(min(written, checked.good))

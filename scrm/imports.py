@@ -29,7 +29,7 @@ from scrm.models import Job, JobProblem
 
 PROGRESS_PARTS = 10_000  # reading is shown as a share of the file
 # signs that make a spreadsheet run a cell; a number with a sign stays as it is
-_FORMULA = re.compile(r"\s*(?:[=@\t\r＝＠]|[+\-＋－](?![\d\s\-().,]*$))")  # noqa: RUF001
+_FORMULA = re.compile(r"\s*(?:[=@\t\r＝＠]|[+\-＋－](?![\d\s\-().,]*$))")
 _columns: dict[str, tuple[Column, ...]] = {}
 
 

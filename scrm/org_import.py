@@ -142,7 +142,9 @@ def record_stores(*, rows: Sequence[StoreRow], actor: Any) -> dict[str, int]:
     entities, new_entities = _entities(rows)
     regions, new_regions = _regions(rows)
     stores = {store.code: store for store in Store.objects.select_for_update().order_by("pk")}
-    created, changed, fields = [], [], set()
+    created: list[Store] = []
+    changed: list[Store] = []
+    fields: set[str] = set()
     for row in rows:
         wanted = _wanted(row, entities[row.entity_code], regions[row.region_code])
         store = stores.get(row.store_code)
@@ -158,7 +160,7 @@ def record_stores(*, rows: Sequence[StoreRow], actor: Any) -> dict[str, int]:
     Store.objects.bulk_create(created, batch_size=1_000)
     if changed:
         Store.objects.bulk_update(changed, sorted(fields), batch_size=500)
-    counts = {
+    counts: dict[str, Any] = {
         "created": len(created), "updated": len(changed), "unchanged": len(rows) - len(created) - len(changed),
         "entities_created": new_entities, "regions_created": new_regions,
     }  # fmt: skip

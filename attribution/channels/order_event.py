@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from jsonschema import Draft202012Validator
@@ -115,9 +115,11 @@ def _line(
     whole: Json, order: Json, line: Json, amounts: Json, paid_at: dt.datetime, place: str, now: dt.datetime
 ) -> LineVersion:
     completed_at = line.get("completed_at", order.get("completed_at"))
-    flags, of_order = line.get("flags", {}), order.get("flags", {})
+    flags = {f"is_{flag}": any(said.get("flags", {}).get(flag) for said in (line, order)) for flag in FLAGS}
     return LineVersion(
         **whole,
+        **amounts,
+        **cast("dict[str, Any]", flags),
         line_no=line["line_no"],
         paid_at=_time(line["paid_at"], f"{place}/paid_at", now) if "paid_at" in line else paid_at,
         completed_at=_time(completed_at, f"{place}/completed_at", now) if completed_at else None,
@@ -127,8 +129,6 @@ def _line(
         quantity=Decimal(line["quantity"]),
         unit_price=Decimal(line["unit_price"]) if "unit_price" in line else None,
         risk_mark=_text(line.get("risk_mark") or order.get("risk_mark", ""), f"{place}/risk_mark"),
-        **{f"is_{flag}": bool(flags.get(flag) or of_order.get(flag)) for flag in FLAGS},
-        **amounts,
     )
 
 

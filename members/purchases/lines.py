@@ -284,7 +284,9 @@ def _open_months(cursor: Any) -> int:
 
 
 def _park(cursor: Any) -> list[tuple[int, str]]:
-    cursor.execute(f"SELECT seq, verdict FROM line_work WHERE verdict IN ('{CONFLICT}', '{BELOW_REFUNDS}') ORDER BY seq")
+    cursor.execute(
+        f"SELECT seq, verdict FROM line_work WHERE verdict IN ('{CONFLICT}', '{BELOW_REFUNDS}') ORDER BY seq"
+    )
     parked = cursor.fetchall()
     if parked:
         cursor.execute(PARK)

@@ -313,7 +313,8 @@ def _record_once(fill: Any) -> RefundsRecorded:
         applied = apply_to_batch(cursor)
         cursor.execute(DROP_EXCEEDING)
         cursor.execute(COUNT)
-        result = RefundsRecorded(*cursor.fetchone(), applied=applied.applied)
+        result = RefundsRecorded(*cursor.fetchone())
+        result.applied = applied.applied
         result.waiting = _still_waiting(cursor)
         result.line_ids = sorted({*line_ids, *applied.line_ids})
         codes = f"('{CONFLICT}', '{MOVED}', '{EXCEEDS}', '{AMBIGUOUS}')"

@@ -63,7 +63,9 @@ class ImportCommand(BaseCommand):
         parser.add_argument("--encoding", help="UTF-8, GB18030 …; found out by default")
         parser.add_argument("--mapping", help="JSON file {column: title in the file}")
         parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-        parser.add_argument("--errors", help="write the broken rows with line, column, code and reason to this CSV file")
+        parser.add_argument(
+            "--errors", help="write the broken rows with line, column, code and reason to this CSV file"
+        )
 
     def options_of_job(self, options: dict[str, Any]) -> dict[str, Any]:
         mapping = json.loads(Path(options["mapping"]).read_text("utf-8")) if options["mapping"] else {}
@@ -98,4 +100,6 @@ class ImportCommand(BaseCommand):
         for problem in imports.first_problems(job):
             text = _("line %(line)d, %(column)s: %(reason)s (%(code)s)")
             reason = imports.reason(problem.code)
-            self.stdout.write(text % {"line": problem.line_no, "column": problem.column, "reason": reason, "code": problem.code})
+            self.stdout.write(
+                text % {"line": problem.line_no, "column": problem.column, "reason": reason, "code": problem.code}
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def test_no_list_can_make_employments_overlap(rows: list[GuideRow]) -> None:
         except staff.Impossible:
             continue
         assert services_after(said, services, TODAY) == services
-        for one, following in zip(services, services[1:], strict=False):
+        for one, following in itertools.pairwise(services):
             assert one.ended_at is not None and one.started_at < one.ended_at <= following.started_at
         assert services[-1].ended_at is None or services[-1].started_at < services[-1].ended_at
 
@@ -165,7 +166,8 @@ def stores(db: None) -> dict[str, Store]:
     hq = LegalEntity.objects.create(code="HQ", name="HQ", kind="HQ")
     region = Region.objects.create(code="R1", name="R1")
     return {
-        code: Store.objects.create(code=code, name=code, entity=hq, region=region, ownership="DIRECT") for code in ("S1", "S2")
+        code: Store.objects.create(code=code, name=code, entity=hq, region=region, ownership="DIRECT")
+        for code in ("S1", "S2")
     }
 
 
@@ -181,11 +183,21 @@ def test_every_guide_gets_a_user_and_an_employment(stores: dict[str, Store], tmp
     )
     assert (summary["created"], summary["bad"]) == (2, 0)
     one, two = Guide.objects.select_related("user").order_by("code")
-    assert (one.user.username, one.user.name, one.user.is_active, one.user.has_usable_password()) == ("G00001", "牛嘉娟", True, False)
+    assert (one.user.username, one.user.name, one.user.is_active, one.user.has_usable_password()) == (
+        "G00001",
+        "牛嘉娟",
+        True,
+        False,
+    )
     assert crypto.open_mobile(one.mobile_sealed) == "+8615400000001"  # type: ignore[arg-type]
     assert one.mobile_index == crypto.mobile_index("+8615400000001") and two.mobile_index is None
     job = Employment.objects.get(guide=one)
-    assert (job.store, job.role, job.started_at, job.ended_at) == (stores["S1"], "STORE_MANAGER", at("2019-03-01"), None)
+    assert (job.store, job.role, job.started_at, job.ended_at) == (
+        stores["S1"],
+        "STORE_MANAGER",
+        at("2019-03-01"),
+        None,
+    )
     left = Employment.objects.get(guide=two)
     assert (left.role, left.started_at, left.ended_at) == ("GUIDE", at("2019-03-01"), at("2024-07-01"))
     assert not two.user.is_active  # she has left
@@ -281,6 +293,11 @@ def test_company_guides(db: None, company_data: Path) -> None:
     expected = json.loads((company_data / "expected.json").read_text())
     lists.take("import_stores", company_data / "stores.csv")
     summary = lists.take("import_guides", company_data / "guides.csv")
-    assert summary["created"] == expected["guides"] == Guide.objects.count() == Employment.objects.filter(ended_at=None).count()
+    assert (
+        summary["created"]
+        == expected["guides"]
+        == Guide.objects.count()
+        == Employment.objects.filter(ended_at=None).count()
+    )
     assert summary["problems"] == {} and summary["ignored_columns"] == []
     assert lists.take("import_guides", company_data / "guides.csv")["unchanged"] == expected["guides"]

@@ -49,7 +49,9 @@ def row(**values: Any) -> str:
     return ",".join(str(value) for value in {**known, **values}.values())
 
 
-def take(path: Path, *rows: str, header: str = HEADER, args: tuple[str, ...] = ("--no-attribute",), **options: Any) -> dict[str, Any]:
+def take(
+    path: Path, *rows: str, header: str = HEADER, args: tuple[str, ...] = ("--no-attribute",), **options: Any
+) -> dict[str, Any]:
     return lists.take("import_orders", lists.write(path, header, *rows, **options), *args)
 
 
@@ -64,9 +66,15 @@ def test_a_row_becomes_a_line(store: Store, tmp_path: Path) -> None:
     member = Member.objects.create(brand=Brand.objects.get(code="MAIN"))
     number = f"+86{MOBILE}"
     Identity.objects.create(
-        member=member, kind="MOBILE", namespace="MAIN", value=crypto.mobile_index(number), sealed=crypto.seal_mobile(number)
+        member=member,
+        kind="MOBILE",
+        namespace="MAIN",
+        value=crypto.mobile_index(number),
+        sealed=crypto.seal_mobile(number),
     )
-    summary = take(tmp_path / "orders.csv", row(buyer_mobile="+86 154-0000-0001"), row(line_no=2, paid_amount="0", shop=""))
+    summary = take(
+        tmp_path / "orders.csv", row(buyer_mobile="+86 154-0000-0001"), row(line_no=2, paid_amount="0", shop="")
+    )
     assert (summary["inserted"], summary["bad"], summary["orders"], summary["gmv_fen"]) == (2, 0, 1, 1390)
     line, free = OrderLine.objects.select_related("order", "product").order_by("line_no")
     paid_at = dt.datetime(2025, 5, 1, 9, 30, tzinfo=SHANGHAI)
@@ -84,7 +92,10 @@ def test_the_optional_columns(store: Store, tmp_path: Path) -> None:
         ",created_at,completed_at,updated_at,list_amount,points_amount,freight,category,buyer_account,buyer_unionid,test,gift_card,"
         "wholesale,staff_price,voided,risk_mark,discount_hq,discount_store,discount_platform"
     )
-    full = row() + ",2025-04-30 08:00,2025/5/2 10:00:00,2025-05-03T00:00:00Z,20,1.5,6,FRUIT,nick,u1,0,否,是,1,true,watch,5.10,1,0"
+    full = (
+        row()
+        + ",2025-04-30 08:00,2025/5/2 10:00:00,2025-05-03T00:00:00Z,20,1.5,6,FRUIT,nick,u1,0,否,是,1,true,watch,5.10,1,0"
+    )
     blank = row(line_no=2, store_code="", shop="") + ",,,,,,,,,,,,,,,,5,,"
     take(tmp_path / "orders.csv", full, blank, header=header)
     line = OrderLine.objects.select_related("product__category").get(line_no=1)
@@ -92,7 +103,12 @@ def test_the_optional_columns(store: Store, tmp_path: Path) -> None:
         dt.datetime(2025, 4, 30, 8, tzinfo=SHANGHAI), dt.datetime(2025, 5, 2, 10, tzinfo=SHANGHAI),
         dt.datetime(2025, 5, 3, tzinfo=dt.UTC),
     )  # fmt: skip
-    assert (line.list_fen, line.points_fen, line.freight_fen, line.discounts) == (2000, 150, 600, {"HQ": 510, "STORE": 100})
+    assert (line.list_fen, line.points_fen, line.freight_fen, line.discounts) == (
+        2000,
+        150,
+        600,
+        {"HQ": 510, "STORE": 100},
+    )
     assert (line.buyer_account, line.buyer_unionid, line.risk_mark) == ("nick", "u1", "watch")
     assert line.product.category and line.product.category.code == "FRUIT"
     flags = (line.is_test, line.is_gift_card, line.is_wholesale, line.is_staff_price, line.is_voided)
@@ -188,7 +204,13 @@ def test_chinese_titles_and_a_packed_file(store: Store, tmp_path: Path, encoding
 
 def test_a_dry_run_writes_nothing(store: Store, tmp_path: Path) -> None:
     summary = take(tmp_path / "orders.csv", row(), row(line_no="x"), args=("--dry-run",))
-    assert (summary["dry_run"], summary["good"], summary["bad"], summary["lines"], summary["gmv_fen"]) == (True, 1, 1, 1, 1390)
+    assert (summary["dry_run"], summary["good"], summary["bad"], summary["lines"], summary["gmv_fen"]) == (
+        True,
+        1,
+        1,
+        1,
+        1390,
+    )
     assert not Order.objects.exists() and not LineToDecide.objects.exists()
 
 
@@ -197,7 +219,9 @@ def test_no_plain_number_reaches_the_database(store: Store, tmp_path: Path) -> N
     take(tmp_path / "orders.csv", row(buyer_mobile=MOBILE), row(line_no=2, paid_amount="x", buyer_mobile=MOBILE))
     take(tmp_path / "orders.csv", row(buyer_mobile=MOBILE, paid_amount="1"))  # parked
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_jsonb(l)::text FROM members_orderline l UNION ALL SELECT to_jsonb(p)::text FROM members_parkedversion p")
+        cursor.execute(
+            "SELECT to_jsonb(l)::text FROM members_orderline l UNION ALL SELECT to_jsonb(p)::text FROM members_parkedversion p"
+        )
         text = " ".join(value for (value,) in cursor.fetchall())
         cursor.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'staging'::regnamespace")
         assert cursor.fetchone()[0] == 0  # nothing stays behind
@@ -221,7 +245,12 @@ def test_refunds_find_their_line_without_a_shop(store: Store, tmp_path: Path) ->
         "POS,E1,1,R1,2025-05-02 10:00:00,1,6.94",
     )
     assert (summary["applied"], summary["waiting"], summary["repeated"], summary["refused"]) == (1, 2, 1, 3)
-    assert summary["problems"] == {"refund_exceeds_line": 1, "ambiguous_order": 1, "missing_value": 1, "version_conflict": 1}
+    assert summary["problems"] == {
+        "refund_exceeds_line": 1,
+        "ambiguous_order": 1,
+        "missing_value": 1,
+        "version_conflict": 1,
+    }
     assert OrderLine.objects.get(order__order_no="E1").refunded_fen == 695
     take(tmp_path / "orders.csv", row(line_no=2), row(order_no="E9"))
     kept = Refund.objects.order_by("refund_no").values_list("refund_no", "shop", "status")
@@ -253,7 +282,9 @@ def test_an_import_ends_decided_and_posted(store: Store, tmp_path: Path) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("moment", ["before the second chunk", "inside the second chunk", "while reading", "after the last chunk"])
+@pytest.mark.parametrize(
+    "moment", ["before the second chunk", "inside the second chunk", "while reading", "after the last chunk"]
+)
 def test_a_killed_import_is_run_again_and_ends_in_the_same_rows(
     tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +295,9 @@ def test_a_killed_import_is_run_again_and_ends_in_the_same_rows(
     Store.objects.create(code="S1", name="S1", entity=entity, region=region, ownership="DIRECT")
     Channel.objects.get_or_create(code="POS", defaults={"name": "POS", "is_in_store": True})
     rows = [row(order_no=f"E{number // 7}", line_no=number) for number in range(45)]
-    path = lists.write(tmp_path / "orders.csv", HEADER, *rows, row(line_no="x"), row(order_no="E0", line_no=0, paid_amount="1"))
+    path = lists.write(
+        tmp_path / "orders.csv", HEADER, *rows, row(line_no="x"), row(order_no="E0", line_no=0, paid_amount="1")
+    )
     job = imports.start(kind="import_orders", path=str(path), options={"attribute": False})
     connection.close()
     child = os.fork()
@@ -300,7 +333,7 @@ def _arm(moment: str) -> None:
         if moment == "before the second chunk" and calls == 2:
             die()
         if moment == "inside the second chunk" and calls == 2:
-            purchases.lines.refunds.apply_to_batch = die
+            purchases.lines.refunds.apply_to_batch = die  # type: ignore[assignment]
         return record(**values)
 
     purchases.record_lines_of = counted
@@ -319,13 +352,21 @@ def test_company_orders_and_refunds(db: None, company_data: Path) -> None:
     lists.take("import_guides", company_data / "guides.csv")
     lists.take("import_members", company_data / "members_legacy.gb18030.csv")
     orders = lists.take("import_orders", company_data / "orders.csv.gz", "--no-attribute")
-    assert (orders["inserted"], orders["orders"], orders["problems"]) == (expected["order_lines"], expected["orders"], {})
+    assert (orders["inserted"], orders["orders"], orders["problems"]) == (
+        expected["order_lines"],
+        expected["orders"],
+        {},
+    )
     refunds = lists.take("import_refunds", company_data / "refunds.csv", "--no-attribute")
     assert (refunds["applied"], refunds["refunded_fen"]) == (expected["refunds"], expected["refunded_fen"])
 
     lines = OrderLine.objects.all()
     totals = lines.aggregate(gmv=Sum("paid_fen"), refunded=Sum("refunded_fen"), lines=Count("pk"))
-    assert totals == {"gmv": expected["gmv_fen"], "refunded": expected["refunded_fen"], "lines": expected["order_lines"]}
+    assert totals == {
+        "gmv": expected["gmv_fen"],
+        "refunded": expected["refunded_fen"],
+        "lines": expected["order_lines"],
+    }
     assert Order.objects.count() == expected["orders"]
     assert lines.filter(member=None).count() == expected["lines_without_member"]
     assert lines.exclude(member=None).aggregate(n=Count("member", distinct=True))["n"] == expected["members_who_bought"]
@@ -333,4 +374,6 @@ def test_company_orders_and_refunds(db: None, company_data: Path) -> None:
     by_channel = dict(lines.values_list("channel").annotate(gmv=Sum("paid_fen")).order_by("channel"))
     assert by_channel == expected["gmv_by_channel_fen"]
     assert LineToDecide.objects.count() == expected["order_lines"]
-    assert lists.take("import_refunds", company_data / "refunds.csv", "--no-attribute")["repeated"] == expected["refunds"]
+    assert (
+        lists.take("import_refunds", company_data / "refunds.csv", "--no-attribute")["repeated"] == expected["refunds"]
+    )

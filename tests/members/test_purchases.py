@@ -80,7 +80,11 @@ def test_a_new_line_is_kept_with_all_it_says_and_waits_to_be_decided(db: None) -
     for name, _kind in lines.CONTENT:
         assert getattr(row, name) == getattr(said, name), name
     assert (row.channel, row.refunded_fen, row.member_id) == ("POS", 0, None)
-    assert (row.product.sku, row.product.name, row.product.category and row.product.category.code) == ("K1", "苹果", "FRUIT")
+    assert (row.product.sku, row.product.name, row.product.category and row.product.category.code) == (
+        "K1",
+        "苹果",
+        "FRUIT",
+    )
     assert list(LineToDecide.objects.values_list("line_id", "booked_on")) == [(row.pk, row.booked_on)]
     assert result.line_ids == [row.pk]
 
@@ -129,7 +133,12 @@ def test_the_same_version_with_other_content_is_parked_once_and_changes_nothing(
 
 
 def test_of_one_delivery_with_several_versions_the_newest_stands(db: None) -> None:
-    said = [line(paid_fen=1), line(version_at=DAY + HOUR, paid_fen=2), line(paid_fen=3), line(version_at=DAY + HOUR, paid_fen=4)]
+    said = [
+        line(paid_fen=1),
+        line(version_at=DAY + HOUR, paid_fen=2),
+        line(paid_fen=3),
+        line(version_at=DAY + HOUR, paid_fen=4),
+    ]
     result = purchases.record_lines(lines=said)
     assert (result.inserted, result.older, result.parked) == (1, 2, [(3, "version_conflict")])
     assert OrderLine.objects.get().paid_fen == 2
@@ -183,7 +192,9 @@ def test_what_hq_says_about_a_product_stays(db: None) -> None:
         ({}, None, 0),
     ],
 )
-def test_the_buyer_is_found_by_card_then_number_then_the_rest(db: None, said: dict[str, str], found: str | None, two: int) -> None:
+def test_the_buyer_is_found_by_card_then_number_then_the_rest(
+    db: None, said: dict[str, str], found: str | None, two: int
+) -> None:
     people = {
         "card": member("card", card="C1"), "mobile": member("mobile", mobile="m" * 32),
         "unionid": member("unionid", unionid="U1"), "account": member("account", account="A1"),
@@ -242,7 +253,11 @@ def test_a_refund_without_a_shop_belongs_to_the_only_order_of_that_number(db: No
 def test_refunds_never_exceed_the_line(db: None) -> None:
     purchases.record_lines(lines=[line()])
     result = purchases.record_refunds(
-        refunds=[refund(amount_fen=6_000), refund(refund_no="R2", amount_fen=6_000), refund(refund_no="R3", amount_fen=4_000)]
+        refunds=[
+            refund(amount_fen=6_000),
+            refund(refund_no="R2", amount_fen=6_000),
+            refund(refund_no="R3", amount_fen=4_000),
+        ]
     )
     assert (result.applied, result.refused) == (2, [(1, "refund_exceeds_line")])
     assert OrderLine.objects.get().refunded_fen == 10_000
@@ -301,13 +316,17 @@ def deliveries(draw: st.DrawFn) -> list[LineVersion | RefundVersion]:
     """Versions of three lines and of refunds on them that do not contradict, some of them more than once, shuffled."""
     said: list[LineVersion | RefundVersion] = []
     for order_no, line_no in PLACES:
-        for version in range(draw(st.integers(1, 3))):
-            said.append(
-                line(
-                    order_no=order_no, line_no=line_no, version_at=DAY + version * HOUR, sku=draw(st.sampled_from(["K1", "K2"])),
-                    paid_fen=draw(st.integers(9_000, 10_000)), buyer_card_no=draw(st.sampled_from(["", "C1", "C2"])),
-                )  # fmt: skip
+        said += [
+            line(
+                order_no=order_no,
+                line_no=line_no,
+                version_at=DAY + version * HOUR,
+                sku=draw(st.sampled_from(["K1", "K2"])),
+                paid_fen=draw(st.integers(9_000, 10_000)),
+                buyer_card_no=draw(st.sampled_from(["", "C1", "C2"])),
             )
+            for version in range(draw(st.integers(1, 3)))
+        ]
     for number in range(draw(st.integers(0, 4))):
         order_no, line_no = draw(st.sampled_from(PLACES))
         for version in range(draw(st.integers(1, 2))):
@@ -338,7 +357,9 @@ def oracle(said: list[LineVersion | RefundVersion]) -> tuple[dict[Any, LineVersi
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), said=deliveries())
-def test_any_order_and_repetition_ends_in_what_the_newest_versions_say(db: None, data: st.DataObject, said: Any) -> None:
+def test_any_order_and_repetition_ends_in_what_the_newest_versions_say(
+    db: None, data: st.DataObject, said: Any
+) -> None:
     """W3, W4: permuted, repeated and batched in any way, deliveries converge."""
     with transaction.atomic():
         people = {"": None, "C1": member("one", card="C1").pk, "C2": member("two", card="C2").pk}
@@ -346,8 +367,14 @@ def test_any_order_and_repetition_ends_in_what_the_newest_versions_say(db: None,
         newest_lines, newest_refunds = oracle(said)
         for (order_no, line_no), expected in newest_lines.items():
             row = OrderLine.objects.get(order__order_no=order_no, line_no=line_no)
-            refunded = sum(r.amount_fen for r in newest_refunds.values() if (r.order_no, r.line_no) == (order_no, line_no))
-            assert (row.paid_fen, row.product.sku, row.version_at) == (expected.paid_fen, expected.sku, expected.version_at)
+            refunded = sum(
+                r.amount_fen for r in newest_refunds.values() if (r.order_no, r.line_no) == (order_no, line_no)
+            )
+            assert (row.paid_fen, row.product.sku, row.version_at) == (
+                expected.paid_fen,
+                expected.sku,
+                expected.version_at,
+            )
             assert (row.member_id, row.refunded_fen) == (people[expected.buyer_card_no], refunded)
         assert OrderLine.objects.count() == len(newest_lines) == LineToDecide.objects.count()
         kept = {r.refund_no: (r.amount_fen, r.version_at, r.status) for r in Refund.objects.all()}

@@ -40,7 +40,12 @@ def csv(tmp_path: Path) -> Path:
 
 def test_a_list_creates_entities_regions_and_stores(csv: Path) -> None:
     summary = take(csv)
-    assert (summary["rows"], summary["created"], summary["entities_created"], summary["regions_created"]) == (4, 4, 3, 2)
+    assert (summary["rows"], summary["created"], summary["entities_created"], summary["regions_created"]) == (
+        4,
+        4,
+        3,
+        2,
+    )
     assert dict(LegalEntity.objects.values_list("code", "kind")) == {"HQ": "HQ", "D1": "DIRECT", "F1": "FRANCHISEE"}
     assert dict(Region.objects.values_list("code", "name")) == {"R4": "R4", "R5": "R5"}  # the code until HQ names it
     store = Store.objects.select_related("entity", "region").get(code="S4")
@@ -121,10 +126,17 @@ def test_the_error_file_can_be_corrected_and_imported_again(tmp_path: Path) -> N
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig", "utf-16"])
 def test_chinese_titles_and_other_encodings(tmp_path: Path, encoding: str) -> None:
     header = "门店编码,门店名称,主体编码,主体名称,经营类型,大区编码,大区名称,城市"
-    path = write(tmp_path / "门店.csv", "S1,艳粉店,HQ,总部公司,直营,R1,东北大区,沈阳市", header=header, encoding=encoding)
+    path = write(
+        tmp_path / "门店.csv", "S1,艳粉店,HQ,总部公司,直营,R1,东北大区,沈阳市", header=header, encoding=encoding
+    )
     assert take(path)["created"] == 1
     store = Store.objects.select_related("region", "entity").get()
-    assert (store.name, store.region.name, store.entity.name, store.city) == ("艳粉店", "东北大区", "总部公司", "沈阳市")
+    assert (store.name, store.region.name, store.entity.name, store.city) == (
+        "艳粉店",
+        "东北大区",
+        "总部公司",
+        "沈阳市",
+    )
 
 
 def test_a_dry_run_writes_nothing(csv: Path) -> None:

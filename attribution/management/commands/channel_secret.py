@@ -12,7 +12,9 @@ from scrm.errors import RuleViolation
 
 
 class Command(BaseCommand):
-    help = "Create or replace the secret with which a channel signs its events. The old one stops working within seconds."
+    help = (
+        "Create or replace the secret with which a channel signs its events. The old one stops working within seconds."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("channel", help="code of the channel, for example MINI_PROGRAM")
