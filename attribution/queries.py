@@ -7,8 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
-from django.db.models import Count, F, Q, Sum
+from django.db.models import F, Sum
 
 from attribution import rules
 from attribution.commissions import Role, Share
@@ -16,7 +15,7 @@ from attribution.models import Account, Decision, Entry, Hold, Txn
 from attribution.rules import explanation as explaining
 from guides.models import Guide
 from members.models import OrderLine, Refund
-from scrm import org
+from scrm import db, org
 
 
 def commission_by_beneficiary() -> dict[str, int]:
@@ -81,65 +80,90 @@ def guide_figures(*, guide_id: int, today: dt.date) -> GuideFigures:
     last_month = (month - dt.timedelta(days=1)).replace(day=1)
     same_day = min(last_month + (today - month), month - dt.timedelta(days=1))
     values: dict[str, Any] = {"guide_id": guide_id, "today": today, "month": month, "last_month": last_month, "same_day": same_day}
-    with connection.cursor() as cursor:
-        cursor.execute(GUIDE_FIGURES, values)
-        return GuideFigures(*(int(value or 0) for value in cursor.fetchone()))
+    return GuideFigures(*(int(value or 0) for value in db.fetch(GUIDE_FIGURES, values)[0]))
+
+
+# Principle 16: a line is seen at its store, an online line where its beneficiary stood. Looked up line by line: the member
+# has few, the store has many.
+PURCHASES = """
+    SELECT l.id AS line_id, o.order_no, l.channel, s.name AS store_name, l.paid_at, p.sku, p.name AS product_name, l.quantity,
+           l.paid_fen, l.refunded_fen
+    FROM members_orderline l
+    JOIN members_order o ON o.id = l.order_id
+    JOIN members_product p ON p.id = l.product_id
+    LEFT JOIN scrm_store s ON s.id = l.store_id
+    WHERE l.member_id = %(member_id)s AND l.booked_on >= %(since)s AND l.booked_on <= %(today)s AND NOT l.is_voided AND NOT l.is_test
+      AND (l.store_id = ANY(%(store_ids)s) OR l.store_id IS NULL AND (
+            SELECT d.store_id = ANY(%(store_ids)s) FROM attribution_decision d
+            WHERE d.line_id = l.id AND d.booked_on = l.booked_on AND d.state <> 'SUPERSEDED'))
+    ORDER BY l.paid_at DESC, l.id DESC LIMIT %(limit)s
+"""
+
+
+def purchases_of(
+    *, member_id: int, store_ids: Collection[int], since: dt.date, today: dt.date, limit: int
+) -> list[dict[str, Any]]:
+    """Her newest order lines that these stores see, booked from ``since`` on; voided and test lines are left out."""
+    values = {"member_id": member_id, "store_ids": sorted(store_ids), "since": since, "today": today, "limit": limit}
+    return db.fetch_dicts(PURCHASES, values)
+
+
+COMMISSION_DAYS = """
+    SELECT h.earned_on AS day, count(DISTINCT h.line_id) AS line_count,
+           sum(h.amount_fen)::bigint AS accrued_fen,
+           sum(h.amount_fen - h.vested_fen - h.reversed_fen)::bigint AS held_fen,
+           sum(h.vested_fen - h.clawed_fen)::bigint AS due_fen,
+           sum(h.reversed_fen)::bigint AS reversed_fen, sum(h.clawed_fen)::bigint AS clawed_fen
+    FROM attribution_hold h
+    WHERE h.beneficiary_id = (SELECT b.id FROM attribution_beneficiary b WHERE b.guide_id = %(guide_id)s)
+      AND h.earned_on >= %(first)s AND h.earned_on < %(until)s
+    GROUP BY h.earned_on ORDER BY h.earned_on DESC LIMIT 31
+"""
 
 
 def commission_days(*, guide_id: int, month: dt.date) -> list[dict[str, Any]]:
-    """Her commission of a month by business day and state, the newest day first; at most 31 rows."""
-    holds = Hold.objects.filter(beneficiary__guide_id=guide_id, earned_on__gte=month, earned_on__lt=_next_month(month))
-    rows = (
-        holds.values("earned_on")
-        .annotate(
-            line_count=Count("line_id", distinct=True),
-            accrued_fen=Sum("amount_fen"),
-            held_fen=Sum(F("amount_fen") - F("vested_fen") - F("reversed_fen")),
-            due_fen=Sum(F("vested_fen") - F("clawed_fen")),
-            reversed_fen=Sum("reversed_fen"),
-            clawed_fen=Sum("clawed_fen"),
-        )
-        .order_by("-earned_on")
-    )
-    return [dict(row) for row in rows]
+    """Her commission of a month by business day and state, the newest day first."""
+    return db.fetch_dicts(COMMISSION_DAYS, {"guide_id": guide_id, "first": month, "until": _next_month(month)})
 
 
 HOLD_STATES = {
-    "HELD": Q(amount_fen__gt=F("vested_fen") + F("reversed_fen")),
-    "DUE": Q(vested_fen__gt=F("clawed_fen")),
-    "REVERSED": Q(reversed_fen__gt=0),
-    "CLAWED": Q(clawed_fen__gt=0),
+    "HELD": "h.amount_fen > h.vested_fen + h.reversed_fen",
+    "DUE": "h.vested_fen > h.clawed_fen",
+    "REVERSED": "h.reversed_fen > 0",
+    "CLAWED": "h.clawed_fen > 0",
 }
+# the holds of the page first: the join then touches one partition per line and nothing else
+COMMISSION_LINES = """
+    WITH page AS (
+        SELECT h.* FROM attribution_hold h
+        WHERE h.beneficiary_id = (SELECT b.id FROM attribution_beneficiary b WHERE b.guide_id = %(guide_id)s)
+          AND h.earned_on >= %(first)s AND h.earned_on < %(until)s
+          AND (h.earned_on, h.id) < (%(after_day)s, %(after_id)s) {state}
+        ORDER BY h.earned_on DESC, h.id DESC LIMIT %(limit)s
+    )
+    SELECT h.id, h.line_id, h.earned_on AS day, h.role, o.order_no, l.channel, s.name AS store_name, m.name AS member_name,
+           p.name AS product_name, l.quantity, l.paid_fen, l.refunded_fen, h.amount_fen,
+           h.amount_fen - h.vested_fen - h.reversed_fen AS held_fen, h.vested_fen - h.clawed_fen AS due_fen, h.reversed_fen,
+           h.clawed_fen, h.vests_at
+    FROM page h
+    JOIN members_orderline l ON l.id = h.line_id AND l.booked_on = h.booked_on
+    JOIN members_order o ON o.id = l.order_id
+    JOIN members_product p ON p.id = l.product_id
+    LEFT JOIN members_member m ON m.id = l.member_id
+    LEFT JOIN scrm_store s ON s.id = l.store_id
+    ORDER BY h.earned_on DESC, h.id DESC
+"""
 
 
 def commission_lines(
     *, guide_id: int, first: dt.date, until: dt.date, state: str | None, after: tuple[dt.date, int] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Her commission lines earned from ``first`` up to but not on ``until``, the newest first, each with its purchase."""
-    holds = Hold.objects.filter(beneficiary__guide_id=guide_id, earned_on__gte=first, earned_on__lt=until)
-    if state:
-        holds = holds.filter(HOLD_STATES[state])
-    if after:
-        holds = holds.filter(Q(earned_on__lt=after[0]) | Q(earned_on=after[0], pk__lt=after[1]))
-    rows = list(
-        holds.order_by("-earned_on", "-pk").values(
-            "id", "line_id", "booked_on", "role", "earned_on", "amount_fen", "vested_fen", "reversed_fen", "clawed_fen",
-            "vests_at",
-        )[:limit]
-    )  # fmt: skip
-    lines = purchases_by_line({(row["line_id"], row["booked_on"]) for row in rows})
-    return [{**row, "purchase": lines[row["line_id"]]} for row in rows]
-
-
-def purchases_by_line(keys: Collection[tuple[int, dt.date]]) -> dict[int, dict[str, Any]]:
-    """What the lines with these keys say, by line id; touches only the partitions of their days."""
-    days = {booked_on for _line_id, booked_on in keys}
-    lines = OrderLine.objects.filter(pk__in=[line_id for line_id, _day in keys], booked_on__in=days)
-    rows = lines.values(
-        "id", "channel", "order__order_no", "line_no", "paid_at", "product__name", "quantity", "paid_fen", "refunded_fen",
-        "member__name", "store__name",
-    )  # fmt: skip
-    return {row["id"]: dict(row) for row in rows}
+    day, hold_id = after or (until, 0)
+    values = {
+        "guide_id": guide_id, "first": first, "until": until, "after_day": day, "after_id": hold_id, "limit": limit,
+    }  # fmt: skip
+    return db.fetch_dicts(COMMISSION_LINES.format(state=f"AND {HOLD_STATES[state]}" if state else ""), values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +275,7 @@ POSTINGS = """
 
 def _postings_of(line_id: int, guide_code: str | None) -> list[dict[str, Any]]:
     """What the ledger says of a line, step by step; ``guide_code`` None: for all beneficiaries."""
-    with connection.cursor() as cursor:
-        cursor.execute(POSTINGS, {"line_id": line_id, "guide_code": guide_code})
-        names = [column.name for column in cursor.description]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    rows = db.fetch_dicts(POSTINGS, {"line_id": line_id, "guide_code": guide_code})
     return [{**row, "title": str(Txn.Kind(row["kind"]).label)} for row in rows]
 
 

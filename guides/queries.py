@@ -16,10 +16,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from guides.models import Binding, Employment, Guide
 from members.models import Member
-from scrm import org
+from scrm import db, org
 from scrm.models import User
 
-PURCHASE_DAYS = 400  # how far back "last bought" looks: whole months, so that old partitions stay untouched
+RECENT_DAYS = 190  # how far back "last bought" of a list looks: each month more is a look into one more partition
+PURCHASE_DAYS = 400  # how far back the purchases of one member go
 MEMBERS_COUNTED = 2_000  # figures of a guide's members are exact up to here and "at least" beyond
 LAPSED_COUNTED = 200
 MANAGED_STORES = 10  # more than that is a region: the console is the place for it
@@ -42,9 +43,9 @@ class Caller:
     managed_store_ids: tuple[int, ...]
 
     @property
-    def scope(self) -> org.Scope:
-        """The stores whose rows she sees: her own, for her members' purchases, and those she manages."""
-        return org.Scope(frozenset({self.store_id, *self.managed_store_ids}))
+    def store_ids(self) -> frozenset[int]:
+        """The stores whose purchases she sees: her own and those she manages."""
+        return frozenset({self.store_id, *self.managed_store_ids})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,7 @@ HOLDERS = """
 
 def token_holders(*, token_key: str, now: dt.datetime) -> list[TokenHolder]:
     """Who holds a token that begins so, with the employment of this moment: all that a request has to know, at once."""
-    with connection.cursor() as cursor:
-        cursor.execute(HOLDERS, {"token_key": token_key, "now": now})
-        return [_holder(row) for row in cursor.fetchall()]
+    return [_holder(row) for row in db.fetch(HOLDERS, {"token_key": token_key, "now": now})]
 
 
 def _holder(row: Sequence[Any]) -> TokenHolder:
@@ -140,7 +139,8 @@ AT_HOME_IN = """
 # a scalar subquery stays what it is: one look into the index per member, never a join over all purchases
 BOUGHT_SINCE = """(
     SELECT true FROM members_orderline l
-    WHERE l.member_id = m.id AND l.booked_on >= {since} AND NOT l.is_voided AND NOT l.is_test LIMIT 1
+    WHERE l.member_id = m.id AND l.booked_on >= {since} AND l.booked_on <= %(today)s
+      AND NOT l.is_voided AND NOT l.is_test LIMIT 1
 )"""
 BIRTHDAY_IN = "extract(month FROM m.birthday)::int * 100 + extract(day FROM m.birthday)::int = ANY(%(birthdays)s)"
 IDENTIFIED_BY = """EXISTS (
@@ -153,7 +153,8 @@ MEMBER_PAGE = """
            (SELECT i.sealed FROM members_identity i WHERE i.member_id = m.id AND i.kind = 'MOBILE' ORDER BY i.id LIMIT 1)
                AS sealed,
            (SELECT max(l.booked_on) FROM members_orderline l
-            WHERE l.member_id = m.id AND l.booked_on >= %(horizon)s AND NOT l.is_voided AND NOT l.is_test) AS last_bought_on
+            WHERE l.member_id = m.id AND l.booked_on >= %(horizon)s AND l.booked_on <= %(today)s
+              AND NOT l.is_voided AND NOT l.is_test) AS last_bought_on
     FROM page
     JOIN members_member m ON m.id = page.id
     LEFT JOIN members_tier t ON t.id = m.tier_id
@@ -179,12 +180,10 @@ def member_page(
         "guide_id": caller.guide_id,
         "after": after if after is not None else 2**63 - 1,
         "limit": limit,
-        "horizon": today - dt.timedelta(days=PURCHASE_DAYS),
+        "horizon": today - dt.timedelta(days=RECENT_DAYS),
+        "today": today,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(MEMBER_PAGE.format(branches=" UNION ".join(branches)), values)
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return db.fetch_dicts(MEMBER_PAGE.format(branches=" UNION ".join(branches)), values)
 
 
 def _member_filters(wanted: MemberFilter, today: dt.date) -> tuple[str, dict[str, Any]]:
@@ -254,10 +253,21 @@ def member_figures(*, guide_id: int, today: dt.date, lapsed_days: int, birthday_
         "guide_id": guide_id,
         "birthdays": birthdays(today, birthday_days),
         "lapsed_since": today - dt.timedelta(days=lapsed_days),
+        "today": today,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(MEMBER_FIGURES, values)
-        return MemberFigures(*cursor.fetchone())
+    return MemberFigures(*db.fetch(MEMBER_FIGURES, values)[0])
+
+
+BINDINGS = """
+    SELECT g.code AS guide_code, g.name AS guide_name, s.name AS store_name, b.source, b.started_at, b.ended_at
+    FROM guides_binding b JOIN guides_guide g ON g.id = b.guide_id JOIN scrm_store s ON s.id = b.store_id
+    WHERE b.member_id = %(member_id)s ORDER BY b.started_at DESC, b.id DESC LIMIT 20
+"""
+
+
+def bindings_of(*, member_id: int) -> list[dict[str, Any]]:
+    """Who served the member from when to when, the newest first."""
+    return db.fetch_dicts(BINDINGS, {"member_id": member_id})
 
 
 def binding_history(*, member_id: int, limit: int = 20) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from members import reveals
 from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund
-from scrm import crypto, org
+from scrm import crypto, db, org
 from scrm.models import Act
 from scrm.money import yuan
 
@@ -23,21 +23,30 @@ def identities_of(*, member_id: int, limit: int = 20) -> list[Identity]:
     return list(Identity.objects.filter(member_id=member_id).order_by("pk")[:limit])
 
 
+IDENTITIES = """
+    SELECT kind, value, sealed, is_verified FROM members_identity WHERE member_id = %(member_id)s ORDER BY id LIMIT 20
+"""
+TAGS = """
+    SELECT t.name FROM members_membertag g JOIN members_tag t ON t.id = g.tag_id
+    WHERE g.member_id = %(member_id)s ORDER BY t.name LIMIT 50
+"""
+
+
+def masked_identities_of(*, member_id: int) -> list[dict[str, Any]]:
+    """How the member is recognised, oldest first, as a screen may show it."""
+    return [
+        {"kind": kind, "shown": reveals.masked(kind, value, sealed), "is_verified": is_verified}
+        for kind, value, sealed, is_verified in db.fetch(IDENTITIES, {"member_id": member_id})
+    ]
+
+
+def tags_of(*, member_id: int) -> list[str]:
+    return [name for (name,) in db.fetch(TAGS, {"member_id": member_id})]
+
+
 def tag_names(*, member_id: int, limit: int = 50) -> list[str]:
     tags = MemberTag.objects.filter(member_id=member_id).order_by("tag__name", "pk")
     return list(tags.values_list("tag__name", flat=True)[:limit])
-
-
-def purchases_of(*, member_id: int, scope: org.Scope, since: dt.date, limit: int) -> list[dict[str, Any]]:
-    """Her newest order lines inside ``scope``, booked from ``since`` on; voided and test lines are left out."""
-    lines = OrderLine.objects.filter(
-        org.scope_q(OrderLine, scope), member_id=member_id, booked_on__gte=since, is_voided=False, is_test=False
-    )
-    found = lines.order_by("-paid_at", "-pk").values(
-        "id", "booked_on", "channel", "order__order_no", "line_no", "paid_at", "store__name", "product__sku",
-        "product__name", "quantity", "paid_fen", "refunded_fen",
-    )  # fmt: skip
-    return [dict(row) for row in found[:limit]]
 
 
 def favourites(purchases: Sequence[dict[str, Any]], *, limit: int = 5) -> list[dict[str, Any]]:
@@ -45,7 +54,7 @@ def favourites(purchases: Sequence[dict[str, Any]], *, limit: int = 5) -> list[d
     counts: Counter[tuple[str, str]] = Counter()
     for line in purchases:
         if line["refunded_fen"] < line["paid_fen"] or line["paid_fen"] == 0:
-            counts[line["product__sku"], line["product__name"]] += 1
+            counts[line["sku"], line["product_name"]] += 1
     return [{"sku": sku, "name": name, "line_count": count} for (sku, name), count in counts.most_common(limit)]
 
 

@@ -6,8 +6,14 @@ from scrm import bench
 
 
 def register() -> None:
-    """Called from ``AppConfig.ready``; the work is imported when it is asked for."""
-    from attribution.bench import attribute, filling
+    """Called from ``AppConfig.ready``."""
+    from django.urls import path
+
+    from attribution.bench import admin, attribute, filling, floors, webhook
 
     bench.register_fill(filling.fill)
     bench.register("attribute", attribute.attribute)
+    bench.register("admin", admin.admin)
+    bench.register("api", api.api)
+    bench.register("webhook", webhook.webhook)
+    bench.register_url(path("store", floors.store_only))

@@ -78,11 +78,7 @@ class CommissionView(GuideView):
         wanted = self.read(self.Input, request.query_params)
         today = business_day(now())
         month = _month(wanted.get("month"), today)
-        rows = attribution.commission_days(guide_id=self.caller.guide_id, month=month)
-        days = [
-            {"day": row["earned_on"], "line_count": row["line_count"], **{name: int(row[name]) for name in AMOUNTS}}
-            for row in rows
-        ]
+        days = attribution.commission_days(guide_id=self.caller.guide_id, month=month)
         following = _shifted(month, 1)
         return Response(
             {name: sum(day[name] for day in days) for name in AMOUNTS}
@@ -106,6 +102,7 @@ class CommissionLinesView(GuideView):
 
     class Output(serializers.Serializer[Any]):
         class Line(serializers.Serializer[Any]):
+            id = serializers.IntegerField()
             line_id = serializers.IntegerField(help_text="for `/api/guide/commission/{line_id}/explain`")
             day = serializers.DateField()
             role = serializers.CharField()
@@ -155,9 +152,7 @@ class CommissionLinesView(GuideView):
             after=(dt.date.fromisoformat(after[0]), after[1]) if after else None,
             limit=wanted["size"] + 1,
         )
-        page = pagination.page(
-            rows, size=wanted["size"], of=name, key=lambda row: [row["earned_on"].isoformat(), row["id"]]
-        )
+        page = pagination.page(rows, size=wanted["size"], of=name, key=lambda row: [row["day"].isoformat(), row["id"]])
         return Response({"items": [_line(row) for row in page.items], "next_cursor": page.next_cursor})
 
 
@@ -246,26 +241,7 @@ def _shifted(month: dt.date, by: int) -> dt.date:
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
-    purchase = row["purchase"]
-    return {
-        "line_id": row["line_id"],
-        "day": row["earned_on"],
-        "role": row["role"],
-        "order_no": purchase["order__order_no"],
-        "channel": purchase["channel"],
-        "store_name": purchase["store__name"],
-        "member_name": purchase["member__name"],
-        "product_name": purchase["product__name"],
-        "quantity": str(purchase["quantity"]),
-        "paid_fen": purchase["paid_fen"],
-        "refunded_fen": purchase["refunded_fen"],
-        "amount_fen": row["amount_fen"],
-        "held_fen": row["amount_fen"] - row["vested_fen"] - row["reversed_fen"],
-        "due_fen": row["vested_fen"] - row["clawed_fen"],
-        "reversed_fen": row["reversed_fen"],
-        "clawed_fen": row["clawed_fen"],
-        "vests_at": row["vests_at"],
-    }
+    return {**row, "quantity": str(row["quantity"])}
 
 
 def _explained(found: attribution.Explanation) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from attribution import queries as attribution
 from guides import queries
 from guides.api.base import GuideView, business_day, now
 from guides.models import Binding
@@ -47,7 +48,7 @@ class MemberItem(serializers.Serializer[Any]):
     mobile = serializers.CharField(allow_blank=True, help_text="masked")
     birthday = serializers.DateField(allow_null=True)
     registered_on = serializers.DateField(allow_null=True)
-    last_bought_on = serializers.DateField(allow_null=True, help_text="within the last 400 days")
+    last_bought_on = serializers.DateField(allow_null=True, help_text="within the last 190 days")
     binding = CurrentBinding(allow_null=True)
 
 
@@ -196,6 +197,7 @@ class MemberDetail(MemberItem):
         channel = serializers.CharField()
         store_name = serializers.CharField(allow_null=True)
         paid_at = serializers.DateTimeField()
+        sku = serializers.CharField()
         product_name = serializers.CharField()
         quantity = serializers.DecimalField(max_digits=12, decimal_places=3)
         paid_fen = serializers.IntegerField()
@@ -231,7 +233,7 @@ DETAIL = {
     }],
     "purchases": [{
         "line_id": 90210, "order_no": "P202611020017", "channel": "POS", "store_name": "人民路店",
-        "paid_at": "2026-11-02T18:20:00+08:00", "product_name": "麒麟西瓜", "quantity": "1.000", "paid_fen": 2990,
+        "paid_at": "2026-11-02T18:20:00+08:00", "sku": "F0012", "product_name": "麒麟西瓜", "quantity": "1.000", "paid_fen": 2990,
         "refunded_fen": 0,
     }],
     "favourites": [{"sku": "F0012", "name": "麒麟西瓜", "line_count": 6}],
@@ -257,14 +259,22 @@ class MemberView(GuideView):
             throttles.MissThrottle.missed(request)
             raise NotFound
         since = today - dt.timedelta(days=queries.PURCHASE_DAYS)
-        lines = members.purchases_of(member_id=member_id, scope=caller.scope, since=since, limit=LINES_READ)
+        lines = attribution.purchases_of(
+            member_id=member_id, store_ids=caller.store_ids, since=since, today=today, limit=LINES_READ
+        )
         body = _item(found[0], caller)
         body |= {name: found[0][name] for name in ("home_store_name", "points_brought_in", "remark")}
         body |= {
-            "tags": members.tag_names(member_id=member_id),
-            "identities": [_identity(identity) for identity in members.identities_of(member_id=member_id)],
-            "bindings": [_binding(row) for row in queries.binding_history(member_id=member_id)],
-            "purchases": [_purchase(row) for row in lines[:LINES_SHOWN]],
+            "tags": members.tags_of(member_id=member_id),
+            "identities": [
+                {**row, "title": str(Identity.Kind(row["kind"]).label)}
+                for row in members.masked_identities_of(member_id=member_id)
+            ],
+            "bindings": [
+                {**row, "source_title": str(Binding.Source(row["source"]).label)}
+                for row in queries.bindings_of(member_id=member_id)
+            ],
+            "purchases": [{**row, "quantity": str(row["quantity"])} for row in lines[:LINES_SHOWN]],
             "favourites": members.favourites(lines),
         }
         return Response(body)
@@ -332,39 +342,4 @@ def _item(row: dict[str, Any], caller: queries.Caller) -> dict[str, Any]:
         "registered_on": row["registered_on"],
         "last_bought_on": row["last_bought_on"],
         "binding": binding,
-    }
-
-
-def _identity(identity: Identity) -> dict[str, Any]:
-    return {
-        "kind": identity.kind,
-        "title": identity.get_kind_display(),
-        "shown": reveals.masked(identity.kind, identity.value, identity.sealed),
-        "is_verified": identity.is_verified,
-    }
-
-
-def _binding(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "guide_code": row["guide__code"],
-        "guide_name": row["guide__name"],
-        "store_name": row["store__name"],
-        "source": row["source"],
-        "source_title": str(Binding.Source(row["source"]).label),
-        "started_at": row["started_at"],
-        "ended_at": row["ended_at"],
-    }
-
-
-def _purchase(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "line_id": row["id"],
-        "order_no": row["order__order_no"],
-        "channel": row["channel"],
-        "store_name": row["store__name"],
-        "paid_at": row["paid_at"],
-        "product_name": row["product__name"],
-        "quantity": str(row["quantity"]),
-        "paid_fen": row["paid_fen"],
-        "refunded_fen": row["refunded_fen"],
     }

@@ -14,7 +14,7 @@ class DeviceToken(AbstractAuthToken):
     objects: ClassVar[models.Manager[DeviceToken]] = models.Manager()  # the base's would issue tokens for no device
 
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, verbose_name=_("user"), related_name="auth_token_set", db_index=False
+        settings.AUTH_USER_MODEL, models.CASCADE, verbose_name=_("user"), related_name="+", db_index=False
     )
     device = models.CharField(_("device"), max_length=64)  # named by the device itself
 
