@@ -9,7 +9,7 @@ def register() -> None:
     """Called from ``AppConfig.ready``."""
     from django.urls import path
 
-    from attribution.bench import admin, attribute, filling, floors, webhook
+    from attribution.bench import admin, api, attribute, filling, floors, webhook
 
     bench.register_fill(filling.fill)
     bench.register("attribute", attribute.attribute)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -51,7 +51,8 @@ ORGANISATION = f"""
     JOIN scrm_store s ON s.code = 'S' || lpad((1 + (substr(g.code, 2)::int - 1) / {GUIDES_PER_STORE})::text, 4, '0');
 
     INSERT INTO members_tier (brand_id, name, rank)
-    SELECT b.id, t.name, t.rank FROM scrm_brand b, (VALUES ('普通', 0), ('银卡', 1), ('金卡', 2)) t(name, rank) WHERE b.code = 'MAIN';
+    SELECT b.id, t.name, t.rank FROM scrm_brand b, (VALUES ('普通', 0), ('银卡', 1), ('金卡', 2)) t(name, rank) WHERE b.code = 'MAIN'
+    ON CONFLICT DO NOTHING;
     INSERT INTO members_category (code, name) SELECT 'C' || n, '品类' || n FROM generate_series(1, {CATEGORIES}) n;
     INSERT INTO members_product (sku, name, category_id)
     SELECT 'SKU' || n, '商品' || n, c.id FROM generate_series(1, {PRODUCTS}) n
@@ -84,7 +85,7 @@ BINDINGS = """
     WHERE m.id %% 5 <> 0
 """
 
-# more than half POS; a fifth of the lines has no known buyer
+# more than half POS; a fifth of the lines has no known buyer, a tenth belongs to the first thousand members
 ORDERS = """
     INSERT INTO members_order (id, channel, shop, order_no, booked_on)
     SELECT n, CASE WHEN n %% 9 < 5 THEN 'POS' WHEN n %% 9 < 7 THEN 'MINI_PROGRAM' WHEN n %% 9 = 7 THEN 'TMALL' ELSE 'JD' END,
@@ -103,7 +104,7 @@ LINES = """
            CASE WHEN o.id %% 4 > 0 THEN p.at + interval '1 day' END, CASE WHEN o.channel = 'POS' THEN s.ids[1 + o.id %% %(stores)s] END,
            CASE WHEN o.channel = 'POS' THEN 'G' || lpad((1 + o.id %% %(stores)s * %(per_store)s + l.n %% %(per_store)s)::text, 5, '0')
                 ELSE '' END,
-           '', '', '', '', CASE WHEN o.id %% 5 > 0 THEN 1 + o.id * 7919 %% %(rows)s END, r.ids[1 + l.n %% %(products)s], 1,
+           '', '', '', '', CASE WHEN o.id %% 10 = 1 THEN 1 + o.id / 10 %% least(%(rows)s, 1000) WHEN o.id %% 5 > 0 THEN 1 + o.id * 7919 %% %(rows)s END, r.ids[1 + l.n %% %(products)s], 1,
            f.fen / 100.0, f.fen, '{}', f.fen, 0, 0, CASE WHEN l.n %% 67 = 0 THEN f.fen / 2 ELSE 0 END,
            false, false, false, false, false, ''
     FROM generate_series(1, %(rows)s) l(n)
@@ -131,11 +132,11 @@ STEPS = (("members", MEMBERS), ("cards", CARDS), ("bindings", BINDINGS), ("order
 
 def fill(*, rows: int, say: Callable[[str], None]) -> None:
     """``rows`` members with identities and bindings, ``rows`` order lines waiting for their decision."""
-    values = {
+    values: dict[str, Any] = {
         "rows": rows, "orders": -(-rows // LINES_PER_ORDER), "per_order": LINES_PER_ORDER, "stores": STORES,
         "per_store": GUIDES_PER_STORE, "products": PRODUCTS, "days": DAYS, "first": UNTIL - dt.timedelta(days=DAYS - 1),
     }  # fmt: skip
-    db.ensure_partitions(OrderLine, cast(dt.date, values["first"]), UNTIL)
+    db.ensure_partitions(OrderLine, values["first"], UNTIL)
     with transaction.atomic(), connection.cursor() as cursor:
         # pgtrigger catches an error per row while its setting is unset, which costs a walk over all deferred checks
         cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL pgtrigger.ignore = '{}'")
