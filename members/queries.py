@@ -153,7 +153,7 @@ def purchases(*, member_id: int, scope: org.Scope, limit: int, before: str = "")
     rows = list(lines.select_related("order", "store", "product").order_by("-paid_at", "-pk")[:limit])
     names = channel_names()
     for row in rows:
-        row.channel_name = names.get(row.channel, row.channel)  # type: ignore[attr-defined]
+        row.channel_name = names.get(row.channel, row.channel)
     return rows
 
 

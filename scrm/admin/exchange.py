@@ -133,7 +133,7 @@ class ConfigAdmin(ImportExportModelAdmin, ScopedAdmin):
     def process_result(self, result: Any, request: HttpRequest) -> Any:
         with transaction.atomic():
             audit.record(
-                actor=request.user, verb="console.import", target_type=self.model._meta.label, **_totals(result)
+                actor=request.user, verb="console.import", target_type=self.model._meta.label, rows=_totals(result)
             )
         return super().process_result(result, request)
 

@@ -88,7 +88,7 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def _counted(self) -> tuple[int, str]:
-        rows: QuerySet[Any] = self.object_list
+        rows: Any = self.object_list
         if not rows.query.where:
             estimate = estimated_rows(rows.model)
             if estimate > COUNT_CAP:

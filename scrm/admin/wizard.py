@@ -66,7 +66,8 @@ class UploadForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["kind"].choices = [(kind, kind_text(kind)) for kind in kinds()]
+        kind: Any = self.fields["kind"]
+        kind.choices = [(code, kind_text(code)) for code in kinds()]
 
 
 class ReasonForm(forms.Form):

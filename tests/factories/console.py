@@ -29,7 +29,8 @@ class Console:
     shops: factory.Shops
     staff: dict[str, User]
 
-    def client(self, name: str) -> Client:
+    def client(self, name: str) -> Any:
+        """Logged in as one of the staff; untyped, as its answers carry what the view gave them."""
         client = Client(raise_request_exception=True)
         client.force_login(self.staff[name])
         return client

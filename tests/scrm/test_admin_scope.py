@@ -39,12 +39,12 @@ from scrm.models import Act, Brand, DeviceToken, Grant, Job, LegalEntity, Region
 from tests.factories.console import SEES, Console, console
 
 STORES = ("S1", "S2", "F1")
-HQ_ONLY = {
+HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken, Grant, Job,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
-SCOPED = {Binding, Decision, Employment, Entry, Guide, Hold, Identity, Member, OrderLine, Store}
+SCOPED: set[Any] = {Binding, Decision, Employment, Entry, Guide, Hold, Identity, Member, OrderLine, Store}
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
@@ -77,7 +77,7 @@ def company(db: None) -> Console:
     return console()
 
 
-def rows_of(company: Console) -> dict[type, dict[str, Any]]:
+def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
     """One row of every scoped model per store."""
     shops = company.shops
     members = {"S1": shops.members["安琪"], "S2": shops.members["白鹭"], "F1": shops.members["付雪"]}
@@ -96,7 +96,7 @@ def rows_of(company: Console) -> dict[type, dict[str, Any]]:
     }
 
 
-def hq_rows(company: Console) -> dict[type, Any]:
+def hq_rows(company: Console) -> dict[Any, Any]:
     found = {model: model._default_manager.order_by("pk").first() for model in HQ_ONLY}
     return {model: row for model, row in found.items() if row is not None}
 
@@ -190,8 +190,8 @@ def test_autocomplete_names_own_rows_only(company: Console) -> None:
         found = {row["text"] for row in client.get(address, {**query, "term": ""}).json()["results"]}
         assert own in found
         assert foreign not in found
-    foreign = client.get(address, {"app_label": "members", "model_name": "member", "field_name": "tier", "term": ""})
-    assert foreign.status_code == 403
+    refused = client.get(address, {"app_label": "members", "model_name": "member", "field_name": "tier", "term": ""})
+    assert refused.status_code == 403
 
 
 def test_a_filter_by_a_foreign_store_finds_and_names_nothing(company: Console) -> None:
@@ -238,7 +238,8 @@ def test_strangers_meet_the_login_everywhere(company: Console) -> None:
     guide = company.shops.guides["A"].user  # logs in through the mini-program only
     staffless = Client()
     staffless.force_login(guide)
-    for client in (Client(), staffless):
+    strangers: tuple[Any, ...] = (Client(), staffless)
+    for client in strangers:
         for model in admin.site._registry:
             response = client.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
             assert response.status_code == 302
@@ -251,9 +252,9 @@ def test_every_view_of_the_site_is_wrapped() -> None:
     for pattern in _patterns(admin.site.urls[0]):
         if pattern.name in open_to_all or pattern.name is None:
             continue
-        arguments = dict.fromkeys(pattern.pattern.converters, 1) | {}  # type: ignore[attr-defined]
+        arguments = dict.fromkeys(pattern.pattern.converters, 1) | {}
         keys = {"object_id": "1", "act_name": "x", "content_type_id": "1", "app_label": "scrm", **arguments}
-        names = pattern.pattern.regex.groupindex  # type: ignore[attr-defined]
+        names = pattern.pattern.regex.groupindex
         address = reverse(f"admin:{pattern.name}", kwargs={name: keys.get(name, "1") for name in names})
         for method in ("get", "post"):
             response = getattr(Client(), method)(address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
@@ -65,7 +67,7 @@ def test_a_region_manager_grants_nothing_outside_her_region(company: Console) ->
     ],
 )
 def test_a_role_names_its_own_kind_of_part(company: Console, role: str, part: str | None) -> None:
-    parts = {part: company.shops.stores["S1"]} if part else {}
+    parts: dict[str, Any] = {part: company.shops.stores["S1"]} if part else {}
     with pytest.raises(people.BadGrant):
         people.grant(actor=company.staff["hq"], user=User.objects.create_user("new"), role=role, **parts)
 
@@ -168,7 +170,7 @@ def test_a_lost_phone_is_replaced_with_a_reason(company: Console) -> None:
 def test_who_fails_too_often_is_told_so_in_chinese(company: Console) -> None:
     company.staff["hq"].set_password("Mountain-River-9")
     company.staff["hq"].save()
-    client = Client()
+    client: Any = Client()
     for _attempt in range(3):
         response = client.post(reverse("admin:login"), {"username": "hq", "password": "wrong"})
     assert response.status_code == 429
