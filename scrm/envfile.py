@@ -19,10 +19,16 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 def load() -> Path:
     """Read ``.env`` into the environment, which wins over it; return SCRM_VAR as an absolute path."""
-    file = BASE_DIR / os.environ.get("ENV_FILE", ".env")
-    if file.is_file():
-        environ.Env.read_env(file)
+    read(BASE_DIR / os.environ.get("ENV_FILE", ".env"))
     return BASE_DIR / os.environ.get("SCRM_VAR", "var")  # joined to an absolute path, the base vanishes
+
+
+def read(file: Path) -> None:
+    """Into the environment, which wins over it. The library would pass over a file it may not read."""
+    if file.is_file():
+        if not os.access(file, os.R_OK):
+            sys.exit(f"错误:没有权限读取 {file},请换回创建它的用户运行,或用 SCRM_VAR 指定另一个文件夹。")
+        environ.Env.read_env(file)
 
 
 def write_development_keys(var: Path) -> bool:

@@ -111,8 +111,8 @@ def _database(name: str) -> dict[str, Any] | None:
 
 SCRM_VAR = envfile.load()
 PRODUCTION = _flag("PRODUCTION")
-if not PRODUCTION and (SCRM_VAR / ".env").is_file():
-    env.read_env(SCRM_VAR / ".env")
+if not PRODUCTION:
+    envfile.read(SCRM_VAR / ".env")
 REMEDY = "请写入环境变量或 .env(说明见 .env.example)。" if PRODUCTION else "请先运行 bin/setup。"
 
 DEBUG = _flag("DEBUG")

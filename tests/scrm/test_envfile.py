@@ -34,3 +34,10 @@ def test_scrm_var_may_be_absolute_or_beside_manage_py(monkeypatch: pytest.Monkey
     assert envfile.load() == tmp_path
     monkeypatch.setenv("SCRM_VAR", "elsewhere")
     assert envfile.load() == envfile.BASE_DIR / "elsewhere"
+
+
+def test_a_file_of_another_user_is_not_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SECRET_KEY=x\n")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(SystemExit, match="没有权限读取"):
+        envfile.read(tmp_path / ".env")
