@@ -361,6 +361,22 @@ def test_a_failure_that_may_pass_is_tried_again_by_the_sweep(secret: str, monkey
     assert ChannelEvent.objects.get().attempts == 2
 
 
+def test_of_events_taken_together_only_the_one_that_fails_waits(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W7: poison does not delay its neighbours."""
+    record = intake.purchases.record_lines
+
+    def poisoned(*, lines: Any) -> Any:
+        if any(each.order_no == "W2" for each in lines):
+            raise ZeroDivisionError
+        return record(lines=lines)
+
+    monkeypatch.setattr(intake.purchases, "record_lines", poisoned)
+    done = take(*(event(order_no=f"W{number}") for number in range(4)), secret=secret)
+    assert vars(done) == {"processed": 3, "parked": 0, "failed": 1}
+    assert set(OrderLine.objects.values_list("order__order_no", flat=True)) == {"W0", "W1", "W3"}
+    assert ChannelEvent.objects.get(status="RECEIVED").attempts == 1
+
+
 def test_a_failure_that_stays_ends_parked(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert send(secret, event()).status_code == 200
     monkeypatch.setattr(intake.purchases, "record_lines", lambda **_: 1 / 0)
