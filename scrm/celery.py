@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 from typing import Any
@@ -39,12 +40,40 @@ def ring(task: Task, *args: Any) -> None:
     transaction.on_commit(lambda: _send(task, args))
 
 
-def _send(task: Task, args: tuple[Any, ...]) -> None:
+class Doorbell:
+    """For a task that takes everything that waits: however many rows come, it is rung at most twice in ``quiet_seconds``.
+
+    The first row rings at once, the next one asks for a ring when the quiet time is over, which then finds the others too.
+    A ring costs a busy web process more than storing the row does.
+    """
+
+    def __init__(self, task: Task, quiet_seconds: float = 0.2) -> None:
+        self._task, self._seconds = task, quiet_seconds
+        self._quiet_until, self._is_asked = 0.0, False
+        self._lock = threading.Lock()
+
+    def ring(self) -> None:
+        """Called when the row is committed."""
+        now = time.monotonic()
+        with self._lock:
+            is_first = now >= self._quiet_until
+            if not is_first and self._is_asked:
+                return
+            if is_first:
+                self._quiet_until = now + self._seconds
+            self._is_asked = not is_first
+        _send(self._task, (), 0 if is_first else self._seconds)
+
+
+def _send(task: Task, args: tuple[Any, ...], after_seconds: float = 0) -> None:
     global _silent_until
     if time.monotonic() < _silent_until:
         return
     try:
-        task.apply_async(args)
+        if after_seconds:
+            task.apply_async(args, countdown=after_seconds)
+        else:
+            task.apply_async(args)
     except OperationalError as error:
         _silent_until = time.monotonic() + SILENCE_SECONDS
         log.warning("broker_unreachable", task=task.name, error=str(error))

@@ -10,6 +10,8 @@ from django.views.decorators.csrf import csrf_exempt
 from attribution import intake, tasks
 from scrm import celery
 
+_doorbell = celery.Doorbell(tasks.process_events)
+
 
 @csrf_exempt
 def receive(request: HttpRequest, channel: str) -> JsonResponse:
@@ -31,7 +33,7 @@ def receive(request: HttpRequest, channel: str) -> JsonResponse:
     except intake.NotReadable:
         return _error(400, "not_readable", _("The body is not a JSON object with an event_id."))
     if is_new:
-        celery.ring(tasks.process_events)
+        _doorbell.ring()
     return JsonResponse({"result": "stored" if is_new else "known"})
 
 

@@ -89,3 +89,17 @@ def test_a_second_beat_waits_until_the_first_is_gone(monkeypatch: pytest.MonkeyP
     connection.ensure_connection()
     assert not beat.holds_turn()
     connection.close()
+
+
+def test_a_doorbell_rings_for_the_first_row_and_once_for_all_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    rings: list[float] = []
+    clock = [100.0]
+    monkeypatch.setattr(Task, "apply_async", lambda self, args, countdown=0.0: rings.append(clock[0] + countdown))
+    monkeypatch.setattr(doorbell.time, "monotonic", lambda: clock[0])
+    bell = doorbell.Doorbell(note, quiet_seconds=0.2)
+    rows = [100.0, 100.01, 100.05, 100.19, 100.3, 100.31, 105.0]
+    for moment in rows:
+        clock[0] = moment
+        bell.ring()
+    assert rings == pytest.approx([100.0, 100.21, 100.3, 100.51, 105.0])
+    assert all(any(moment <= ring <= moment + 0.2 for ring in rings) for moment in rows)  # nobody waits for the sweep
