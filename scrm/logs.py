@@ -84,6 +84,7 @@ def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
             "django": {"level": "INFO", "handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
             "gunicorn.error": {"handlers": [], "propagate": True},
+            "django.security.DisallowedHost": {"level": "CRITICAL"},  # scanners, with a traceback each
             "axes": quiet,
             "celery.app.trace": quiet,  # django_structlog tells start and end
             "django_celery_beat": quiet,

@@ -179,6 +179,7 @@ MIDDLEWARE = [
     "scrm.health.Liveness",  # before everything that may touch a database or refuse a host
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "scrm.api.middleware.ShortWay",  # the guide API goes on with API_MIDDLEWARE instead of what follows
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -192,6 +193,12 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+API_MIDDLEWARE = [
+    "scrm.api.middleware.RequestLog",
+    "scrm.api.middleware.Language",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -254,19 +261,19 @@ if EMBEDDED_BROKER:
     BROKER_URL = valkey.of(SCRM_VAR).url
     if PRODUCTION:
         problems.append("生产环境必须用 BROKER_URL 指定自己的 Redis 或 Valkey。")
-elif urlsplit(BROKER_URL).scheme not in ("redis", "rediss", "unix"):
-    problems.append("BROKER_URL 应写作 redis://主机:6379/0、rediss://… 或 unix:///路径。")
+elif urlsplit(BROKER_URL).scheme not in ("redis", "rediss", "redis+socket"):  # Celery's command line reads it too
+    problems.append("BROKER_URL 应写作 redis://主机:6379/0、rediss://… 或 redis+socket:///路径。")
 
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": BROKER_URL,
+        "LOCATION": BROKER_URL.replace("redis+socket://", "unix://", 1),
         "KEY_PREFIX": "scrm",
         "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2, "retry": Retry(NoBackoff(), 1)},
     }
 }
 
-CELERY_BROKER_URL = BROKER_URL.replace("unix://", "redis+socket://", 1)
+CELERY_BROKER_URL = BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -401,6 +408,7 @@ SECURE_SSL_REDIRECT = PRODUCTION
 SECURE_REDIRECT_EXEMPT = [r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False  # the domain belongs to the company, not to us
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # they ask for the line above
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024

@@ -14,6 +14,7 @@ os.environ.update(
     MOBILE_INDEX_KEY=KEY,
     SECRET_SEAL_KEYS=f"1:{KEY}",
     LOG_LEVEL="WARNING",
+    DJANGO_ALLOW_ASYNC_UNSAFE="1",  # a browser test runs inside Playwright's event loop
 )
 for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "PRODUCTION", "DEBUG", "SENTRY_DSN", "SCRM_PROCESS"):
     os.environ.pop(name, None)
@@ -29,4 +30,4 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
 WHITENOISE_AUTOREFRESH = True
 AXES_ENABLED = False  # the test client logs in without a request; tests of the lock switch it on
-SILENCED_SYSTEM_CHECKS = ["axes.W001"]  # the cache of one process is enough for a test
+SILENCED_SYSTEM_CHECKS += ["axes.W001"]  # noqa: F405  the cache of one process is enough for a test

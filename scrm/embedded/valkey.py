@@ -28,7 +28,7 @@ class Valkey(SharedServer):
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket}"
+        return f"redis+socket://{self.socket}"
 
     def is_running(self) -> bool:
         """Reachable, even while it still reads its file."""

@@ -67,8 +67,8 @@ def test_development_needs_only_its_keys(monkeypatch: pytest.MonkeyPatch) -> Non
     assert values["DATABASES"]["default"]["ENGINE"] == "scrm.embedded.backend"
     assert values["DATABASES"]["default"]["USER"] == "scrm_app"
     assert values["DATABASE_OWNER"]["USER"] == "scrm_owner"
-    assert values["BROKER_URL"].startswith("unix://")
-    assert values["CELERY_BROKER_URL"].startswith("redis+socket://")
+    assert values["CELERY_BROKER_URL"].startswith("redis+socket:///")
+    assert values["CACHES"]["default"]["LOCATION"].startswith("unix:///")
 
 
 def test_production_starts_with_everything_given(monkeypatch: pytest.MonkeyPatch) -> None:
