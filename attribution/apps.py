@@ -8,7 +8,7 @@ class AttributionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django.db.models import Q
+        from django.db.models import Exists, OuterRef, Q
 
         from attribution import bench, intake
         from attribution.models import Decision
@@ -19,8 +19,8 @@ class AttributionConfig(AppConfig):
 
         def credited_here(store_ids: frozenset[int]) -> Q:
             """An online line has no store of its own: it is seen where its beneficiary stood."""
-            live = Decision.objects.filter(store_id__in=store_ids).exclude(state=Decision.State.SUPERSEDED)
-            return Q(store=None, pk__in=live.values("line_id"))
+            own = Decision.objects.filter(line_id=OuterRef("pk"), booked_on=OuterRef("booked_on"), store_id__in=store_ids)
+            return Q(Exists(own.exclude(state=Decision.State.SUPERSEDED)), store=None)
 
         org.also_visible(OrderLine, credited_here)
         imports.register(purchase_import.ORDERS, purchase_import.ORDER_COLUMNS, intake.import_orders)

@@ -8,7 +8,7 @@ class GuidesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django.db.models import Q
+        from django.db.models import Exists, OuterRef, Q
 
         from guides import bindings, staff_import
         from guides.models import Binding
@@ -16,7 +16,9 @@ class GuidesConfig(AppConfig):
         from scrm import imports, org
 
         def bound_here(store_ids: frozenset[int]) -> Q:
-            return Q(pk__in=Binding.objects.filter(store_id__in=store_ids, ended_at=None).values("member_id"))
+            # asked row by row through the index of the open binding: a list of every bound member would be built first
+            active = Binding.objects.filter(member=OuterRef("pk"), store_id__in=store_ids, ended_at=None)
+            return Q(Exists(active))
 
         org.also_visible(Member, bound_here)
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)

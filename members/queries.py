@@ -84,10 +84,11 @@ class MemberPage:
 
 def search_q(term: str) -> Q:
     """A complete card number, or the beginning of a name; both stand in an index."""
-    by_card = Identity.objects.filter(kind=Identity.Kind.CARD, value=term.upper()).values("member_id")
-    by_plain = Identity.objects.filter(kind=Identity.Kind.CARD, value=term).values("member_id")
-    cards = Q(pk__in=by_plain) | Q(pk__in=by_card)
-    return cards if term.isascii() and any(ch.isdigit() for ch in term) else Q(name__startswith=term)
+    if not (term.isascii() and any(ch.isdigit() for ch in term)):
+        return Q(name__startswith=term)
+    owners = Identity.objects.filter(kind=Identity.Kind.CARD, value__in={term, term.upper()})
+    # read first: as a subquery beside another condition it is hashed, not looked up
+    return Q(pk__in=list(owners.order_by("pk").values_list("member_id", flat=True)[:50]))
 
 
 def member_by_mobile(*, mobile: str, scope: org.Scope) -> Member | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from scrm.models import Grant, Region, Role, Store, User
 
@@ -115,8 +115,7 @@ def also_visible(model: type[Model], rule: ScopeRule) -> None:
 
 def through(path: str, model: type[Model], store_ids: frozenset[int]) -> Q:
     """Rows that hang on a row of ``model`` by the foreign key ``path`` are seen with it."""
-    seen = model._default_manager.filter(scope_q(model, Scope(store_ids)))
-    return Q(**{f"{path}__in": seen.values("pk")})
+    return Q(Exists(model._default_manager.filter(scope_q(model, Scope(store_ids)), pk=OuterRef(path))))
 
 
 def _grants(user: Any) -> list[Grant]:

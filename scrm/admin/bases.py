@@ -78,7 +78,7 @@ class ScopedAdmin(ModelAdmin):
     delete_right: ClassVar[Right | None] = None
     acts: ClassVar[tuple[ObjectAct, ...]] = ()
 
-    list_per_page = 50
+    list_per_page = 30
     list_filter_submit = True
     show_full_result_count = False
     show_facets = lists.NO_FACETS

@@ -73,6 +73,10 @@ class CappedChangeList(ScopedChangeList):
         rows = list(self.queryset[start : start + self.list_per_page + 1])
         self.has_next = len(rows) > self.list_per_page and self.page_num < last
         self.result_list = rows[: self.list_per_page]
+        if not self.has_next and self.result_list:
+            paginator.knows(start + len(self.result_list))
+        elif not org.scope_of(request.user).is_everything:
+            paginator.knows(start + len(self.result_list), is_more=self.has_next)
         self.paginator, self.result_count = paginator, paginator.count
         self.full_result_count = self.result_count
         self.show_full_result_count = self.can_show_all = False
@@ -85,6 +89,11 @@ class CappedPaginator(Paginator):
     """``count`` is an estimate or is capped; ``count_text`` says which."""
 
     template_name = "admin/pagination_capped.html"
+
+    def knows(self, count: int, *, is_more: bool = False) -> None:
+        """What the page itself has shown. A part of the organisation is not counted beyond it: the rows of a few shops
+        lie scattered over the whole table."""
+        self.__dict__["_counted"] = (count, f"{count:,}+" if is_more else f"{count:,}")
 
     @cached_property
     def _counted(self) -> tuple[int, str]:
