@@ -81,18 +81,12 @@ class Layout:
     def ignored(self) -> list[str]:
         """Titles nobody claimed, for the preview."""
         used = set(self.positions.values())
-        return [
-            t
-            for i, t in enumerate(self.header)
-            if i not in used and t and t not in REPORT_HEADERS
-        ]
+        return [t for i, t in enumerate(self.header) if i not in used and t and t not in REPORT_HEADERS]
 
     @property
     def mapping(self) -> dict[str, str]:
         """What a person corrects: column name → title in the file."""
-        return {
-            name: self.header[position] for name, position in self.positions.items()
-        }
+        return {name: self.header[position] for name, position in self.positions.items()}
 
     def has(self, name: str) -> bool:
         return name in self.positions
@@ -101,9 +95,7 @@ class Layout:
         if self.missing:
             names = ", ".join(str(c.label) for c in self.missing)
             raise FileRefused(
-                _(
-                    "The file has no column for: %(names)s. Check the header, or map the columns by hand."
-                )
+                _("The file has no column for: %(names)s. Check the header, or map the columns by hand.")
                 % {"names": names},
                 code="missing_column",
                 extra={"columns": [c.name for c in self.missing]},
@@ -136,23 +128,14 @@ def apply_mapping(
     known = {c.name for c in columns}
     for name, target in mapping.items():
         if name not in known:
-            raise _bad_mapping(
-                _("The mapping names a column that does not exist: %(name)s.")
-                % {"name": name}
-            )
+            raise _bad_mapping(_("The mapping names a column that does not exist: %(name)s.") % {"name": name})
         guessed.pop(name, None)
         if target is None or target == "":
             continue
         position = _position(header, target)
-        guessed = {
-            other: place
-            for other, place in guessed.items()
-            if place != position or other in mapping
-        }
+        guessed = {other: place for other, place in guessed.items() if place != position or other in mapping}
         if position in guessed.values():
-            raise _bad_mapping(
-                _("The mapping uses the title %(title)s twice.") % {"title": target}
-            )
+            raise _bad_mapping(_("The mapping uses the title %(title)s twice.") % {"title": target})
         guessed[name] = position
     return Layout(tuple(columns), tuple(header), guessed)
 
@@ -167,10 +150,7 @@ def _position(header: Sequence[str], target: str | int) -> int:
         for position, title in enumerate(header):
             if _keys(str(target))[0] == _keys(title)[0]:
                 return position
-    raise _bad_mapping(
-        _("The mapping names a title that the file does not have: %(title)s.")
-        % {"title": target}
-    )
+    raise _bad_mapping(_("The mapping names a title that the file does not have: %(title)s.") % {"title": target})
 
 
 def _bad_mapping(text: str) -> FileRefused:
@@ -179,8 +159,6 @@ def _bad_mapping(text: str) -> FileRefused:
 
 def _keys(title: str) -> list[str]:
     """``"* 手机号 (11位)"`` → ``["手机号(11位)", "手机号"]``: width, case, blanks, stars and underscores do not count."""
-    whole = re.sub(
-        r"[\s_\-*:;.\"'\ufeff\u200b]+", "", unicodedata.normalize("NFKC", title)
-    ).casefold()
+    whole = re.sub(r"[\s_\-*:;.\"'\ufeff\u200b]+", "", unicodedata.normalize("NFKC", title)).casefold()
     bare = re.sub(r"[(\[【][^)\]】]*[)\]】]", "", whole)
     return [whole, bare] if bare and bare != whole else [whole]

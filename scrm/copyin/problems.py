@@ -43,15 +43,9 @@ _messages: dict[str, object] = {
     BAD_ENCODING: _(
         "The row contains bytes that are not text in the file's encoding. Retype the row, or save the file as CSV UTF-8."
     ),
-    BAD_CHARACTER: _(
-        "The row contains a character that cannot be stored (NUL or a lone line break). Delete it."
-    ),
-    "bad_mobile": _(
-        "This is not a Chinese mobile number: 11 digits that begin with 13 to 19, with or without +86."
-    ),
-    "bad_date": _(
-        "This is not a date. Write it as 1999-01-18, 1999/1/18, 19990118 or 1999年1月18日."
-    ),
+    BAD_CHARACTER: _("The row contains a character that cannot be stored (NUL or a lone line break). Delete it."),
+    "bad_mobile": _("This is not a Chinese mobile number: 11 digits that begin with 13 to 19, with or without +86."),
+    "bad_date": _("This is not a date. Write it as 1999-01-18, 1999/1/18, 19990118 or 1999年1月18日."),
     "bad_time": _("This is not a time. Write it as 2024-05-01 12:30:00."),
     "bad_integer": _("This is not a whole number."),
     "bad_amount": _("This is not an amount in yuan with at most two decimals."),
@@ -72,11 +66,7 @@ def register(messages: dict[str, object]) -> None:
 def message(code: str) -> str:
     """The sentence for a code in the active language; an unknown code stands for itself."""
     text = _messages.get(code)
-    return (
-        str(text)
-        if text is not None
-        else gettext("Unknown problem: %(code)s") % {"code": code}
-    )
+    return str(text) if text is not None else gettext("Unknown problem: %(code)s") % {"code": code}
 
 
 def known_codes() -> frozenset[str]:

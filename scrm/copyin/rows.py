@@ -1,7 +1,7 @@
 """From a file to batches of rows with the line each one starts on.
 
-A block without double quotes is split by the csv module in one call; a block with them goes row by row, because one cell
-may then span lines. Both give the same rows (a test proves it). A quote that is never closed would swallow the rest of
+A block without double quotes is split at its delimiters; a block with them goes row by row through the csv module, because
+one cell may then span lines. Both give the same rows (a test proves it). A quote that is never closed would swallow the rest of
 the file: such a row is reported and reading goes on with the line after it.
 """
 
@@ -36,17 +36,19 @@ MAX_ROW_CHARS = 128 * 1024
 MAX_LINE_CHARS = 4 * 2**20
 XLSX_BATCH = 5_000
 EXACT_FLOAT = 10**15  # beyond this a spreadsheet number has lost digits
-LOST_DIGITS = (
-    "\ufdd0digits_lost"  # a character that no file contains (Unicode noncharacter)
-)
+LOST_DIGITS = "\ufdd0digits_lost"  # a character that no file contains (Unicode noncharacter)
 
 
 @dataclass(slots=True)
 class Batch:
-    """Good rows with their lines, and the broken ones. ``plain``: no cell holds tab, line break, backslash or NUL."""
+    """Good rows with their lines, and the broken ones. ``plain``: no cell holds tab, line break, backslash or NUL.
+
+    ``hashes``: equal for rows that stand in the file in the same words, within one process.
+    """
 
     lines: Sequence[int] = ()
     rows: list[list[str]] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
     broken: list[tuple[int, str]] = field(default_factory=list)
     plain: bool = False
     bytes_read: int = 0
@@ -63,15 +65,11 @@ class Table:
     delimiter: str
     header: tuple[str, ...]
     header_line: int
-    sheet: Any = field(
-        default=None, compare=False, repr=False
-    )  # loaded once, rows are read from it many times
+    sheet: Any = field(default=None, compare=False, repr=False)  # loaded once, rows are read from it many times
 
     def batches(self) -> Iterator[Batch]:
         """The rows below the header in file order. Blank rows are skipped."""
-        rows = (
-            _workbook_batches(self.sheet) if self.is_workbook else _text_batches(self)
-        )
+        rows = _workbook_batches(self.sheet) if self.is_workbook else _text_batches(self)
         for batch in rows:
             yield _checked(batch, self.header_line, len(self.header))
 
@@ -91,15 +89,14 @@ def open_table(
         sheet = _load_sheet(source)
         line, header = _header(_first_rows(_workbook_batches(sheet)), columns)
         return Table(source, whole_size, True, "", "", header, line, sheet)
-    encoding = (
-        sources.check_encoding_name(encoding)
-        if encoding
-        else sources.detect_encoding(source)
-    )
+    encoding = sources.check_encoding_name(encoding) if encoding else sources.detect_encoding(source)
     best: tuple[int, int, Table] | None = None
     for candidate in delimiter or DELIMITERS:
         table = Table(source, whole_size, False, encoding, candidate, (), 0)
-        line, header = _header(_first_rows(_text_batches(table)), columns)
+        rows = _first_rows(_text_batches(table))
+        if not rows and candidate != (delimiter or DELIMITERS)[0]:
+            continue
+        line, header = _header(rows, columns)
         score = (len(guess(header, columns).positions), len(header))
         if best is None or score > best[:2]:
             best = (
@@ -116,9 +113,7 @@ def open_table(
 def _first_rows(batches: Iterator[Batch]) -> list[tuple[int, list[str]]]:
     rows: list[tuple[int, list[str]]] = []
     for batch in batches:
-        unreadable = min(
-            (line for line, code in batch.broken if code == BAD_ENCODING), default=None
-        )
+        unreadable = min((line for line, code in batch.broken if code == BAD_ENCODING), default=None)
         for line, cells in zip(batch.lines, batch.rows, strict=True):
             if unreadable is not None and line > unreadable:
                 break
@@ -127,16 +122,14 @@ def _first_rows(batches: Iterator[Batch]) -> list[tuple[int, list[str]]]:
                 if len(rows) >= HEADER_SEARCH_LINES:
                     return rows
         if unreadable is not None and not rows:
-            text = _(
-                "The header cannot be read. Save the file as CSV UTF-8, or name its encoding."
-            )
+            text = _("The header cannot be read. Save the file as CSV UTF-8, or name its encoding.")
             raise FileRefused(text, code="bad_encoding")
+        if len(batch.broken) > HEADER_SEARCH_LINES:
+            break  # quotes that fit no row: this is not the file's delimiter, do not read on to its end
     return rows
 
 
-def _header(
-    rows: list[tuple[int, list[str]]], columns: Sequence[Column]
-) -> tuple[int, tuple[str, ...]]:
+def _header(rows: list[tuple[int, list[str]]], columns: Sequence[Column]) -> tuple[int, tuple[str, ...]]:
     """The row that names most columns, the first one in doubt; empty titles at its end are dropped."""
     if not rows:
         raise FileRefused(_("The file has no rows."), code="empty_file")
@@ -149,15 +142,11 @@ def _header(
 
 def _checked(batch: Batch, header_line: int, width: int) -> Batch:
     """The batch without the header, blank rows and rows of another width; empty cells too many at the end are cut off."""
-    if (
-        batch.lines
-        and batch.lines[0] > header_line
-        and all(len(row) == width and any(row) for row in batch.rows)
-    ):
+    if batch.lines and batch.lines[0] > header_line and all(len(row) == width and any(row) for row in batch.rows):
         return batch
-    lines, rows = [], []
+    lines, rows, hashes = [], [], []
     broken = [(line, code) for line, code in batch.broken if line > header_line]
-    for line, row in zip(batch.lines, batch.rows, strict=True):
+    for line, row, digest in zip(batch.lines, batch.rows, batch.hashes, strict=True):
         if line <= header_line or not any(row):
             continue
         if len(row) > width and not any(row[width:]):
@@ -167,7 +156,8 @@ def _checked(batch: Batch, header_line: int, width: int) -> Batch:
             continue
         lines.append(line)
         rows.append(row)
-    return Batch(lines, rows, broken, batch.plain, batch.bytes_read)
+        hashes.append(digest)
+    return Batch(lines, rows, hashes, broken, batch.plain, batch.bytes_read)
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -218,13 +208,13 @@ def _text_batches(table: Table) -> Iterator[Batch]:
     while (text := feed.next_block()) is not None:
         first = feed.line
         if '"' not in text and "\r" not in text:
-            rows = list(csv.reader(text[:-1].split("\n"), delimiter=table.delimiter))
-            feed.skip_block(len(rows))
+            lines, delimiter = text[:-1].split("\n"), table.delimiter
+            feed.skip_block(len(lines))
             batch = Batch(
-                range(first, first + len(rows)),
-                rows,
-                [],
-                not _needs_escape(text, table.delimiter),
+                lines=range(first, first + len(lines)),
+                rows=[line.split(delimiter) for line in lines],
+                hashes=list(map(hash, lines)),
+                plain=not _needs_escape(text, delimiter),
             )
         else:
             batch = _quoted_batch(feed, table.delimiter, width)
@@ -249,6 +239,7 @@ def _quoted_batch(feed: _Feed, delimiter: str, width: int) -> Batch:
     """The rows of the feed's current block; the last one may pull further blocks. ``width`` is 0 before it is known."""
     lines: list[int] = []
     rows: list[list[str]] = []
+    hashes: list[int] = []
     broken: list[tuple[int, str]] = []
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while feed.pending:
@@ -266,12 +257,13 @@ def _quoted_batch(feed: _Feed, delimiter: str, width: int) -> Batch:
             continue
         lines.append(start)
         rows.append(row)
-    return Batch(lines, rows, broken, False)
+        hashes.append(hash("".join(feed.taken).removesuffix("\n")))
+    return Batch(lines, rows, hashes, broken)
 
 
 def _set_aside_unstorable(batch: Batch) -> None:
-    lines, rows = [], []
-    for line, row in zip(batch.lines, batch.rows, strict=True):
+    lines, rows, hashes = [], [], []
+    for line, row, digest in zip(batch.lines, batch.rows, batch.hashes, strict=True):
         joined = "".join(row)
         if "\0" in joined:
             batch.broken.append((line, BAD_CHARACTER))
@@ -280,7 +272,8 @@ def _set_aside_unstorable(batch: Batch) -> None:
         else:
             lines.append(line)
             rows.append(row)
-    batch.lines, batch.rows = lines, rows
+            hashes.append(digest)
+    batch.lines, batch.rows, batch.hashes = lines, rows, hashes
 
 
 def _has_surrogate(text: str) -> bool:
@@ -354,14 +347,8 @@ def _load_sheet(source: sources.Source) -> Any:
     data = sources.check_workbook(source)
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
-        visible = [
-            meta.name
-            for meta in workbook.sheets_metadata
-            if str(meta.visible).endswith("Visible")
-        ]
-        return workbook.get_sheet_by_name(
-            visible[0] if visible else workbook.sheet_names[0]
-        )
+        visible = [meta.name for meta in workbook.sheets_metadata if str(meta.visible).endswith("Visible")]
+        return workbook.get_sheet_by_name(visible[0] if visible else workbook.sheet_names[0])
     except (CalamineError, IndexError, ValueError) as error:
         raise FileRefused(
             _("The workbook is damaged. Save it again as XLSX or CSV."),
@@ -379,6 +366,7 @@ def _workbook_batches(sheet: Any) -> Iterator[Batch]:
         else:
             lines.append(line)
             batch.rows.append(row)
+            batch.hashes.append(hash(tuple(row)))
         if len(lines) >= XLSX_BATCH:
             batch.lines = lines
             _set_aside_unstorable(batch)

@@ -141,10 +141,7 @@ def choice(x: str, choices: Mapping[str, str]) -> str:
     """The value of one of the known words, whatever their case."""
 
     def cases(words: Mapping[str, str]) -> str:
-        return " ".join(
-            f"WHEN {literal(word)} THEN {literal(value)}"
-            for word, value in words.items()
-        )
+        return " ".join(f"WHEN {literal(word)} THEN {literal(value)}" for word, value in words.items())
 
     lower = cases({word.lower(): value for word, value in choices.items()})
     other = f"CASE lower({code(x)}) WHEN '' THEN '' {lower} ELSE {BAD_CHOICE} END"
@@ -209,11 +206,7 @@ def select_list(layout: Layout, alias: str = "s") -> str:
     for column in layout.columns:
         present = layout.has(column.name)
         if column.kind in SECRET_KINDS:
-            parts = (
-                ("index", "sealed", "verdict")
-                if column.kind == Kind.MOBILE
-                else ("index", "verdict")
-            )
+            parts = ("index", "sealed", "verdict") if column.kind == Kind.MOBILE else ("index", "verdict")
             blank = {
                 "index": "NULL::text",
                 "sealed": "NULL::bytea",
@@ -224,11 +217,7 @@ def select_list(layout: Layout, alias: str = "s") -> str:
                 for part in parts
             ]
         else:
-            x = (
-                value(column, f"{alias}.{column.name}")
-                if present
-                else _TYPES[column.kind]
-            )
+            x = value(column, f"{alias}.{column.name}") if present else _TYPES[column.kind]
             items.append(f"{x} AS {column.name}")
     return ",\n    ".join(items)
 
@@ -267,11 +256,7 @@ def checks(layout: Layout, alias: str = "t") -> list[Check]:
                 )
             )
         if column.max_length is not None and column.kind in (Kind.TEXT, Kind.CODE):
-            found.append(
-                Check(
-                    column.name, "too_long", f"char_length({x}) > {column.max_length}"
-                )
-            )
+            found.append(Check(column.name, "too_long", f"char_length({x}) > {column.max_length}"))
     return found
 
 
@@ -284,7 +269,5 @@ def first_problem(layout: Layout, checks: Iterable[Check]) -> str:
     ordered = sorted(checks, key=lambda check: layout.positions.get(check.column, last))
     if not ordered:
         return "NULL::text"
-    cases = " ".join(
-        f"WHEN {c.condition} THEN {literal(f'{c.column}:{c.code}')}" for c in ordered
-    )
+    cases = " ".join(f"WHEN {c.condition} THEN {literal(f'{c.column}:{c.code}')}" for c in ordered)
     return f"CASE {cases} END"

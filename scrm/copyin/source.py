@@ -22,20 +22,14 @@ from scrm.copyin.problems import FileRefused
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 XLSX_SUFFIX = ".xlsx"
-XLSX_MAX_ROWS = (
-    300_000  # the reader holds the whole sheet: 283 MB at 250,000 rows of 12 cells
-)
+XLSX_MAX_ROWS = 300_000  # the reader holds the whole sheet: 283 MB at 250,000 rows of 12 cells
 XLSX_MAX_COLUMNS = 256
 XLSX_MAX_BYTES = 100 * 2**20  # packed
-XLSX_MAX_UNPACKED = (
-    1536 * 2**20
-)  # 300,000 rows of 12 cells unpack to about 250 MB of XML
+XLSX_MAX_UNPACKED = 1536 * 2**20  # 300,000 rows of 12 cells unpack to about 250 MB of XML
 GZIP_MAX_RATIO = 200  # member and order lists pack 3 to 20 times
 GZIP_FREE_BYTES = 64 * 2**20  # below this a ratio proves nothing
 BLOCK_BYTES = 256 * 1024
-DETECT_BYTES = (
-    2**20
-)  # of text that is not plain ASCII, before UTF-8 is taken for granted
+DETECT_BYTES = 2**20  # of text that is not plain ASCII, before UTF-8 is taken for granted
 
 ENCODINGS = {
     "utf-8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8-sig", "utf8-sig": "utf-8-sig", "utf-16": "utf-16",
@@ -85,9 +79,7 @@ def unpack(source: Source, *, max_bytes: int | None = None) -> tuple[Source, boo
         if source.suffix != ".gz":
             raise _wrong_extension(source, ".gz")
         packed = source.opener
-        source = replace(
-            source, name=source.name[: -len(".gz")], opener=lambda: _gunzip(packed())
-        )
+        source = replace(source, name=source.name[: -len(".gz")], opener=lambda: _gunzip(packed()))
         head = _head(source)
     elif source.suffix == ".gz":
         raise FileRefused(
@@ -161,32 +153,22 @@ def check_workbook(source: Source) -> bytes:
         NotImplementedError,
         RuntimeError,
     ) as error:
-        text = _(
-            "The workbook is damaged or protected by a password. Save it again as XLSX or CSV."
-        )
+        text = _("The workbook is damaged or protected by a password. Save it again as XLSX or CSV.")
         raise FileRefused(text, code="damaged_file") from error
     return data
 
 
 def _measure_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: int) -> int:
     """Unpacked size of one part; refuses bombs, too many rows and cells far to the right."""
-    info.file_size = (
-        2**62
-    )  # the archive's own figure may lie: read until the packed data ends
-    is_sheet = info.filename.startswith("xl/worksheets/") and info.filename.endswith(
-        ".xml"
-    )
+    info.file_size = 2**62  # the archive's own figure may lie: read until the packed data ends
+    is_sheet = info.filename.startswith("xl/worksheets/") and info.filename.endswith(".xml")
     size, rows, tail = 0, 0, b""
     with archive.open(info) as part:
         while block := part.read(BLOCK_BYTES):
             size += len(block)
             if size > budget:
-                text = _(
-                    "The workbook unpacks to more than %(limit)d MB. Save it as CSV and send that."
-                )
-                raise FileRefused(
-                    text % {"limit": XLSX_MAX_UNPACKED // 2**20}, code="zip_bomb"
-                )
+                text = _("The workbook unpacks to more than %(limit)d MB. Save it as CSV and send that.")
+                raise FileRefused(text % {"limit": XLSX_MAX_UNPACKED // 2**20}, code="zip_bomb")
             if is_sheet:
                 window = tail + block
                 rows = _check_rows(window, rows, len(tail))
@@ -198,15 +180,11 @@ def _check_rows(window: bytes, rows: int, seen: int) -> int:
     rows += sum(1 for match in _ROW.finditer(window) if match.end() > seen)
     last = max((int(match[1]) for match in _ROW_REF.finditer(window)), default=0)
     if max(rows, last) > XLSX_MAX_ROWS + 1:  # and the header
-        text = _(
-            "The workbook has more than %(limit)s rows. Save it as CSV (UTF-8) and send that: CSV has no limit."
-        )
+        text = _("The workbook has more than %(limit)s rows. Save it as CSV (UTF-8) and send that: CSV has no limit.")
         raise FileRefused(text % {"limit": f"{XLSX_MAX_ROWS:,}"}, code="xlsx_too_long")
     for match in _WIDE_REF.finditer(window):
         if _column_number(match[1]) > XLSX_MAX_COLUMNS:
-            text = _(
-                "The workbook has cells beyond column %(limit)d. Delete them, or save the sheet as CSV."
-            )
+            text = _("The workbook has cells beyond column %(limit)d. Delete them, or save the sheet as CSV.")
             raise FileRefused(text % {"limit": XLSX_MAX_COLUMNS}, code="too_wide")
     return rows
 
@@ -222,9 +200,7 @@ def _is_workbook(source: Source, head: bytes) -> bool:
     if not head:
         raise FileRefused(_("The file is empty."), code="empty_file")
     if head.startswith(_MAGIC_OLE):
-        text = _(
-            "This is an old or a password-protected Excel file. Save it as XLSX without a password, or as CSV."
-        )
+        text = _("This is an old or a password-protected Excel file. Save it as XLSX without a password, or as CSV.")
         raise FileRefused(text, code="old_excel")
     if head.startswith(_MAGIC_ZIP):
         if source.suffix != XLSX_SUFFIX:
@@ -236,18 +212,14 @@ def _is_workbook(source: Source, head: bytes) -> bool:
             code="wrong_extension",
         )
     if source.suffix not in TEXT_SUFFIXES:
-        text = _(
-            "Files of this kind cannot be read. Send CSV, TSV, TXT or XLSX, or one of them packed with gzip."
-        )
+        text = _("Files of this kind cannot be read. Send CSV, TSV, TXT or XLSX, or one of them packed with gzip.")
         raise FileRefused(text, code="unknown_type")
     if head.lstrip()[:1] == b"<" or head.startswith((b"%PDF", b"{\\rtf")):
         raise FileRefused(
             _("This is a web page or a document, not a table. Save it as XLSX or CSV."),
             code="not_a_table",
         )
-    if b"\0" in head and not head.startswith(
-        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    ):
+    if b"\0" in head and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise FileRefused(
             _("The file is not text. Save it as CSV (UTF-8) or XLSX."),
             code="not_a_table",
@@ -264,12 +236,8 @@ def _check_size(source: Source, max_bytes: int | None) -> None:
 
 
 def _wrong_extension(source: Source, suffix: str) -> FileRefused:
-    text = _(
-        "The content of %(name)s does not fit its name. Rename it to %(suffix)s if that is what it is."
-    )
-    return FileRefused(
-        text % {"name": source.name, "suffix": suffix}, code="wrong_extension"
-    )
+    text = _("The content of %(name)s does not fit its name. Rename it to %(suffix)s if that is what it is.")
+    return FileRefused(text % {"name": source.name, "suffix": suffix}, code="wrong_extension")
 
 
 def _head(source: Source) -> bytes:
@@ -347,13 +315,8 @@ class _Gunzip(io.RawIOBase):
             raise FileRefused(text, code="damaged_file") from error
         buffer[: len(data)] = data
         self._count += len(data)
-        if (
-            self._count > GZIP_FREE_BYTES
-            and self._count > GZIP_MAX_RATIO * self._packed.count
-        ):
-            text = _(
-                "The gzip file unpacks to far more than a list can. Send it unpacked."
-            )
+        if self._count > GZIP_FREE_BYTES and self._count > GZIP_MAX_RATIO * self._packed.count:
+            text = _("The gzip file unpacks to far more than a list can. Send it unpacked.")
             raise FileRefused(text, code="zip_bomb")
         return len(data)
 

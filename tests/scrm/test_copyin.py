@@ -127,20 +127,13 @@ def test_character_cut_at_a_block_boundary(monkeypatch):
 
 
 def test_truncated_character_at_the_end():
-    assert read(f"{HEADER}\n{ROW}".encode() + "芳".encode()[:2])[2] == [
-        (2, "bad_encoding")
-    ]
+    assert read(f"{HEADER}\n{ROW}".encode() + "芳".encode()[:2])[2] == [(2, "bad_encoding")]
 
 
 def test_named_encoding_wins_and_unknown_is_refused():
-    assert (
-        read(f"{HEADER}\n{ROW}".encode("gbk"), encoding="GBK")[0].encoding == "gb18030"
-    )
+    assert read(f"{HEADER}\n{ROW}".encode("gbk"), encoding="GBK")[0].encoding == "gb18030"
     assert refusal(f"{HEADER}\n{ROW}", encoding="klingon") == "unknown_encoding"
-    assert (
-        refusal(f"{HEADER}\n{ROW}".encode("gb18030"), encoding="utf-8")
-        == "bad_encoding"
-    )
+    assert refusal(f"{HEADER}\n{ROW}".encode("gb18030"), encoding="utf-8") == "bad_encoding"
 
 
 # --- delimiters and headers -------------------------------------------------------------------------------------------
@@ -157,17 +150,13 @@ def test_pipes_inside_cells_do_not_make_a_delimiter():
 
 
 def test_title_above_the_header_and_blank_lines():
-    table, good, broken = read(
-        f"会员名单导出,,,,,\n\n{HEADER},,\n\n{ROW}\n,,,,,\n{ROW},,\n"
-    )
+    table, good, broken = read(f"会员名单导出,,,,,\n\n{HEADER},,\n\n{ROW}\n,,,,,\n{ROW},,\n")
     assert table.header_line == 3 and len(table.header) == 6
     assert good == [(5, ROW.split(",")), (7, ROW.split(","))] and not broken
 
 
 def test_header_synonyms_and_noise():
-    layout = copyin.guess(
-        ["\ufeff* 卡号（必填）", "姓 名", "电话：", "Birthday", "行号", "门店"], COLUMNS
-    )
+    layout = copyin.guess(["\ufeff* 卡号（必填）", "姓 名", "电话：", "Birthday", "行号", "门店"], COLUMNS)
     assert layout.positions == {"card": 0, "name": 1, "mobile": 2, "birthday": 3}
     assert layout.ignored == ["门店"]
 
@@ -179,9 +168,7 @@ def test_likeliest_synonym_wins():
 def test_mapping_corrects_the_guess():
     header = ["手机号", "备用手机", "姓名"]
     assert copyin.guess(header, COLUMNS).mapping == {"mobile": "手机号", "name": "姓名"}
-    layout = copyin.apply_mapping(
-        header, COLUMNS, {"mobile": "备用手机", "name": None, "card": 1}
-    )
+    layout = copyin.apply_mapping(header, COLUMNS, {"mobile": "备用手机", "name": None, "card": 1})
     assert layout.positions == {"mobile": 1, "card": 0}
     for bad in (
         {"mobile": "没有"},
@@ -198,9 +185,7 @@ def test_required_column():
     columns = (Column("order_no", "订单号", ("订单号",), required=True),)
     with pytest.raises(FileRefused) as caught:
         copyin.guess(["姓名"], columns).require()
-    assert caught.value.code == "missing_column" and caught.value.extra == {
-        "columns": ["order_no"]
-    }
+    assert caught.value.code == "missing_column" and caught.value.extra == {"columns": ["order_no"]}
 
 
 # --- rows and lines ---------------------------------------------------------------------------------------------------
@@ -221,9 +206,7 @@ def test_wrong_number_of_cells():
 
 @pytest.mark.parametrize("tail", ["", f"{ROW}\n" * 500, f'"{ROW}\n' * 3])
 def test_a_stray_quote_does_not_swallow_the_rows_below(tail):
-    _, good, broken = read(
-        f'{HEADER}\n{ROW}\nA2,"大客户,13912341235,,,\n{ROW}\n{ROW}\n{tail}'
-    )
+    _, good, broken = read(f'{HEADER}\n{ROW}\nA2,"大客户,13912341235,,,\n{ROW}\n{ROW}\n{tail}')
     assert [line for line, _ in good][:3] == [2, 4, 5]
     assert broken[0] == (3, "bad_quote")
     assert len(good) + len(broken) == 4 + tail.count("\n")
@@ -235,9 +218,7 @@ def test_quote_open_at_the_end_of_the_file():
 
 
 def test_unstorable_characters():
-    rows = (
-        f"{ROW}\n" * 200
-    )  # a NUL near the beginning says that the file is not text at all
+    rows = f"{ROW}\n" * 200  # a NUL near the beginning says that the file is not text at all
     _, good, broken = read(f"{HEADER}\n{rows}A\0,B,,,,\nA,B\rC,,,,\n{ROW}\n")
     assert [line for line, _ in good] == [*range(2, 202), 204]
     assert broken == [(203, "bad_character"), (202, "bad_character")]
@@ -304,9 +285,7 @@ def test_both_ways_of_parsing_agree(rows):
 
 
 def test_gzip_of_csv_and_of_workbook():
-    assert read(gzip.compress(f"{HEADER}\n{ROW}\n".encode("gb18030")), "m.csv.gz")[
-        1
-    ] == [(2, ROW.split(","))]
+    assert read(gzip.compress(f"{HEADER}\n{ROW}\n".encode("gb18030")), "m.csv.gz")[1] == [(2, ROW.split(","))]
     packed = gzip.compress(workbook([HEADER.split(","), ROW.split(",")]))
     assert read(packed, "m.xlsx.gz")[1] == [(2, ROW.split(","))]
 
@@ -333,9 +312,7 @@ def test_workbook_beyond_the_limits(monkeypatch):
     monkeypatch.setattr(copyin_source, "XLSX_MAX_ROWS", 100)
     head = HEADER.split(",")
     assert len(read(workbook([head] + [ROW.split(",")] * 100), "m.xlsx")[1]) == 100
-    assert (
-        refusal(workbook([head] + [ROW.split(",")] * 101), "m.xlsx") == "xlsx_too_long"
-    )
+    assert refusal(workbook([head] + [ROW.split(",")] * 101), "m.xlsx") == "xlsx_too_long"
     far = [head, [*ROW.split(","), *[None] * 400, "x"]]
     assert refusal(workbook(far), "m.xlsx") == "too_wide"
     monkeypatch.setattr(copyin_source, "XLSX_MAX_UNPACKED", 10_000)
@@ -360,9 +337,7 @@ def zip_of(**files: bytes) -> bytes:
 
 
 def test_zip_bomb_that_lies_about_its_size():
-    bomb = zip_of(
-        **{"xl/workbook.xml": b"<x/>", "xl/worksheets/sheet1.xml": b" " * 50_000_000}
-    )
+    bomb = zip_of(**{"xl/workbook.xml": b"<x/>", "xl/worksheets/sheet1.xml": b" " * 50_000_000})
     size = (50_000_000).to_bytes(4, "little")
     lying = bomb.replace(size, (10).to_bytes(4, "little"))
     with pytest.MonkeyPatch.context() as patch:
