@@ -35,7 +35,6 @@ MESSAGES: dict[str, Promise | str] = {
     "not_authenticated": gettext_lazy("Please log in first."),
     "permission_denied": gettext_lazy("You are not allowed to do this."),
     "method_not_allowed": gettext_lazy("This address does not take such a request."),
-    "not_acceptable": gettext_lazy("Only JSON is answered here."),
     "unsupported_media_type": gettext_lazy("Only JSON is read here."),
     "parse_error": gettext_lazy("The body of the request is not valid JSON."),
     "throttled": gettext_lazy("Too many requests; please wait a moment."),

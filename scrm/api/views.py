@@ -9,11 +9,19 @@ import structlog
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 log = structlog.get_logger(__name__)
+
+
+class OnlyJson(DefaultContentNegotiation):
+    """There is one form of an answer, whatever is asked for."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 class ApiView(APIView):
@@ -22,6 +30,8 @@ class ApiView(APIView):
     ``Output`` is the contract that the schema shows. Answers of read screens are the plain values of one query; a test
     holds every answer against the schema. Passing twenty rows through serializers would double the time of a page.
     """
+
+    content_negotiation_class = OnlyJson
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)

@@ -223,7 +223,7 @@ def test_a_manager_understands_the_lines_of_her_store(api, shops):
 
 
 SCREENS = ("me", "today", "members", "commission", "commission/lines")
-QUERIES = {"me": 1, "today": 3, "members": 2, "commission": 2, "commission/lines": 3}
+QUERIES = {"me": 1, "today": 3, "members": 2, "commission": 2, "commission/lines": 2}
 
 
 @pytest.mark.parametrize("screen", SCREENS)
