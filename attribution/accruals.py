@@ -129,12 +129,17 @@ class LineAccount:
         for share, amount_fen in zip(self.shares, amounts, strict=True):
             self._move_holds(share, amount_fen, moves)
         for txn in postings.reverse((*self.fact, *cause), parts, held, effective_at):
-            self.postings.append(
-                Posting(
-                    txn, self.line.id, self.line.booked_on, self.decision_id, refund_id=refund_id,
-                    reverses_key=self.accrual_key, reason=_words(cause), moves=tuple(moves[txn.kind]),
-                )  # fmt: skip
+            posting = Posting(
+                txn,
+                self.line.id,
+                self.line.booked_on,
+                self.decision_id,
+                refund_id=refund_id,
+                reverses_key=self.accrual_key,
+                reason=_words(cause),
+                moves=tuple(moves[txn.kind]),
             )
+            self.postings.append(posting)
 
     def _move_holds(self, share: commissions.Share, amount_fen: int, moves: dict[str, list[HoldMove]]) -> None:
         """Reverse what has not vested, oldest hold first, then claw back."""

@@ -19,7 +19,9 @@ class AttributionConfig(AppConfig):
 
         def credited_here(store_ids: frozenset[int]) -> Q:
             """An online line has no store of its own: it is seen where its beneficiary stood."""
-            own = Decision.objects.filter(line_id=OuterRef("pk"), booked_on=OuterRef("booked_on"), store_id__in=store_ids)
+            own = Decision.objects.filter(
+                line_id=OuterRef("pk"), booked_on=OuterRef("booked_on"), store_id__in=store_ids
+            )
             return Q(Exists(own.exclude(state=Decision.State.SUPERSEDED)), store=None)
 
         org.also_visible(OrderLine, credited_here)

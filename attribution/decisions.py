@@ -143,7 +143,7 @@ def _claim(count: int) -> list[evidence.LineKey]:
 
 def _claim_these(line_ids: Sequence[int]) -> list[evidence.LineKey]:
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM.format(where="WHERE line_id = ANY(%s)", limit=""), [line_ids])
+        cursor.execute(CLAIM.format(where="WHERE line_id = ANY(%s)", limit=""), [list(line_ids)])
         return sorted(cursor.fetchall())
 
 
@@ -366,8 +366,9 @@ def _open_refunds(line_ids: Sequence[int]) -> dict[int, list[_Refund]]:
     rows = Refund.objects.filter(line_id__in=line_ids, status=Refund.Status.APPLIED, is_posted=False)
     ordered = rows.order_by("line_id", "refunded_at", "refund_no")
     found: dict[int, list[_Refund]] = defaultdict(list)
-    for line_id, *rest in ordered.values_list("line_id", "id", "refund_no", "refunded_at", "amount_fen"):
-        found[line_id].append(_Refund(*rest))
+    for row in ordered.only("line_id", "id", "refund_no", "refunded_at", "amount_fen"):
+        assert row.line_id is not None  # the filter's own
+        found[row.line_id].append(_Refund(row.pk, row.refund_no, row.refunded_at, row.amount_fen))
     return found
 
 
@@ -394,10 +395,17 @@ def _shares(stored: Any) -> tuple[commissions.Share, ...]:
 
 
 def _holds(line_ids: Sequence[int]) -> dict[int, list[accruals.HoldState]]:
-    rows = Hold.objects.filter(line_id__in=line_ids).order_by("line_id", "id")
+    rows = Hold.objects.filter(line_id__in=line_ids).select_related("beneficiary").order_by("line_id", "id")
     found: dict[int, list[accruals.HoldState]] = defaultdict(list)
-    for line_id, *rest in rows.values_list(
-        "line_id", "id", "role", "beneficiary__code", "amount_fen", "vested_fen", "reversed_fen", "clawed_fen"
-    ):
-        found[line_id].append(accruals.HoldState(*rest))
+    for row in rows:
+        state = accruals.HoldState(
+            row.pk,
+            row.role,
+            row.beneficiary.code,
+            row.amount_fen,
+            row.vested_fen,
+            row.reversed_fen,
+            row.clawed_fen,
+        )
+        found[row.line_id].append(state)
     return found

@@ -29,6 +29,14 @@ from scrm.errors import RuleViolation
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SYSTEM = "SYSTEM"
+TXN_COLUMNS = (
+    "id", "kind", "key", "content_hash", "effective_at", "posted_at", "posted_on", "line_id", "booked_on",
+    "decision_id", "refund_id", "reverses_id", "actor", "reason", "adjusts_period",
+)  # fmt: skip
+HOLD_COLUMNS = (
+    "id", "txn_id", "line_id", "booked_on", "role", "beneficiary_id", "store_id", "earned_on", "amount_fen",
+    "vested_fen", "reversed_fen", "clawed_fen", "vests_at",
+)  # fmt: skip
 VEST_AT_ONCE = 5_000  # holds in one transaction
 
 
@@ -169,20 +177,15 @@ def _copy_txns(
     posted_at: dt.datetime,
     posted_on: dt.date,
 ) -> None:
-    db.copy_rows(
-        Txn._meta.db_table,
+    rows = (
         (
-            "id", "kind", "key", "content_hash", "effective_at", "posted_at", "posted_on", "line_id", "booked_on",
-            "decision_id", "refund_id", "reverses_id", "actor", "reason", "adjusts_period",
-        ),  # fmt: skip
-        (
-            (
-                txn_id, p.txn.kind, p.txn.key, p.txn.content_hash, p.txn.effective_at, posted_at, posted_on, p.line_id,
-                p.booked_on, p.decision_id, p.refund_id, known[p.reverses_key][0] if p.reverses_key else None, p.actor, p.reason, "",
-            )  # fmt: skip
-            for txn_id, p in fresh
-        ),
-    )
+            txn_id, p.txn.kind, p.txn.key, p.txn.content_hash, p.txn.effective_at, posted_at, posted_on, p.line_id,
+            p.booked_on, p.decision_id, p.refund_id, known[p.reverses_key][0] if p.reverses_key else None, p.actor,
+            p.reason, "",
+        )
+        for txn_id, p in fresh
+    )  # fmt: skip
+    db.copy_rows(Txn._meta.db_table, TXN_COLUMNS, rows)
 
 
 def _copy_entries(
@@ -203,22 +206,16 @@ def _copy_entries(
 
 
 def _copy_holds(fresh: Sequence[tuple[int, Posting]], accounts: dict[str, tuple[int, int | None]]) -> None:
-    db.copy_rows(
-        Hold._meta.db_table,
+    rows = (
         (
-            "id", "txn_id", "line_id", "booked_on", "role", "beneficiary_id", "store_id", "earned_on", "amount_fen",
-            "vested_fen", "reversed_fen", "clawed_fen", "vests_at",
-        ),  # fmt: skip
-        (
-            (
-                hold.id, txn_id, posting.line_id, posting.booked_on, hold.role,
-                accounts[postings.hold_account(hold.beneficiary)][1], hold.store_id, hold.earned_on, hold.amount_fen,
-                0, 0, 0, hold.vests_at,
-            )  # fmt: skip
-            for txn_id, posting in fresh
-            for hold in posting.holds
-        ),
-    )
+            hold.id, txn_id, posting.line_id, posting.booked_on, hold.role,
+            accounts[postings.hold_account(hold.beneficiary)][1], hold.store_id, hold.earned_on, hold.amount_fen,
+            0, 0, 0, hold.vests_at,
+        )
+        for txn_id, posting in fresh
+        for hold in posting.holds
+    )  # fmt: skip
+    db.copy_rows(Hold._meta.db_table, HOLD_COLUMNS, rows)
 
 
 def _move_holds(fresh: Sequence[tuple[int, Posting]]) -> None:

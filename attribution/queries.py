@@ -79,7 +79,13 @@ def guide_figures(*, guide_id: int, today: dt.date) -> GuideFigures:
     month = today.replace(day=1)
     last_month = (month - dt.timedelta(days=1)).replace(day=1)
     same_day = min(last_month + (today - month), month - dt.timedelta(days=1))
-    values: dict[str, Any] = {"guide_id": guide_id, "today": today, "month": month, "last_month": last_month, "same_day": same_day}
+    values: dict[str, Any] = {
+        "guide_id": guide_id,
+        "today": today,
+        "month": month,
+        "last_month": last_month,
+        "same_day": same_day,
+    }
     return GuideFigures(*(int(value or 0) for value in db.fetch(GUIDE_FIGURES, values)[0]))
 
 
@@ -187,7 +193,9 @@ def explanation(*, line_id: int, guide_code: str, managed_store_ids: Collection[
     line = _line_of(line_id)
     if line is None:
         return None
-    live = Decision.objects.filter(line_id=line_id, booked_on=line["booked_on"]).exclude(state=Decision.State.SUPERSEDED)
+    live = Decision.objects.filter(line_id=line_id, booked_on=line["booked_on"]).exclude(
+        state=Decision.State.SUPERSEDED
+    )
     decision = live.select_related("rule").first()
     if decision is None:
         return None

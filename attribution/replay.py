@@ -52,6 +52,7 @@ def _refunds(line_ids: Sequence[int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = defaultdict(list)
     ordered = rows.order_by("line_id", "refunded_at", "refund_no")
     for line_id, amount_fen in ordered.values_list("line_id", "amount_fen"):
+        assert line_id is not None  # the filter's own
         found[line_id].append(amount_fen)
     return found
 

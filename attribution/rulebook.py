@@ -116,9 +116,7 @@ def digest_of(row: RuleVersion) -> str:
 
 
 @transaction.atomic
-def publish(
-    *, version_id: int, actor: Any, now: dt.datetime, effective_from: dt.datetime | None = None
-) -> RuleVersion:
+def publish(*, version_id: int, actor: Any, now: dt.datetime, effective_from: dt.datetime | None = None) -> RuleVersion:
     """Bring a draft into force from ``effective_from``, else its own, else now. Raises CannotPublish."""
     row = db.lock(RuleVersion.objects.filter(pk=version_id))[0]
     if row.status != RuleVersion.Status.DRAFT:
@@ -161,8 +159,6 @@ def _end_before(row: RuleVersion) -> None:
     for other in db.lock(clashing):
         starts_later = other.effective_from is not None and other.effective_from >= row.effective_from
         if starts_later or other.effective_until is not None:
-            raise CannotPublish(
-                _("Version %(number)s is already planned for that period.") % {"number": other.number}
-            )
+            raise CannotPublish(_("Version %(number)s is already planned for that period.") % {"number": other.number})
         other.effective_until = row.effective_from
         other.save(update_fields=["effective_until"])

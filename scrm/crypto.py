@@ -87,9 +87,7 @@ def normalise_mobile(text: str | None) -> str | None:
         return None
     if len(text) == 11 and text.isascii() and text.isdecimal():
         return "+86" + text if "13" <= text < "2" else None
-    compact = (
-        text.replace(" ", "").replace("-", "").removeprefix("+86")
-    )  # the usual spellings, at a fifth of the cost
+    compact = text.replace(" ", "").replace("-", "").removeprefix("+86")  # the usual spellings, at a fifth of the cost
     if len(compact) == 11 and compact.isascii() and compact.isdecimal():
         return "+86" + compact if "13" <= compact < "2" else None
     match = _MOBILE.fullmatch(_SEPARATORS.sub("", text.translate(_FULL_WIDTH)))
@@ -138,12 +136,7 @@ def seal_for_copy(cells: Sequence[str]) -> list[str]:
     at = 0
     add = fields.append
     for cell in cells:
-        if (
-            len(cell) == 11
-            and cell.isascii()
-            and cell.isdecimal()
-            and "13" <= cell < "2"
-        ):
+        if len(cell) == 11 and cell.isascii() and cell.isdecimal() and "13" <= cell < "2":
             e164 = b"+86" + cell.encode()
         elif (normal := normalise_mobile(cell)) is not None:
             e164 = normal.encode()
@@ -155,9 +148,7 @@ def seal_for_copy(cells: Sequence[str]) -> list[str]:
         outer.update(inner.digest())
         nonce = nonces[at : at + NONCE_BYTES]
         at += NONCE_BYTES
-        add(
-            f"{outer.hexdigest()[:INDEX_HEX]}\t{prefix}{nonce.hex()}{encrypt(nonce, e164, None).hex()}\t"
-        )
+        add(f"{outer.hexdigest()[:INDEX_HEX]}\t{prefix}{nonce.hex()}{encrypt(nonce, e164, None).hex()}\t")
     return fields
 
 
@@ -251,9 +242,7 @@ class _SealingWriter(io.RawIOBase):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         self._pending += data
-        while (
-            len(self._pending) > FRAME_BYTES
-        ):  # a full frame waits: it may turn out to be the last one
+        while len(self._pending) > FRAME_BYTES:  # a full frame waits: it may turn out to be the last one
             self._put(bytes(self._pending[:FRAME_BYTES]), last=False)
             del self._pending[:FRAME_BYTES]
         return len(data)
@@ -263,11 +252,7 @@ class _SealingWriter(io.RawIOBase):
         self._pending.clear()
 
     def _put(self, plain: bytes, *, last: bool) -> None:
-        self._raw.write(
-            self._cipher.encrypt(
-                _frame_nonce(self._frame, last=last), plain, self._header
-            )
-        )
+        self._raw.write(self._cipher.encrypt(_frame_nonce(self._frame, last=last), plain, self._header))
         self._frame += 1
 
 
@@ -275,9 +260,7 @@ class _SealedReader(io.RawIOBase):
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self._header = raw.read(len(FILE_MAGIC) + 1 + FILE_SALT_BYTES)
-        if len(self._header) < len(
-            FILE_MAGIC
-        ) + 1 + FILE_SALT_BYTES or not self._header.startswith(FILE_MAGIC):
+        if len(self._header) < len(FILE_MAGIC) + 1 + FILE_SALT_BYTES or not self._header.startswith(FILE_MAGIC):
             raw.close()
             raise SealBroken("not a sealed file, or its beginning is missing")
         self._cipher = _file_cipher(_secret_ring(), self._header)
@@ -305,13 +288,9 @@ class _SealedReader(io.RawIOBase):
         frame, self._ahead = self._ahead, self._raw.read(FRAME_BYTES + TAG_BYTES)
         self._ended = not self._ahead
         try:
-            plain = self._cipher.decrypt(
-                _frame_nonce(self._frame, last=self._ended), frame, self._header
-            )
+            plain = self._cipher.decrypt(_frame_nonce(self._frame, last=self._ended), frame, self._header)
         except InvalidTag:
-            raise SealBroken(
-                f"the sealed file was cut or changed near byte {self._frame * FRAME_BYTES}"
-            ) from None
+            raise SealBroken(f"the sealed file was cut or changed near byte {self._frame * FRAME_BYTES}") from None
         self._plain = memoryview(plain)
         self._frame += 1
 
@@ -333,20 +312,11 @@ def _ring(setting: str, spec: str) -> KeyRing:
     keys: dict[int, bytes] = {}
     for entry in filter(None, (part.strip() for part in spec.split(","))):
         key_id, _, text = entry.partition(":")
-        if (
-            not key_id.isascii()
-            or not key_id.isdecimal()
-            or not 1 <= int(key_id) <= 255
-            or int(key_id) in keys
-        ):
-            raise ImproperlyConfigured(
-                f"{setting}: each key is <id>:<base64>, ids are 1 to 255 and differ"
-            )
+        if not key_id.isascii() or not key_id.isdecimal() or not 1 <= int(key_id) <= 255 or int(key_id) in keys:
+            raise ImproperlyConfigured(f"{setting}: each key is <id>:<base64>, ids are 1 to 255 and differ")
         keys[int(key_id)] = _key_bytes(setting, text)
     if not keys:
-        raise ImproperlyConfigured(
-            f"{setting} is empty: set it to 1:<base64 of 32 random bytes>"
-        )
+        raise ImproperlyConfigured(f"{setting} is empty: set it to 1:<base64 of 32 random bytes>")
     return KeyRing(
         setting,
         next(iter(keys)),
@@ -363,13 +333,9 @@ def _index_contexts() -> tuple[hashlib._Hash, hashlib._Hash]:
 def _hmac_contexts(spec: str) -> tuple[hashlib._Hash, hashlib._Hash]:
     """Both SHA-256 states of HMAC with the key already absorbed (RFC 2104): half the cost of ``hmac.digest`` per number."""
     if not spec:
-        raise ImproperlyConfigured(
-            "MOBILE_INDEX_KEY is empty: set it to the base64 of 32 random bytes"
-        )
+        raise ImproperlyConfigured("MOBILE_INDEX_KEY is empty: set it to the base64 of 32 random bytes")
     block = _key_bytes("MOBILE_INDEX_KEY", spec).ljust(64, b"\0")
-    return hashlib.sha256(bytes(b ^ 0x36 for b in block)), hashlib.sha256(
-        bytes(b ^ 0x5C for b in block)
-    )
+    return hashlib.sha256(bytes(b ^ 0x36 for b in block)), hashlib.sha256(bytes(b ^ 0x5C for b in block))
 
 
 def _key_bytes(setting: str, text: str) -> bytes:
@@ -378,19 +344,13 @@ def _key_bytes(setting: str, text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise ImproperlyConfigured(
-            f"{setting}: a key is the base64 of exactly {KEY_BYTES} bytes"
-        )
+        raise ImproperlyConfigured(f"{setting}: a key is the base64 of exactly {KEY_BYTES} bytes")
     return key
 
 
 def _seal(ring: KeyRing, plain: bytes, purpose: bytes | None) -> bytes:
     nonce = os.urandom(NONCE_BYTES)
-    return (
-        bytes([ring.current])
-        + nonce
-        + ring.ciphers[ring.current].encrypt(nonce, plain, purpose)
-    )
+    return bytes([ring.current]) + nonce + ring.ciphers[ring.current].encrypt(nonce, plain, purpose)
 
 
 def _open(ring: KeyRing, sealed: bytes, purpose: bytes | None) -> bytes:
@@ -399,21 +359,15 @@ def _open(ring: KeyRing, sealed: bytes, purpose: bytes | None) -> bytes:
         raise SealBroken("the sealed value is too short")
     cipher = ring.cipher(sealed[0])
     try:
-        return cipher.decrypt(
-            sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :], purpose
-        )
+        return cipher.decrypt(sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :], purpose)
     except InvalidTag:
-        raise SealBroken(
-            "the sealed value was changed, or sealed for another purpose"
-        ) from None
+        raise SealBroken("the sealed value was changed, or sealed for another purpose") from None
 
 
 def _file_cipher(ring: KeyRing, header: bytes) -> AESGCM:
     key_id, salt = header[len(FILE_MAGIC)], header[len(FILE_MAGIC) + 1 :]
     ring.cipher(key_id)
-    return AESGCM(
-        HKDF(SHA256(), KEY_BYTES, salt, b"scrm sealed file").derive(ring.raw[key_id])
-    )
+    return AESGCM(HKDF(SHA256(), KEY_BYTES, salt, b"scrm sealed file").derive(ring.raw[key_id]))
 
 
 def _frame_nonce(number: int, *, last: bool) -> bytes:

@@ -24,7 +24,9 @@ class AppendOnlyModel(models.Model):
 
     class Meta:
         abstract = True
-        triggers: ClassVar = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+        triggers: ClassVar[list[pgtrigger.Trigger]] = [
+            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
 
 
 def references_exist(**tables: str) -> pgtrigger.Trigger:
@@ -55,7 +57,7 @@ def references_exist(**tables: str) -> pgtrigger.Trigger:
 
 def require_no_transaction() -> None:
     """Refuse to go on while a transaction is open: first line of every HTTP client."""
-    if any(not block._from_testcase for block in connection.atomic_blocks):
+    if any(not block._from_testcase for block in connection.atomic_blocks):  # type: ignore[attr-defined]
         raise RuntimeError("network call inside a database transaction")
 
 
@@ -145,7 +147,7 @@ def _preparing() -> Iterator[CursorWrapper]:
     raw = connection.connection
     raw.prepare_threshold = 0  # Django switches preparing off for a connection as a whole
     try:
-        with connection._prepare_cursor(_Preparing(raw)) as cursor:
+        with connection._prepare_cursor(_Preparing(raw)) as cursor:  # type: ignore[attr-defined]
             yield cursor
     finally:
         raw.prepare_threshold = None

@@ -193,7 +193,7 @@ class Txn(AppendOnlyModel):
             ),
         )
         indexes = (models.Index(fields=["line_id"], name="txn_line", condition=Q(line_id__isnull=False)),)
-        triggers: ClassVar = [
+        triggers: ClassVar[list[pgtrigger.Trigger]] = [
             *AppendOnlyModel.Meta.triggers,
             pgtrigger.Trigger(
                 name="posted_now",
@@ -236,7 +236,7 @@ class Entry(AppendOnlyModel):
             models.CheckConstraint(name="entry_not_zero", condition=~Q(amount_fen=0)),
         )
         indexes = (models.Index(fields=["account", "id"], name="entry_account"),)
-        triggers: ClassVar = [
+        triggers: ClassVar[list[pgtrigger.Trigger]] = [
             *AppendOnlyModel.Meta.triggers,
             pgtrigger.Trigger(
                 name="apply_entries",

@@ -59,7 +59,9 @@ class RuleVersion(models.Model):
     service_bp = models.PositiveSmallIntegerField(_("service's weight (bp)"), default=3000)
     share_window_hours = models.PositiveIntegerField(_("share window (hours)"), default=168)
     late_link_days = models.PositiveIntegerField(_("late link (days)"), default=15)
-    binding_validity_days = models.PositiveIntegerField(_("binding validity (days)"), null=True, blank=True)  # null: ever
+    binding_validity_days = models.PositiveIntegerField(
+        _("binding validity (days)"), null=True, blank=True
+    )  # null: ever
     gap_pool_bp = models.PositiveSmallIntegerField(_("gap: store pool (bp)"), default=0)  # 0: off
     home_pool_bp = models.PositiveSmallIntegerField(_("home store pool (bp)"), default=0)
     entity_share_bp = models.PositiveSmallIntegerField(_("entity share (bp)"), default=0)
@@ -88,9 +90,7 @@ class RuleVersion(models.Model):
                 condition=Q(effective_until=None) | Q(effective_from=None) | Q(effective_until__gt=F("effective_from")),
             ),
             models.CheckConstraint(name="rule_four_eyes", condition=Q(author=None) | ~Q(approver=F("author"))),
-            models.CheckConstraint(
-                name="rule_published_has_digest", condition=~Q(status="PUBLISHED") | ~Q(digest="")
-            ),
+            models.CheckConstraint(name="rule_published_has_digest", condition=~Q(status="PUBLISHED") | ~Q(digest="")),
             ExclusionConstraint(
                 name="one_rule_at_a_time",
                 expressions=[
@@ -101,9 +101,7 @@ class RuleVersion(models.Model):
             ),
         )
         triggers = (
-            pgtrigger.Trigger(
-                name="immutable", when=pgtrigger.Before, operation=pgtrigger.Update, func=ONLY_ENDS_ONCE
-            ),
+            pgtrigger.Trigger(name="immutable", when=pgtrigger.Before, operation=pgtrigger.Update, func=ONLY_ENDS_ONCE),
             pgtrigger.Protect(
                 name="published_stays",
                 operation=pgtrigger.Delete,
@@ -128,9 +126,7 @@ class RuleRate(models.Model):
         verbose_name = _("commission rate")
         verbose_name_plural = _("commission rates")
         constraints = (
-            models.UniqueConstraint(
-                name="rate_once", fields=["rule", "channel", "category"], nulls_distinct=False
-            ),
+            models.UniqueConstraint(name="rate_once", fields=["rule", "channel", "category"], nulls_distinct=False),
             models.CheckConstraint(name="rate_at_most_all", condition=Q(rate_bp__lte=10000)),
         )
         triggers = (

@@ -90,7 +90,9 @@ class OrderLine(models.Model):
         verbose_name_plural = _("order lines")
         constraints = (
             models.UniqueConstraint(name="order_line_once", fields=["order", "line_no", "booked_on"]),
-            models.CheckConstraint(name="line_amounts", condition=Q(paid_fen__gte=0, points_fen__gte=0, list_fen__gte=0)),
+            models.CheckConstraint(
+                name="line_amounts", condition=Q(paid_fen__gte=0, points_fen__gte=0, list_fen__gte=0)
+            ),
             models.CheckConstraint(name="line_points_in_paid", condition=Q(points_fen__lte=models.F("paid_fen"))),
             models.CheckConstraint(
                 name="line_refund_in_paid", condition=Q(refunded_fen__gte=0, refunded_fen__lte=models.F("paid_fen"))

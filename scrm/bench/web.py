@@ -66,7 +66,10 @@ def _broker(folder: Path) -> Iterator[str]:
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection,
+        ):
             connection.request("GET", "/healthz", headers={"Host": "localhost"})
             if connection.getresponse().status == 200:
                 return

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from tree_queries.models import TreeNode
 
+
 def history(model: type[models.Model]) -> Any:
     """Keep every version of the model's rows, written by statement-level triggers: bulk updates are seen too."""
     return pghistory.track(
@@ -27,8 +28,8 @@ class User(AbstractUser):
     name = models.CharField(_("name"), max_length=64, blank=True)
 
     class Meta(AbstractUser.Meta):
-        verbose_name = _("user")
-        verbose_name_plural = _("users")
+        verbose_name = _("user")  # type: ignore[assignment]
+        verbose_name_plural = _("users")  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return self.name or self.username
@@ -114,7 +115,9 @@ class Store(models.Model):
         constraints = (
             models.CheckConstraint(
                 name="store_closes_after_opening",
-                condition=Q(closed_on__isnull=True) | Q(opened_on__isnull=True) | Q(closed_on__gte=models.F("opened_on")),
+                condition=Q(closed_on__isnull=True)
+                | Q(opened_on__isnull=True)
+                | Q(closed_on__gte=models.F("opened_on")),
             ),
         )
 

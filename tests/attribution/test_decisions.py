@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import threading
 from collections import Counter
 
@@ -32,7 +33,9 @@ def live(line: OrderLine) -> Decision:
 
 def owed(line: OrderLine) -> dict[str, int]:
     """Fen per beneficiary that the line still stands for."""
-    rows = Hold.objects.filter(line_id=line.pk).values_list("beneficiary__code", "amount_fen", "reversed_fen", "clawed_fen")
+    rows = Hold.objects.filter(line_id=line.pk).values_list(
+        "beneficiary__code", "amount_fen", "reversed_fen", "clawed_fen"
+    )
     total: Counter[str] = Counter()
     for code, amount, reversed_, clawed in rows:
         total[code] += amount - reversed_ - clawed
@@ -53,7 +56,13 @@ def split_rule() -> None:
     default.effective_until = AT - HOUR
     default.save(update_fields=["effective_until"])
     rule = RuleVersion.objects.create(
-        brand=default.brand, number=2, name="分摊", mode="SPLIT", seller_bp=6000, service_bp=4000, effective_from=AT - HOUR
+        brand=default.brand,
+        number=2,
+        name="分摊",
+        mode="SPLIT",
+        seller_bp=6000,
+        service_bp=4000,
+        effective_from=AT - HOUR,
     )
     rule.rates.create(rate_bp=350)
     RuleVersion.objects.filter(pk=rule.pk).update(status="PUBLISHED", digest=rulebook.digest_of(rule))
@@ -63,7 +72,8 @@ def test_a_bound_member_pays_her_guide(company: Shops) -> None:
     company.member("林小满", store="S1", guide="A")
     line = company.line("x", member="林小满", store="S1", paid_fen=29900, at=AT, cashier="G00004")
     found = live(line)
-    assert (found.winner_code, found.pot_fen, found.state, found.store.code) == ("G00001", 1495, "LIVE", "S1")
+    assert (found.winner_code, found.pot_fen, found.state) == ("G00001", 1495, "LIVE")
+    assert found.store == company.stores["S1"]
     assert owed(line) == {"G00001": 1495}
     assert queries.commission_by_beneficiary() == {"G00001": 1495}
     assert not LineToDecide.objects.exists()
@@ -121,7 +131,7 @@ def test_a7_a_guide_who_buys_herself_gets_nothing(company: Shops) -> None:
     guide.save()
     line = company.line("x", member="王芳", store=None, paid_fen=10000, at=AT)
     assert owed(line) == {"HQ_POOL": 500}
-    assert ["SELF_DEAL"] == [c[5] for c in live(line).candidates if c[0] == "C3"]
+    assert [c[5] for c in live(line).candidates if c[0] == "C3"] == ["SELF_DEAL"]
 
 
 @pytest.mark.parametrize("flag", ["is_test", "is_gift_card", "is_wholesale", "is_staff_price"])
@@ -152,7 +162,7 @@ def test_three_refunds_of_a_split_line_end_at_zero(company: Shops) -> None:
         line.refresh_from_db()
         seen.append(owed(line))
     assert [sum(step.values()) for step in seen] == [350, 233, 117, 0]
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in itertools.pairwise(seen):
         assert all(after[who] <= before[who] for who in before)
     assert Entry.objects.aggregate(fen=Sum("amount_fen"))["fen"] == 0
 
@@ -244,7 +254,9 @@ def test_one_line_and_many_are_decided_and_posted_alike() -> None:
         who = ("林小满", "陈晨", None)[number % 3]
         store = (None, "S1")[number % 2]
         cashier = ("", "G00004", "G00009")[number % 3] if store else ""
-        company.line(f"l{number}", member=who, store=store, paid_fen=997 * number, at=AT + number * HOUR, cashier=cashier)
+        company.line(
+            f"l{number}", member=who, store=store, paid_fen=997 * number, at=AT + number * HOUR, cashier=cashier
+        )
     company.refund("l7", 1000, AT + 99 * HOUR)
     single = dict(Decision.objects.values_list("line_id", "digest"))
     posted = queries.commission_by_beneficiary()

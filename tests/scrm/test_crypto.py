@@ -97,21 +97,14 @@ def test_agrees_with_phonenumbers(head, tail, country, gap):
         "CN",
     )
     assert phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.MOBILE
-    assert crypto.normalise_mobile(text) == phonenumbers.format_number(
-        parsed, phonenumbers.PhoneNumberFormat.E164
-    )
+    assert crypto.normalise_mobile(text) == phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 @given(st.text("0123456789+- ０１３８", max_size=16))
 def test_what_is_taken_is_a_chinese_mobile_number(text):
     normal = crypto.normalise_mobile(text)
     if normal is not None:
-        assert (
-            normal.startswith("+861")
-            and len(normal) == 14
-            and normal[1:].isdecimal()
-            and normal.isascii()
-        )
+        assert normal.startswith("+861") and len(normal) == 14 and normal[1:].isdecimal() and normal.isascii()
         assert crypto.normalise_mobile(normal) == normal
 
 
@@ -203,25 +196,17 @@ def test_bulk_equals_single():
             assert verdict == ("" if not cell.strip(" \u3000") else "bad_mobile")
         else:
             assert verdict == "" and index == crypto.mobile_index(normal)
-            assert (
-                crypto.open_mobile(bytes.fromhex(sealed.removeprefix("\\\\x")))
-                == normal
-            )
+            assert crypto.open_mobile(bytes.fromhex(sealed.removeprefix("\\\\x"))) == normal
     known: dict[str, str] = {}
     for _ in range(2):  # the second time from the carried-over indexes
         for cell, field in zip(cells, crypto.index_for_copy(cells, known), strict=True):
             normal = crypto.normalise_mobile(cell)
             verdict = "" if normal or not cell.strip(" \u3000") else "bad_mobile"
-            assert (
-                field
-                == f"{crypto.mobile_index(normal) if normal else chr(92) + 'N'}\t{verdict}"
-            )
+            assert field == f"{crypto.mobile_index(normal) if normal else chr(92) + 'N'}\t{verdict}"
 
 
 def test_bulk_nonces_never_repeat():
-    sealed = [
-        field.split("\t")[1] for field in crypto.seal_for_copy(["13912341234"] * 5_000)
-    ]
+    sealed = [field.split("\t")[1] for field in crypto.seal_for_copy(["13912341234"] * 5_000)]
     assert len({value[5:29] for value in sealed}) == 5_000
 
 
@@ -255,9 +240,7 @@ def test_file_round_trip(tmp_path, size):
         assert plain[:100] not in path.read_bytes()
 
 
-@pytest.mark.parametrize(
-    "keep", [0, 10, 25, 30, crypto.FRAME_BYTES + 41, crypto.FRAME_BYTES + 60, -1]
-)
+@pytest.mark.parametrize("keep", [0, 10, 25, 30, crypto.FRAME_BYTES + 41, crypto.FRAME_BYTES + 60, -1])
 def test_cut_file_is_noticed(tmp_path, keep):
     path = tmp_path / "upload"
     with crypto.sealed_writer(path) as stream:
