@@ -4,7 +4,8 @@
 2. A mobile number is shown in full to somebody who may see the member, who says why. The record is written before the
    number leaves, also when the answer is lost on its way.
 3. Everybody has a budget of reveals per business day; who has spent it waits until tomorrow.
-4. Whether the person may see the member at all is the caller's question; it is asked before.
+4. Looking a whole number up is on the record too, found or not; the record never holds the number.
+5. Whether the person may see the member at all is the caller's question; it is asked before.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scrm.models import Act, User
 log = structlog.get_logger(__name__)
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-VERB = "member.reveal"
+VERB, LOOKUP = "member.reveal", "member.lookup"
 REVEALS_PER_DAY = 30
 SHORTEST_REASON = 4  # characters
 LONGEST_REASON = 200
@@ -76,6 +77,13 @@ def reveal(*, actor: Any, member: Member, reason: str, now: dt.datetime) -> list
     numbers = [_open(identity).removeprefix("+86") for identity in mobiles]
     audit.record(actor=actor, verb=VERB, target=member, reason=reason[:LONGEST_REASON], count=len(numbers))
     return numbers
+
+
+@transaction.atomic
+def record_lookup(*, actor: Any, member_id: int | None) -> None:
+    """Somebody has looked a whole number up; None: nobody was found."""
+    target_id = "" if member_id is None else str(member_id)
+    audit.record(actor=actor, verb=LOOKUP, target_type=Member._meta.label, target_id=target_id)
 
 
 def _open(identity: Identity) -> str:

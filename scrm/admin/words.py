@@ -29,6 +29,8 @@ _words: dict[str, Any] = {
     "people.remove_second_factor": _("removed the second factor"),
     "rule.publish": _("published a rule version"),
     "rule.draft": _("drafted a rule version"),
+    "guide.login": _("logged in on a phone"),
+    "guide.login_code": _("had a login code printed"),
     "member.reveal": _("revealed a mobile number"),
     "member.lookup": _("looked a mobile number up"),
     "upload.store": _("uploaded a file"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -31,13 +32,13 @@ class ShortWay:
         self.get_response = get_response
         handler = BaseHandler()
         handler._view_middleware, handler._template_response_middleware, handler._exception_middleware = [], [], []  # type: ignore[attr-defined]
-        answer = convert_exception_to_response(handler._get_response)  # type: ignore[attr-defined]
+        answer: Any = convert_exception_to_response(handler._get_response)  # type: ignore[attr-defined]
         for path in reversed(settings.API_MIDDLEWARE):
             middleware = import_string(path)(answer)
             if hasattr(middleware, "process_view"):
                 handler._view_middleware.insert(0, middleware.process_view)  # type: ignore[attr-defined]
             answer = convert_exception_to_response(middleware)
-        self.answer = answer
+        self.answer: Answer = answer
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         way = self.answer if request.path_info.startswith(PREFIX) else self.get_response

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from guides import queries
 from members.models import Member
+from scrm.models import Act
 from tests.factories import shops as factory
 
 pytestmark = pytest.mark.django_db
@@ -110,6 +111,9 @@ def test_search_by_whole_number(api, shops):
     for spelling in (mobile, f"+86 {mobile[:3]} {mobile[3:7]} {mobile[7:]}"):
         assert names(device.post("members/search", {"mobile": spelling})) == ["安琪"]
     assert names(api("B").post("members/search", {"mobile": mobile})) == []
+    lookups = Act.objects.filter(verb="member.lookup").order_by("pk")
+    assert [act.target_id for act in lookups] == [str(shops.members["安琪"].pk)] * 3 + [""]
+    assert mobile not in str(list(lookups.values()))
     assert names(device.post("members/search", {"mobile": "15499999999"})) == []
 
 
