@@ -71,7 +71,9 @@ def test_everything_carries_the_prefix(company: sample.Company) -> None:
 
 
 def test_no_number_rings_at_anybodys(company: sample.Company) -> None:
-    numbers = [person.mobile for person in (*company.guides, *company.members) if person.mobile]
+    numbers = [guide.mobile for guide in company.guides] + [
+        member.mobile for member in company.members if member.mobile
+    ]
     assert len(set(numbers)) == len(numbers)
     assert all(number.startswith(people.MOBILE_BLOCK) and crypto.normalise_mobile(number) for number in numbers)
 
@@ -89,7 +91,7 @@ def test_nothing_lies_in_the_future(company: sample.Company) -> None:
 
 def test_refunds_stay_within_their_lines(company: sample.Company) -> None:
     paid = {line[:4]: line for line in company.lines}
-    refunded: Counter[tuple[object, ...]] = Counter()
+    refunded: Counter[tuple[str, str, str, int]] = Counter()
     for refund in company.refunds:
         refunded[refund[:4]] += refund.amount_fen
         assert refund.amount_fen > 0
