@@ -60,6 +60,10 @@ class DelegationInline(ReadOnlyInline):
     readonly_fields = fields
     ordering = ("-started_at",)
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A delegate may work anywhere, so these are HQ's to see, as their own list is."""
+        return org.scope_of(request.user).is_everything
+
     @display(description=gettext_lazy("delegate's share (bp)"))
     def share(self, delegation: Delegation) -> str:
         return percent(delegation.delegate_bp)
