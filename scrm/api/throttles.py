@@ -47,13 +47,12 @@ class WindowThrottle(BaseThrottle):
         """Count one more and return how many there are in this window."""
         key, timeout = self._window(owner)
         try:
-            cache.add(key, 0, timeout)
+            if cache.add(key, 1, timeout):
+                return 1
             return int(cache.incr(key))
         except (RedisError, OSError) as error:
             log.warning("cache_away", scope=self.scope, error=type(error).__name__)
-        except ValueError:  # the window ended between the two calls
-            pass
-        return 1
+            return 1
 
     def counted(self, owner: str) -> int:
         try:
@@ -68,7 +67,7 @@ class WindowThrottle(BaseThrottle):
         now = time.time()
         number, past = divmod(now + offset, self.seconds)
         self._wait = self.seconds - past
-        return f"throttle:{self.scope}:{digest}:{int(number)}", self.seconds
+        return f"throttle:{self.scope}:{digest}:{int(number)}", self.seconds + MINUTE  # never gone while it is counted
 
 
 class MissThrottle(WindowThrottle):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -19,6 +21,7 @@ from rest_framework.response import Response
 from scrm.api import errors, idempotency, pagination, throttles
 from scrm.api.urls import urlpatterns as api_urls
 from scrm.api.views import ApiView
+from scrm.embedded import valkey
 from scrm.errors import RuleViolation
 from scrm.models import IdempotentAnswer, User
 
@@ -269,3 +272,28 @@ def test_who_comes_while_it_runs_is_told_to_wait():
         thread.join()
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (409, "still_running", "1")
     assert not IdempotentAnswer.objects.exists()
+
+
+COUNT_IN_A_PROCESS = """
+import sys
+from django.conf import settings
+settings.configure(USE_I18N=False, CACHES={"default": {
+    "BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": sys.argv[1]}})
+from scrm.api.throttles import WindowThrottle
+class Shared(WindowThrottle):
+    scope, limit, seconds = "shared", 3, 3600
+print(*[Shared().count("somebody") for _n in range(10)])
+"""
+
+
+def test_a_limit_holds_over_processes(tmp_path):
+    """§8 row 20: two processes on one cache count on where the other one stands."""
+    server = valkey.Valkey(tmp_path / "valkey")
+    server.attach()
+    try:
+        command = [sys.executable, "-c", COUNT_IN_A_PROCESS, server.url.replace("redis+socket", "unix")]
+        processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _n in range(2)]
+        counts = [int(count) for process in processes for count in process.communicate()[0].split()]
+    finally:
+        server.release()
+    assert sorted(counts) == list(range(1, 21))
