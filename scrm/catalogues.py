@@ -6,6 +6,7 @@ Our own words stand in ``scrm/locale``; ``scrm/locale_vendor`` translates librar
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def compile_all(root: Path) -> int:
         target = path.with_suffix(".mo")
         if target.exists() and target.stat().st_mtime >= path.stat().st_mtime:
             continue
-        unfinished = target.with_suffix(".mo.new")
+        unfinished = target.with_suffix(f".mo.{os.getpid()}")
         with unfinished.open("wb") as file:
             write_mo(file, read(path))
         unfinished.rename(target)

@@ -58,7 +58,7 @@ class SharedServer:
                 return
             self._make_home()
             with self._alone():
-                users = _open(self.home / "users")
+                users = self._open("users")
                 fcntl.flock(users, fcntl.LOCK_SH)
                 try:
                     if not self.is_running():
@@ -83,7 +83,7 @@ class SharedServer:
                     self.stop()
 
     def has_users(self) -> bool:
-        users = _open(self.home / "users")
+        users = self._open("users")
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -95,9 +95,16 @@ class SharedServer:
     def _make_home(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def _open(self, name: str) -> int:
+        descriptor = os.open(self.home / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:  # root may help out in somebody's folder, and must not lock them out
+            owner = self.home.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return descriptor
+
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        lock = _open(self.home / "lock")
+        lock = self._open("lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -126,12 +133,12 @@ def own_folder(path: Path, uid: int, gid: int) -> None:
     path.chmod(0o700)
 
 
+def not_allowed(path: str | Path) -> ServerError:
+    return ServerError(f"没有权限使用 {path},请换回创建它的用户运行,或用环境变量 SCRM_VAR 指定另一个文件夹。")
+
+
 def disk_full(home: Path) -> ServerError:
     return ServerError(f"磁盘已满,请在 {home} 所在的磁盘上腾出至少 1 GB 空间后重试。")
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 @contextlib.contextmanager
@@ -142,9 +149,7 @@ def _readable_errors(home: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(home) from error
         if isinstance(error, PermissionError):
-            raise ServerError(
-                f"没有权限使用 {error.filename or home},请换回创建它的用户运行,或用环境变量 SCRM_VAR 指定另一个文件夹。"
-            ) from error
+            raise not_allowed(error.filename or home) from error
         raise
 
 

@@ -26,7 +26,7 @@ from django.urls import reverse
 from scrm import catalogues
 from scrm.checks import require_keys_of_data
 from scrm.embedded import postgres, valkey
-from scrm.embedded.server import ServerError, SharedServer
+from scrm.embedded.server import ServerError, SharedServer, not_allowed
 from scrm.embedded.supervisor import Child, Interrupted, Said, Supervisor, follow, say
 
 FREE_BYTES = 1024**3
@@ -43,19 +43,25 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
             raise ServerError("up 只用于本机试用;生产环境请用 compose.yaml 或自己的进程管理器分别启动各进程。")
-        with _only_one() as alone:
-            if not alone:
-                self.stdout.write(f"系统已经在运行:{_url(reverse('admin:index'))}")
-                return
-            _require_port()
-            _require_space()
-            ended = None
-            with contextlib.suppress(Interrupted), Supervisor() as supervisor:
-                ended = self._run(supervisor, sample=not options["empty"])
-            _release_servers()
-            say("up", "已全部停止。")
-            if ended is not None:
-                raise SystemExit(1)
+        try:
+            with _only_one() as alone:
+                if alone:
+                    self._run_alone(sample=not options["empty"])
+                else:
+                    self.stdout.write(f"系统已经在运行:{_url(reverse('admin:index'))}")
+        except PermissionError as error:  # somebody else ran it here before
+            raise not_allowed(error.filename) from error
+
+    def _run_alone(self, *, sample: bool) -> None:
+        _require_port()
+        _require_space()
+        ended = None
+        with contextlib.suppress(Interrupted), Supervisor() as supervisor:
+            ended = self._run(supervisor, sample=sample)
+        _release_servers()
+        say("up", "已全部停止。")
+        if ended is not None:
+            raise SystemExit(1)
 
     def _run(self, supervisor: Supervisor, *, sample: bool) -> Child | None:
         """Until the end is asked for (None) or a process ends by itself."""
@@ -150,13 +156,18 @@ def _release_servers() -> None:
 
 
 def _collect_static() -> None:
-    """Only when a source file changed since the last time: hashing and compressing takes seconds."""
-    stamp = Path(settings.STATIC_ROOT) / ".sources"
-    sources = _static_sources()
-    if stamp.exists() and stamp.read_text() == sources:
-        return
-    call_command("collectstatic", verbosity=0, interactive=False, clear=True)
-    stamp.write_text(sources)
+    """Only when a source file changed since the last time: hashing them all takes seconds. One process at a time."""
+    root = Path(settings.STATIC_ROOT)
+    root.mkdir(exist_ok=True)
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        stamp, sources = root / ".sources", _static_sources()
+        if not stamp.exists() or stamp.read_text() != sources:
+            call_command("collectstatic", verbosity=0, interactive=False)
+            stamp.write_text(sources)
+    finally:
+        os.close(folder)
 
 
 def _static_sources() -> str:
