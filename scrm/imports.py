@@ -135,6 +135,7 @@ def opened(progress: jobs.Progress, columns: Sequence[Column]) -> Iterator[Run]:
     table = copyin.open_table(_source(job), columns, encoding=params.get("encoding"))
     layout = copyin.apply_mapping(table.header, columns, params.get("mapping") or {})
     name = f"job_{job.pk}"
+    JobProblem.objects.filter(job=job).delete()  # of a run that was killed
     try:
         progress.stage("read", PROGRESS_PARTS)
         show = lambda _rows, share: progress.done(round(share * PROGRESS_PARTS))  # noqa: E731

@@ -12,10 +12,8 @@ from django.db import connection, transaction
 
 from members import products
 from members.models import OrderLine
-from members.purchases import batch, refunds
+from members.purchases import batch, buyers, refunds
 from scrm import db
-
-BRAND = "MAIN"  # the namespace of cards, mobile numbers and unionids
 
 CONFLICT = "version_conflict"
 BELOW_REFUNDS = "paid_below_refunds"
@@ -171,21 +169,15 @@ JUDGE = f"""
         FROM after
     )
     SELECT j.*, CASE WHEN j.verdict IN ('NEW', 'NEWER') THEN coalesce(card.member_id, mobile.member_id,
-            (SELECT i.member_id FROM members_identity i WHERE b.buyer_unionid <> ''
-             AND i.value = b.buyer_unionid AND i.kind = 'UNIONID' AND i.namespace = '{BRAND}'),
-            (SELECT i.member_id FROM members_identity i WHERE b.buyer_account <> ''
-             AND i.value = b.buyer_account AND i.kind = 'ACCOUNT' AND i.namespace = b.channel || '/' || b.shop)
+            {buyers.found_by("UNIONID", "b.buyer_unionid")},
+            {buyers.found_by("ACCOUNT", "b.buyer_account", "b.channel || '/' || b.shop")}
         ) END, card.member_id <> mobile.member_id
     FROM judged j JOIN line_batch b USING (seq)
     LEFT JOIN LATERAL (
-        SELECT i.member_id FROM members_identity i
-        WHERE j.verdict IN ('NEW', 'NEWER') AND b.buyer_card_no <> ''
-          AND i.value = b.buyer_card_no AND i.kind = 'CARD' AND i.namespace = '{BRAND}' LIMIT 1
+        SELECT {buyers.found_by("CARD", "b.buyer_card_no")} AS member_id WHERE j.verdict IN ('NEW', 'NEWER')
     ) card ON true
     LEFT JOIN LATERAL (
-        SELECT i.member_id FROM members_identity i
-        WHERE j.verdict IN ('NEW', 'NEWER') AND b.buyer_mobile_index <> ''
-          AND i.value = b.buyer_mobile_index AND i.kind = 'MOBILE' AND i.namespace = '{BRAND}' LIMIT 1
+        SELECT {buyers.found_by("MOBILE", "b.buyer_mobile_index")} AS member_id WHERE j.verdict IN ('NEW', 'NEWER')
     ) mobile ON true
 """
 COUNT = """

@@ -275,7 +275,9 @@ def apply_to_batch(cursor: Any) -> Applied:
         cursor.execute(FITTING)
         if not cursor.rowcount:
             break
-        result.applied += cursor.rowcount
+        fitting = cursor.rowcount
+        result.applied += fitting
+        batch.analyze(cursor, "refund_fit", fitting)
         cursor.execute(QUEUE.format(source="refund_fit"))
         cursor.execute(APPLY_TO_LINES)
         cursor.execute(APPLY)

@@ -228,6 +228,18 @@ def test_no_plain_number_reaches_the_database(store: Store, tmp_path: Path) -> N
     assert MOBILE not in text
 
 
+def test_members_who_come_after_their_orders_get_them(store: Store, tmp_path: Path) -> None:
+    take(
+        tmp_path / "orders.csv", row(buyer_mobile=MOBILE), row(line_no=2, buyer_card_no="VIP1"), row(line_no=3), args=()
+    )
+    members = lists.write(tmp_path / "members.csv", "会员卡号,姓名,手机号", f"VIP1,王芳,{MOBILE}")
+    job = imports.start(kind="import_members", path=str(members), options={})
+    assert jobs.run(job.pk).summary["lines_recognised"] == 2
+    known = Member.objects.get()
+    assert list(OrderLine.objects.order_by("line_no").values_list("member", flat=True)) == [known.pk, known.pk, None]
+    assert LineToDecide.objects.count() == 2  # decided again by the sweep
+
+
 # --- refunds ----------------------------------------------------------------------------------------------------------
 
 

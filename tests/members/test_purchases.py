@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -212,6 +213,27 @@ def test_the_buyer_follows_the_newest_version(db: None) -> None:
     assert OrderLine.objects.get().member == person
     purchases.record_lines(lines=[line(version_at=DAY + 2 * HOUR)])
     assert OrderLine.objects.get().member is None
+
+
+def test_who_becomes_known_later_gets_her_earlier_lines(db: None) -> None:
+    since = timezone.now() - HOUR
+    purchases.record_lines(
+        lines=[
+            line(line_no=1, buyer_mobile_index="m" * 32),
+            line(line_no=2, buyer_card_no="C1", buyer_mobile_index="m" * 32),
+            line(line_no=3, buyer_card_no="C9"),
+            line(line_no=4),
+        ]
+    )
+    LineToDecide.objects.all().delete()
+    assert purchases.recognise_buyers(since=since) == 0
+    by_mobile, by_card = member("mobile", mobile="m" * 32), member("card", card="C1")
+    assert purchases.recognise_buyers(since=timezone.now() + HOUR) == 0  # nobody has become known since then
+    assert purchases.recognise_buyers(since=since) == 2
+    found = dict(OrderLine.objects.values_list("line_no", "member"))
+    assert found == {1: by_mobile.pk, 2: by_card.pk, 3: None, 4: None}
+    assert LineToDecide.objects.count() == 2
+    assert purchases.recognise_buyers(since=since) == 0
 
 
 # --- refunds ----------------------------------------------------------------------------------------------------------
