@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from attribution import decisions, figures
+from attribution import decisions, figures, ledger
 from attribution.sample import company as companies
 from attribution.sample import files, logins
 from attribution.sample.goods import CATEGORIES
@@ -96,12 +96,14 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     _name_what_lists_do_not()
     take(staff_import.KIND, files.GUIDES)
     take(legacy_import.KIND, files.MEMBERS, create_tiers=True)
-    progress.stage("relations", len(company.rebindings))
+    progress.stage("bind", len(company.rebindings))
     _move(company, progress, until)
     take(purchase_import.ORDERS, files.ORDERS, attribute=False)
     take(purchase_import.REFUNDS, files.REFUNDS, attribute=False)
     progress.stage("decide", len(company.lines))
     done["decided"] = decisions.decide_open(progress=progress.done)
+    while ledger.vest(now=until):  # what is older than the return window is due
+        pass
     progress.stage("figures")
     figures.refresh(now=timezone.now())
     if not settings.PRODUCTION:
