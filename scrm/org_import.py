@@ -131,25 +131,34 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
         counts: dict[str, Any] = {"stores": len(rows)}
         if not run.is_dry:
             progress.stage("write", len(rows))
-            counts |= record_stores(rows=rows, actor=run.job.requested_by)
+            recorded, contradicting = record_stores(rows=rows, actor=run.job.requested_by)
+            run.report((row.line, "closed_on", "closed_before_opening") for row in contradicting)
+            counts |= recorded
             progress.done(len(rows))
         return run.summary(checked, **counts)
 
 
 @transaction.atomic
-def record_stores(*, rows: Sequence[StoreRow], actor: Any) -> dict[str, int]:
-    """Create and update entities, regions and stores. Returns counts; all zero but ``unchanged`` for a known list."""
+def record_stores(*, rows: Sequence[StoreRow], actor: Any) -> tuple[dict[str, int], list[StoreRow]]:
+    """Create and update entities, regions and stores.
+
+    Returns counts, all zero but ``unchanged`` for a known list, and the rows that would close a store before it opened.
+    """
     entities, new_entities = _entities(rows)
     regions, new_regions = _regions(rows)
     stores = {store.code: store for store in Store.objects.select_for_update().order_by("pk")}
     created: list[Store] = []
     changed: list[Store] = []
+    contradicting: list[StoreRow] = []
     fields: set[str] = set()
     for row in rows:
         wanted = _wanted(row, entities[row.entity_code], regions[row.region_code])
         store = stores.get(row.store_code)
         if store is None:
             created.append(Store(code=row.store_code, **({"name": row.store_code} | wanted)))
+            continue
+        if _closes_too_early(store, wanted):
+            contradicting.append(row)
             continue
         different = {name: value for name, value in wanted.items() if getattr(store, name) != value}
         if different:
@@ -161,12 +170,17 @@ def record_stores(*, rows: Sequence[StoreRow], actor: Any) -> dict[str, int]:
     if changed:
         Store.objects.bulk_update(changed, sorted(fields), batch_size=500)
     counts: dict[str, Any] = {
-        "created": len(created), "updated": len(changed), "unchanged": len(rows) - len(created) - len(changed),
+        "created": len(created), "updated": len(changed), "unchanged": len(rows) - len(created) - len(changed) - len(contradicting),
         "entities_created": new_entities, "regions_created": new_regions,
     }  # fmt: skip
     if created or changed or new_entities or new_regions:
         audit.record(actor=actor, verb="org.import_stores", target_type=Store._meta.label, **counts)
-    return counts
+    return counts, contradicting
+
+
+def _closes_too_early(store: Store, wanted: dict[str, Any]) -> bool:
+    opened, closed = wanted.get("opened_on", store.opened_on), wanted.get("closed_on", store.closed_on)
+    return opened is not None and closed is not None and closed < opened
 
 
 def _entities(rows: Sequence[StoreRow]) -> tuple[dict[str, LegalEntity], int]:

@@ -139,6 +139,16 @@ def test_chinese_titles_and_other_encodings(tmp_path: Path, encoding: str) -> No
     )
 
 
+def test_a_store_does_not_close_before_it_opened(csv: Path, tmp_path: Path) -> None:
+    take(csv)
+    header = "store_code,entity_code,entity_kind,region_code,closed_on"
+    rows = ("S1,HQ,DIRECT,R4,2018-05-31", "S3,D1,FRANCHISEE,R5,2024-12-31")
+    summary = take(write(tmp_path / "closed.csv", *rows, header=header))
+    assert (summary["problems"], summary["updated"], summary["unchanged"]) == ({"closed_before_opening": 1}, 1, 0)
+    assert Store.objects.get(code="S1").closed_on is None
+    assert str(Store.objects.get(code="S3").closed_on) == "2024-12-31"
+
+
 def test_a_dry_run_writes_nothing(csv: Path) -> None:
     summary = take(csv, "--dry-run")
     assert (summary["dry_run"], summary["good"], summary["stores"]) == (True, 4, 4)
