@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from attribution import postings
+from attribution import figures, postings
 from attribution.models import Account, Entry, Hold, Txn
 from scrm import db
 from scrm.errors import RuleViolation
@@ -129,9 +129,10 @@ def vest(*, now: dt.datetime, limit: int = VEST_AT_ONCE) -> int:
     """Holds whose time has come become due: at most ``limit`` of them; returns how many. Call until it returns 0."""
     ripe = Hold.objects.filter(vests_at__lte=now, amount_fen__gt=F("vested_fen") + F("reversed_fen"))
     ripe = ripe.select_related("beneficiary", "store").order_by("pk").select_for_update(of=("self",), skip_locked=True)
-    batch = [_vesting(hold) for hold in ripe[:limit]]
-    post(batch=batch)
-    return len(batch)
+    holds = list(ripe[:limit])
+    post(batch=[_vesting(hold) for hold in holds])
+    figures.mark({hold.earned_on for hold in holds})
+    return len(holds)
 
 
 def _vesting(hold: Hold) -> Posting:
