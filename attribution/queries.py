@@ -91,9 +91,9 @@ def guide_figures(*, guide_id: int, today: dt.date) -> GuideFigures:
 
 # Principle 16: a line is seen at its store, an online line where its beneficiary stood. Looked up line by line: the member
 # has few, the store has many.
-PURCHASES = """
-    SELECT l.id AS line_id, o.order_no, l.channel, s.name AS store_name, l.paid_at, p.sku, p.name AS product_name, l.quantity,
-           l.paid_fen, l.refunded_fen
+PURCHASES = f"""
+    SELECT l.id AS line_id, o.order_no, l.channel, s.name AS store_name, {db.iso("l.paid_at")} AS paid_at, p.sku,
+           p.name AS product_name, l.quantity::text, l.paid_fen, l.refunded_fen
     FROM members_orderline l
     JOIN members_order o ON o.id = l.order_id
     JOIN members_product p ON p.id = l.product_id
@@ -139,18 +139,18 @@ HOLD_STATES = {
     "CLAWED": "h.clawed_fen > 0",
 }
 # the holds of the page first: the join then touches one partition per line and nothing else
-COMMISSION_LINES = """
+COMMISSION_LINES = f"""
     WITH page AS (
         SELECT h.* FROM attribution_hold h
         WHERE h.beneficiary_id = (SELECT b.id FROM attribution_beneficiary b WHERE b.guide_id = %(guide_id)s)
           AND h.earned_on >= %(first)s AND h.earned_on < %(until)s
-          AND (h.earned_on, h.id) < (%(after_day)s, %(after_id)s) {state}
+          AND (h.earned_on, h.id) < (%(after_day)s, %(after_id)s) {{state}}
         ORDER BY h.earned_on DESC, h.id DESC LIMIT %(limit)s
     )
-    SELECT h.id, h.line_id, h.earned_on AS day, h.role, o.order_no, l.channel, s.name AS store_name, m.name AS member_name,
-           p.name AS product_name, l.quantity, l.paid_fen, l.refunded_fen, h.amount_fen,
+    SELECT h.id, h.line_id, h.earned_on::text AS day, h.role, o.order_no, l.channel, s.name AS store_name,
+           m.name AS member_name, p.name AS product_name, l.quantity::text, l.paid_fen, l.refunded_fen, h.amount_fen,
            h.amount_fen - h.vested_fen - h.reversed_fen AS held_fen, h.vested_fen - h.clawed_fen AS due_fen, h.reversed_fen,
-           h.clawed_fen, h.vests_at
+           h.clawed_fen, {db.iso("h.vests_at")} AS vests_at
     FROM page h
     JOIN members_orderline l ON l.id = h.line_id AND l.booked_on = h.booked_on
     JOIN members_order o ON o.id = l.order_id

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
 from guides.models import Binding, Employment, Guide
+from members import reveals
 from members.models import Member
 from scrm import db, org
 from scrm.models import User
@@ -146,22 +147,34 @@ BIRTHDAY_IN = "extract(month FROM m.birthday)::int * 100 + extract(day FROM m.bi
 IDENTIFIED_BY = """EXISTS (
     SELECT 1 FROM members_identity i WHERE i.member_id = m.id AND i.kind = '{kind}' AND i.value = %({name})s
 )"""
-MEMBER_PAGE = """
-    WITH page AS (SELECT id FROM ({branches}) seen ORDER BY id DESC LIMIT %(limit)s)
-    SELECT m.id, m.name, m.gender, m.birthday, m.registered_on, m.points_brought_in, m.remark, t.name AS tier,
-           h.name AS home_store_name, b.started_at AS bound_at, g.id AS guide_id, g.name AS guide_name,
+MEMBER_PAGE = f"""
+    WITH page AS (SELECT id FROM ({{branches}}) seen ORDER BY id DESC LIMIT %(limit)s)
+    SELECT m.id, m.name, m.gender, m.birthday::text, m.registered_on::text, m.points_brought_in, m.remark, t.name AS tier,
+           h.name AS home_store_name, {db.iso("b.started_at")} AS bound_at, g.id AS guide_id, g.name AS guide_name,
            (SELECT i.sealed FROM members_identity i WHERE i.member_id = m.id AND i.kind = 'MOBILE' ORDER BY i.id LIMIT 1)
                AS sealed,
-           (SELECT max(l.booked_on) FROM members_orderline l
+           (SELECT max(l.booked_on)::text FROM members_orderline l
             WHERE l.member_id = m.id AND l.booked_on >= %(horizon)s AND l.booked_on <= %(today)s
-              AND NOT l.is_voided AND NOT l.is_test) AS last_bought_on
+              AND NOT l.is_voided AND NOT l.is_test) AS last_bought_on {{more}}
     FROM page
     JOIN members_member m ON m.id = page.id
     LEFT JOIN members_tier t ON t.id = m.tier_id
     LEFT JOIN scrm_store h ON h.id = m.home_store_id
     LEFT JOIN guides_binding b ON b.member_id = m.id AND b.brand_id = m.brand_id AND b.ended_at IS NULL
-    LEFT JOIN guides_guide g ON g.id = b.guide_id
+    LEFT JOIN guides_guide g ON g.id = b.guide_id {{lateral}}
     ORDER BY m.id DESC
+"""
+MORE = """,
+    ARRAY(SELECT t.name FROM members_membertag k JOIN members_tag t ON t.id = k.tag_id
+          WHERE k.member_id = m.id ORDER BY t.name LIMIT 50) AS tags,
+    i.kinds, i.identifiers, i.seals, i.verified
+"""
+IDENTITIES = """
+    LEFT JOIN LATERAL (
+        SELECT array_agg(j.kind ORDER BY j.id) AS kinds, array_agg(j.value ORDER BY j.id) AS identifiers,
+               array_agg(j.sealed ORDER BY j.id) AS seals, array_agg(j.is_verified ORDER BY j.id) AS verified
+        FROM (SELECT * FROM members_identity n WHERE n.member_id = m.id ORDER BY n.id LIMIT 20) j
+    ) i ON true
 """
 
 
@@ -169,6 +182,28 @@ def member_page(
     *, caller: Caller, wanted: MemberFilter, after: int | None, limit: int, today: dt.date
 ) -> list[dict[str, Any]]:
     """Up to ``limit`` of the members she sees, the newest first, below the id ``after``; one query."""
+    statement, values = _members(caller, wanted, after, limit, today, more="", lateral="")
+    return db.fetch_dicts(statement, values)
+
+
+def member_profile(*, caller: Caller, member_id: int, today: dt.date) -> dict[str, Any] | None:
+    """One member as the list shows her, with her tags and masked identities; None when she is not the caller's to see."""
+    wanted = MemberFilter(member_id=member_id)
+    statement, values = _members(caller, wanted, None, 1, today, more=MORE, lateral=IDENTITIES)
+    rows = db.fetch_dicts(statement, values)
+    if not rows:
+        return None
+    columns = [rows[0].pop(name) or () for name in ("kinds", "identifiers", "seals", "verified")]
+    rows[0]["identities"] = [
+        {"kind": kind, "shown": reveals.masked(kind, value, sealed), "is_verified": is_verified}
+        for kind, value, sealed, is_verified in zip(*columns, strict=True)
+    ]
+    return rows[0]
+
+
+def _members(
+    caller: Caller, wanted: MemberFilter, after: int | None, limit: int, today: dt.date, *, more: str, lateral: str
+) -> tuple[str, dict[str, Any]]:
     filters, values = _member_filters(wanted, today)
     branches = [BOUND_TO.format(column="guide_id", key="%(guide_id)s", filters=filters)]
     for number, store_id in enumerate(caller.managed_store_ids):
@@ -183,7 +218,7 @@ def member_page(
         "horizon": today - dt.timedelta(days=RECENT_DAYS),
         "today": today,
     }
-    return db.fetch_dicts(MEMBER_PAGE.format(branches=" UNION ".join(branches)), values)
+    return MEMBER_PAGE.format(branches=" UNION ".join(branches), more=more, lateral=lateral), values
 
 
 def _member_filters(wanted: MemberFilter, today: dt.date) -> tuple[str, dict[str, Any]]:
@@ -258,8 +293,9 @@ def member_figures(*, guide_id: int, today: dt.date, lapsed_days: int, birthday_
     return MemberFigures(*db.fetch(MEMBER_FIGURES, values)[0])
 
 
-BINDINGS = """
-    SELECT g.code AS guide_code, g.name AS guide_name, s.name AS store_name, b.source, b.started_at, b.ended_at
+BINDINGS = f"""
+    SELECT g.code AS guide_code, g.name AS guide_name, s.name AS store_name, b.source,
+           {db.iso("b.started_at")} AS started_at, {db.iso("b.ended_at")} AS ended_at
     FROM guides_binding b JOIN guides_guide g ON g.id = b.guide_id JOIN scrm_store s ON s.id = b.store_id
     WHERE b.member_id = %(member_id)s ORDER BY b.started_at DESC, b.id DESC LIMIT 20
 """

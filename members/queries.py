@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from members import reveals
 from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund
-from scrm import crypto, db, org
+from scrm import crypto, org
 from scrm.models import Act
 from scrm.money import yuan
 
@@ -21,27 +21,6 @@ from scrm.money import yuan
 def identities_of(*, member_id: int, limit: int = 20) -> list[Identity]:
     """How the member is recognised, oldest first."""
     return list(Identity.objects.filter(member_id=member_id).order_by("pk")[:limit])
-
-
-IDENTITIES = """
-    SELECT kind, value, sealed, is_verified FROM members_identity WHERE member_id = %(member_id)s ORDER BY id LIMIT 20
-"""
-TAGS = """
-    SELECT t.name FROM members_membertag g JOIN members_tag t ON t.id = g.tag_id
-    WHERE g.member_id = %(member_id)s ORDER BY t.name LIMIT 50
-"""
-
-
-def masked_identities_of(*, member_id: int) -> list[dict[str, Any]]:
-    """How the member is recognised, oldest first, as a screen may show it."""
-    return [
-        {"kind": kind, "shown": reveals.masked(kind, value, sealed), "is_verified": is_verified}
-        for kind, value, sealed, is_verified in db.fetch(IDENTITIES, {"member_id": member_id})
-    ]
-
-
-def tags_of(*, member_id: int) -> list[str]:
-    return [name for (name,) in db.fetch(TAGS, {"member_id": member_id})]
 
 
 def tag_names(*, member_id: int, limit: int = 50) -> list[str]:

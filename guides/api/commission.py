@@ -152,8 +152,8 @@ class CommissionLinesView(GuideView):
             after=(dt.date.fromisoformat(after[0]), after[1]) if after else None,
             limit=wanted["size"] + 1,
         )
-        page = pagination.page(rows, size=wanted["size"], of=name, key=lambda row: [row["day"].isoformat(), row["id"]])
-        return Response({"items": [_line(row) for row in page.items], "next_cursor": page.next_cursor})
+        page = pagination.page(rows, size=wanted["size"], of=name, key=lambda row: [row["day"], row["id"]])
+        return Response({"items": page.items, "next_cursor": page.next_cursor})
 
 
 class ExplainView(GuideView):
@@ -238,10 +238,6 @@ def _month(text: str | None, today: dt.date) -> dt.date:
 def _shifted(month: dt.date, by: int) -> dt.date:
     number = month.year * 12 + month.month - 1 + by
     return dt.date(number // 12, number % 12 + 1, 1)
-
-
-def _line(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "quantity": str(row["quantity"])}
 
 
 def _explained(found: attribution.Explanation) -> dict[str, Any]:

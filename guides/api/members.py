@@ -254,28 +254,23 @@ class MemberView(GuideView):
     )
     def get(self, request: Request, member_id: int) -> Response:
         caller, today = self.caller, business_day(now())
-        wanted = queries.MemberFilter(member_id=member_id)
-        found = queries.member_page(caller=caller, wanted=wanted, after=None, limit=1, today=today)
-        if not found:
+        found = queries.member_profile(caller=caller, member_id=member_id, today=today)
+        if found is None:
             throttles.MissThrottle.missed(request)
             raise NotFound
         since = today - dt.timedelta(days=queries.PURCHASE_DAYS)
         lines = attribution.purchases_of(
             member_id=member_id, store_ids=caller.store_ids, since=since, today=today, limit=LINES_READ
         )
-        body = _item(found[0], caller)
-        body |= {name: found[0][name] for name in ("home_store_name", "points_brought_in", "remark")}
+        body = _item(found, caller)
+        body |= {name: found[name] for name in ("home_store_name", "points_brought_in", "remark", "tags")}
         body |= {
-            "tags": members.tags_of(member_id=member_id),
-            "identities": [
-                {**row, "title": str(Identity.Kind(row["kind"]).label)}
-                for row in members.masked_identities_of(member_id=member_id)
-            ],
+            "identities": [{**row, "title": str(Identity.Kind(row["kind"]).label)} for row in found["identities"]],
             "bindings": [
                 {**row, "source_title": str(Binding.Source(row["source"]).label)}
                 for row in queries.bindings_of(member_id=member_id)
             ],
-            "purchases": [{**row, "quantity": str(row["quantity"])} for row in lines[:LINES_SHOWN]],
+            "purchases": lines[:LINES_SHOWN],
             "favourites": members.favourites(lines),
         }
         return Response(body)

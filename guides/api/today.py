@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cache
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -144,6 +145,11 @@ def _figure(
     }
 
 
+@cache
+def _address(url_name: str) -> str:
+    return reverse(f"guide-api:{url_name}")
+
+
 def _action(text: str, url_name: str, **filters: Any) -> dict[str, str]:
-    address = reverse(f"guide-api:{url_name}")
+    address = _address(url_name)
     return {"text": text, "list_url": f"{address}?{urlencode(filters)}" if filters else address}

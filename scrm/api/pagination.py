@@ -21,9 +21,6 @@ class Page(NamedTuple):
     items: list[dict[str, Any]]
     next_cursor: str | None
 
-    def body(self) -> dict[str, Any]:
-        return {"items": self.items, "next_cursor": self.next_cursor}
-
 
 class PageInput(serializers.Serializer[Any]):
     """The query parameters that every list takes."""

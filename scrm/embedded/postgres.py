@@ -46,8 +46,13 @@ class Postgres(SharedServer):
 
     def address(self, role: str) -> dict[str, Any]:
         """Where and how ``role`` connects, in the words of Django's DATABASES."""
-        passwords = json.loads((self.home / "passwords.json").read_text())
-        return {"HOST": str(self.sockets), "PORT": str(PORT), "PASSWORD": passwords[role]}
+        return {"HOST": str(self.sockets), "PORT": str(PORT), "PASSWORD": self._passwords[role]}
+
+    @cached_property
+    def _passwords(self) -> dict[str, str]:
+        """Read once: Django asks with every request, also when the pool has a connection."""
+        passwords: dict[str, str] = json.loads((self.home / "passwords.json").read_text())
+        return passwords
 
     def url(self, role: str) -> str:
         """A libpq URL for programs that do not go through Django."""
