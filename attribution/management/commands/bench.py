@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from typing import Any
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         name, rows = options["scenario"], options["rows"]
         if rows < 1:
             raise CommandError("--rows must be at least 1.")
+        logging.disable(logging.INFO)  # in this process; the web process logs as it always does
         with own_database(name, keep=options["keep"]) as database:
             figures = bench.SCENARIOS[name](rows=rows, say=self._say)
             if options["keep"]:
