@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
 from attribution.sample import company as companies
-from attribution.sample import files, logins
+from attribution.sample import files, logins, people
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
 from guides import assignments, delegations, staff_import
@@ -32,6 +32,7 @@ from scrm.models import Brand, Job, Region, Store
 KIND = "make_sample"
 BRAND_NAME = "果屿鲜果"
 UNNAMED = "本品牌"  # what a fresh database calls its brand
+MOVES_AT_ONCE = 100
 
 Show = Callable[[str, int, int | None], None]
 
@@ -142,21 +143,11 @@ def _move(company: companies.Company, progress: jobs.Progress, until: dt.datetim
     known = Identity.objects.filter(kind=Identity.Kind.CARD, value__in=cards).values_list("value", "member_id")
     members = Member.objects.in_bulk([member_id for _card, member_id in known])
     ids = dict(known)
-    for number, move in enumerate(company.rebindings, start=1):
-        member, guide = members[ids[move.card_no]], guides[move.guide_code]
-        current = Binding.objects.filter(member=member, ended_at=None).first()
-        if current is None or current.started_at < move.at:  # else a killed run has been here
-            assignments.assign(
-                member=member,
-                guide=guide,
-                expected=current,
-                at=move.at,
-                now=until,
-                actor=None,
-                reason="",
-                source=move.source,
-            )
-        progress.done(number)
+    for start in range(0, len(company.rebindings), MOVES_AT_ONCE):
+        with transaction.atomic():
+            for move in company.rebindings[start : start + MOVES_AT_ONCE]:
+                _assign(members[ids[move.card_no]], guides[move.guide_code], move, until)
+        progress.done(start)
     for leave in company.leaves:
         guide = guides[leave.guide_code]
         if not Delegation.objects.filter(guide=guide, started_at=leave.started_at).exists():
@@ -164,3 +155,18 @@ def _move(company: companies.Company, progress: jobs.Progress, until: dt.datetim
                 guide=guide, to=guides[leave.delegate_code], started_at=leave.started_at, ended_at=leave.ended_at,
                 delegate_bp=leave.delegate_bp, actor=None, reason="",
             )  # fmt: skip
+
+
+def _assign(member: Member, guide: Guide, move: people.Rebinding, until: dt.datetime) -> None:
+    current = Binding.objects.filter(member=member, ended_at=None).first()
+    if current is None or current.started_at < move.at:  # else a killed run has been here
+        assignments.assign(
+            member=member,
+            guide=guide,
+            expected=current,
+            at=move.at,
+            now=until,
+            actor=None,
+            reason="",
+            source=move.source,
+        )
