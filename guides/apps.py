@@ -11,9 +11,10 @@ class GuidesConfig(AppConfig):
         from django.db.models import Exists, OuterRef, Q
 
         from guides import bindings, staff_import
+        from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
-        from scrm import imports, org
+        from scrm import bench, imports, org
 
         def bound_here(store_ids: frozenset[int]) -> Q:
             # asked row by row through the index of the open binding: a list of every bound member would be built first
@@ -23,3 +24,4 @@ class GuidesConfig(AppConfig):
         org.also_visible(Member, bound_here)
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
         bindings.register_import_column()
+        bench.register("import_members", import_members)

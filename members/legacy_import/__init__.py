@@ -7,22 +7,18 @@
 3. An empty cell never erases. Nothing unknown is guessed: an unknown store or tier breaks the row.
 4. Points are an opening entry (积分期初) once per card; a later list never changes it. A row without a card opens points
    only for a member who has no opening yet.
-5. A byte-identical repeat of a good row is harmless; it is counted apart and not reported as broken.
+5. A byte-identical repeat of a good row is counted apart and not reported as broken. It is folded like any other row.
 6. Columns that belong to other topics (专属导购) come through ``add_column`` with their own check and writing.
-7. Who becomes known by a list gets the purchases that were recorded without her (``purchases.recognise_buyers``).
-8. The whole list is staged and checked before anything is written; then it is written in transactions of whole persons.
+7. The whole list is staged and checked before anything is written; then it is written in transactions of whole persons.
    Killed at any point and run again, it ends in the same rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, connection
 
-from members import purchases
 from members.legacy_import import merge, persons
 from members.legacy_import.columns import (
     COLUMNS,
@@ -35,12 +31,13 @@ from members.legacy_import.columns import (
     extras,
     register,
 )
+from members.legacy_import.merge import CHUNK_ROWS
 from members.legacy_import.persons import PARTS, REPEAT, Tables
 from scrm import imports, jobs
 from scrm.models import Brand, JobProblem
 
 __all__ = [
-    "COLUMNS", "DIRTY_CODES", "KIND", "Chunk", "ExtraColumn", "add_column", "columns", "dirty_rows", "register", "run",
+    "CHUNK_ROWS", "COLUMNS", "DIRTY_CODES", "KIND", "Chunk", "ExtraColumn", "add_column", "columns", "dirty_rows", "register", "run",
 ]  # fmt: skip
 
 # always in the short summary, even when there are none
@@ -52,7 +49,7 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
     """The work of a job of kind ``import_members``: parameters ``dry_run``, ``create_tiers``, ``mapping``, ``encoding``."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with _bulk_session():
+            with merge.bulk_session():
                 return _run_once(progress)
         except (IntegrityError, OperationalError):
             # another transaction linked one of these identities, or locked crosswise: match anew, written rows are known
@@ -104,8 +101,6 @@ def _merge(run: imports.Run, checked: imports.Checked, tables: Tables, brand: Br
     )
     for name, count in written.items():
         counts[name] = counts.get(name, 0) + count if name in _kept_names() else count
-    run.progress.stage("recognise")
-    counts["lines_recognised"] = purchases.recognise_buyers(since=run.job.started_at or run.job.created_at)
     counts["is_unchanged"] = not (total or missing_tags)
     return run.summary(checked, **{REPEAT: repeats}, **counts)
 
@@ -152,16 +147,3 @@ def _planned(tables: Tables, *, is_dry: bool) -> dict[str, Any]:
 
 def _kept_names() -> set[str]:
     return {name for extra in extras() for name in extra.counts}
-
-
-@contextmanager
-def _bulk_session() -> Iterator[None]:
-    """Settings of this session only: a lost tail of the import is written again by the next run, so no commit waits."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET synchronous_commit = off; SET work_mem = '128MB'; SET maintenance_work_mem = '256MB'")
-    try:
-        yield
-    finally:
-        if not connection.needs_rollback and connection.connection is not None:
-            with connection.cursor() as cursor:
-                cursor.execute("RESET synchronous_commit; RESET work_mem; RESET maintenance_work_mem")

@@ -6,7 +6,10 @@ and the next run finds them as known members without news.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,7 +18,8 @@ from members.legacy_import.columns import Chunk, extras
 from members.legacy_import.persons import Tables
 from scrm.models import Brand
 
-CHUNK_ROWS = 20_000
+CHUNK_ROWS = 10_000
+WRITERS = 2  # sessions that write side by side; each chunk has persons of its own
 
 Counts = dict[str, int]
 
@@ -66,12 +70,78 @@ def find_missing_tags(tables: Tables, brand: Brand) -> int:
 def write_persons(
     tables: Tables, *, brand: Brand, total: int, progress: Callable[[int], None], chunk_rows: int = CHUNK_ROWS
 ) -> Counts:
+    """Write every chunk, by several sessions at once where that is possible. A failed chunk stops the ones after it."""
     counts: Counts = {}
-    for number in range(-(-total // chunk_rows)):
-        for name, count in _write_chunk(tables, number, brand).items():
+    done = 0
+    for part in _written(tables, range(-(-total // chunk_rows)), brand):
+        for name, count in part.items():
             counts[name] = counts.get(name, 0) + count
-        progress(min(total, (number + 1) * chunk_rows))
+        done = min(total, done + chunk_rows)
+        progress(done)
     return counts
+
+
+def _written(tables: Tables, numbers: range, brand: Brand) -> Iterator[Counts]:
+    if len(numbers) < 2 or connection.in_atomic_block:  # inside a transaction no other session sees the working tables
+        for number in numbers:
+            yield _write_chunk(tables, number, brand)
+        return
+    todo, results = iter(numbers), SimpleQueue[Counts | BaseException | None]()
+    stop = threading.Event()
+
+    def write() -> None:
+        """One session: takes the next chunk until none is left or somebody has failed. Iterating a range is atomic."""
+        try:
+            with bulk_session():
+                while not stop.is_set() and (number := next(todo, None)) is not None:
+                    results.put(_write_chunk(tables, number, brand))
+        except BaseException as error:  # noqa: BLE001  raised again by the thread that waits
+            stop.set()
+            results.put(error)
+        finally:
+            connection.close()
+            results.put(None)
+
+    writers = [threading.Thread(target=write, name=f"import-{n}", daemon=True) for n in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    try:
+        yield from _collect(results)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+
+
+def _collect(results: SimpleQueue[Counts | BaseException | None]) -> Iterator[Counts]:
+    """What the writers report, until each has said None; the first error after all of them have stopped."""
+    running, failure = WRITERS, None
+    while running:
+        result = results.get()
+        if result is None:
+            running -= 1
+        elif isinstance(result, BaseException):
+            failure = failure or result
+        elif failure is None:
+            yield result
+    if failure is not None:
+        raise failure
+
+
+@contextmanager
+def bulk_session() -> Iterator[None]:
+    """Settings of this session only. A lost tail of the import is written again by the next run, so no commit waits; and
+    a statement whose client has died ends within a second instead of competing with that run.
+    """
+    names = ("synchronous_commit = off", "work_mem = '128MB'", "client_connection_check_interval = '1s'")
+    with connection.cursor() as cursor:
+        cursor.execute("; ".join(f"SET {name}" for name in names))
+    try:
+        yield
+    finally:
+        if not connection.needs_rollback and connection.connection is not None:
+            with connection.cursor() as cursor:
+                cursor.execute("; ".join(f"RESET {name.partition(' ')[0]}" for name in names))
 
 
 def write_missing_tags(
@@ -113,13 +183,15 @@ def _write_chunk(tables: Tables, number: int, brand: Brand) -> Counts:
         }
         for extra in extras():
             counts |= extra.after_merge(Chunk(cursor, chunk, brand, job_id))
+        cursor.execute(f"DROP TABLE {chunk}")
     return counts
 
 
 def _open_chunk(cursor: Any, tables: Tables, number: int, brand: Brand) -> str:
     """The chunk's persons with their ids, which are drawn here: nextval would forbid parallel plans where it stands."""
-    tables.drop("chunk")
-    chunk = tables.of("chunk")
+    part = f"chunk_{number}"
+    tables.drop(part)  # a killed run may have left it
+    chunk = tables.of(part)
     identity = "nextval(pg_get_serial_sequence('members_identity', 'id'))"
     cursor.execute(f"""
         CREATE UNLOGGED TABLE {chunk} WITH (autovacuum_enabled = off) AS
@@ -146,30 +218,28 @@ def _insert_members(cursor: Any, chunk: str, brand: Brand) -> int:
 
 
 def _update_members(cursor: Any, chunk: str) -> int:
-    """A filled cell replaces, an empty one keeps; the earliest registration stays. Locked in the order of the key."""
-    cursor.execute(f"SELECT count(*) FROM {chunk} WHERE NOT is_new")
-    known = int(cursor.fetchone()[0])
-    if not known:
-        return 0
+    """A filled cell replaces, an empty one keeps; the earliest registration stays. Locked in the order of the key.
+
+    Returns how many of the chunk were known, with or without a change of their own row.
+    """
+    cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE differs) FROM {chunk} WHERE NOT is_new")
+    known, different = cursor.fetchone()
+    if not different:
+        return int(known)
     cursor.execute(
-        f"SELECT 1 FROM members_member WHERE id IN (SELECT member_id FROM {chunk} WHERE NOT is_new)"
+        f"SELECT 1 FROM members_member WHERE id IN (SELECT member_id FROM {chunk} WHERE NOT is_new AND differs)"
         " ORDER BY id FOR NO KEY UPDATE"
     )
     cursor.execute(f"""
-        UPDATE members_member m SET name = n.name, gender = n.gender, birthday = n.birthday, tier_id = n.tier_id,
-               home_store_id = n.home_store_id, registered_on = n.registered_on, remark = n.remark, updated_at = now()
-        FROM (SELECT c.member_id, COALESCE(NULLIF(c.name, ''), o.name) AS name,
-                     COALESCE(NULLIF(c.gender, ''), o.gender) AS gender, COALESCE(c.birthday, o.birthday) AS birthday,
-                     COALESCE(c.tier_id, o.tier_id) AS tier_id,
-                     COALESCE(c.home_store_id, o.home_store_id) AS home_store_id,
-                     LEAST(c.registered_on, o.registered_on) AS registered_on,
-                     COALESCE(NULLIF(c.remark, ''), o.remark) AS remark
-              FROM {chunk} c JOIN members_member o ON o.id = c.member_id WHERE NOT c.is_new) n
-        WHERE m.id = n.member_id
-          AND (m.name, m.gender, m.birthday, m.tier_id, m.home_store_id, m.registered_on, m.remark)
-              IS DISTINCT FROM (n.name, n.gender, n.birthday, n.tier_id, n.home_store_id, n.registered_on, n.remark)
+        UPDATE members_member m
+        SET name = COALESCE(NULLIF(c.name, ''), m.name), gender = COALESCE(NULLIF(c.gender, ''), m.gender),
+            birthday = COALESCE(c.birthday, m.birthday), tier_id = COALESCE(c.tier_id, m.tier_id),
+            home_store_id = COALESCE(c.home_store_id, m.home_store_id),
+            registered_on = LEAST(c.registered_on, m.registered_on),
+            remark = COALESCE(NULLIF(c.remark, ''), m.remark), updated_at = now()
+        FROM {chunk} c WHERE m.id = c.member_id AND NOT c.is_new AND c.differs
     """)
-    return known
+    return int(known)
 
 
 def _insert_identities(cursor: Any, chunk: str, tables: Tables, brand: Brand) -> int:

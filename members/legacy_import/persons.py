@@ -94,7 +94,7 @@ def values() -> str:
     return f"""
         home.id AS home_store_id, tier.id AS tier_id,
         COALESCE(ci.member_id, mi.member_id) AS known_id, ci.member_id AS card_owner, mi.member_id AS mobile_owner,
-        ({opens_points}) AS opens_points, ({extra_news}) AS extra_news,
+        ({opens_points}) AS opens_points, ({extra_news}) AS extra_news, {_differs("t", "home.id")} AS differs,
         ({_differs("t", "home.id")} OR t.card <> '' AND ci.id IS NULL OR t.mobile_index <> '' AND mi.id IS NULL
          OR ({opens_points}) OR {extra_news}) AS has_news {own}"""
 
@@ -137,7 +137,7 @@ class Tables:
         return f"job_{self.job_id}_{part}"
 
 
-PARTS = ("entangled", "resolved", "folded", "keys", "tags", "persons", "missing_tags", "chunk")
+PARTS = ("entangled", "resolved", "folded", "keys", "tags", "persons", "missing_tags")
 
 
 def resolve(tables: Tables) -> None:
@@ -203,7 +203,7 @@ def fold(tables: Tables, brand: Brand) -> None:
         for extra in extras()
         for name in extra.values
     )
-    rows = f"{tables.of('resolved')} r JOIN {tables.checked} t USING (line_no) WHERE r.verdict = ''"
+    rows = f"{tables.of('resolved')} r JOIN {tables.checked} t USING (line_no) WHERE r.person <> 0"
     with connection.cursor() as cursor:
         keys = tables.create(cursor, "keys", f"""
             SELECT DISTINCT ON (kind, value) person, kind, value, sealed FROM (
@@ -226,7 +226,7 @@ def fold(tables: Tables, brand: Brand) -> None:
                    bool_or(t.extra_news) AS extra_news {own}
             FROM {rows} GROUP BY r.person"""
         tables.create(cursor, "folded", f"""
-            SELECT f.*, (f.person < 0 OR f.opens_points OR f.extra_news OR {_differs("f", "f.home_store_id")}
+            SELECT f.*, {_differs("f", "f.home_store_id")} AS differs, (f.person < 0 OR f.opens_points OR f.extra_news OR {_differs("f", "f.home_store_id")}
                          OR EXISTS (SELECT 1 FROM {keys} k WHERE k.person = f.person)) AS has_news
             FROM (SELECT p.*, (p.points IS NOT NULL AND {_POINTS_ARE_NEW}) AS opens_points FROM ({folded}) p OFFSET 0) f
             LEFT JOIN members_member m ON m.id = f.person
@@ -253,7 +253,7 @@ def collect(tables: Tables, *, chunk_rows: int) -> int:
         persons = tables.create(cursor, "persons", f"""
             SELECT ((row_number() OVER ()) - 1) / {int(chunk_rows)} AS chunk, q.* FROM (
                 SELECT known_id, NULL::bigint AS person, line_no, name, gender, birthday, tier, home_store_id,
-                       registered_on, remark, points, opens_points,
+                       registered_on, remark, differs, points, opens_points,
                        CASE WHEN card_owner IS NULL THEN card ELSE '' END AS new_card,
                        CASE WHEN mobile_owner IS NULL THEN mobile_index END AS new_mobile,
                        CASE WHEN mobile_owner IS NULL THEN mobile_sealed END AS sealed,
@@ -263,7 +263,7 @@ def collect(tables: Tables, *, chunk_rows: int) -> int:
                   AND NOT EXISTS (SELECT 1 FROM {tables.of('entangled')} e WHERE e.line_no = t.line_no)
                 UNION ALL
                 SELECT CASE WHEN person > 0 THEN person END, person, abs(person), name, gender, birthday, tier,
-                       home_store_id, registered_on, remark, points, opens_points, '', NULL, NULL,
+                       home_store_id, registered_on, remark, differs, points, opens_points, '', NULL, NULL,
                        '', points_card, points_mobile {own}
                 FROM {tables.of('folded')} WHERE has_news
                 ORDER BY points_mobile, line_no

@@ -241,6 +241,11 @@ def test_exact_repeats_are_counted_apart(tmp_path):
     }  # fmt: skip
 
 
+def test_a_repeat_after_another_row_of_the_person_still_has_the_last_word(tmp_path):
+    job = import_rows(tmp_path, "A1,甲,,,,,,,,,,", "A1,乙,,,,,,,,,,", "A1,甲,,,,,,,,,,")
+    assert Member.objects.get().name == "甲" and job.summary[REPEAT] == 1
+
+
 def test_repeat_of_a_conflicting_row_is_a_conflict_too(tmp_path):
     clash = "A1,丙,13912341235,,,,,,,,,"
     job = import_rows(tmp_path, "A1,甲,13912341234,,,,,,,,,", "A2,乙,13912341235,,,,,,,,,", clash, clash)

@@ -101,7 +101,7 @@ examples = count(1)
 
 
 @pytest.mark.django_db
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(ROWS, min_size=1, max_size=12), min_size=1, max_size=3))
 def test_lists_one_after_the_other_as_the_oracle_says(tmp_path, lists):
     # every example has people of its own: deleting them within one transaction would leave dead keys to wade through
