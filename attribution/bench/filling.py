@@ -107,7 +107,7 @@ LINES = """
            '', '', '', '', CASE WHEN o.id %% 10 = 1 THEN 1 + o.id / 10 %% least(%(rows)s, 1000) WHEN o.id %% 5 > 0 THEN 1 + o.id * 7919 %% %(rows)s END, r.ids[1 + l.n %% %(products)s], 1,
            f.fen / 100.0, f.fen, '{}', f.fen, 0, 0, CASE WHEN l.n %% 67 = 0 THEN f.fen / 2 ELSE 0 END,
            false, false, false, false, false, ''
-    FROM generate_series(1, %(rows)s) l(n)
+    FROM generate_series(1::bigint, %(rows)s) l(n)
     JOIN members_order o ON o.id = 1 + (l.n - 1) / %(per_order)s
     CROSS JOIN LATERAL (
         SELECT (o.booked_on + interval '8 hours' + o.id * 37 %% 43200 * interval '1 second') AT TIME ZONE 'Asia/Shanghai' AS at) p
