@@ -19,8 +19,8 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 HEADER = "会员卡号,姓名,专属导购,开卡日期"
 
 
-def at(*date: int) -> dt.datetime:
-    return dt.datetime(*date, tzinfo=SHANGHAI)
+def at(year: int, month: int, day: int) -> dt.datetime:
+    return dt.datetime(year, month, day, tzinfo=SHANGHAI)
 
 
 @pytest.fixture(autouse=True)

@@ -147,7 +147,7 @@ POINTS = [
 ]
 
 
-def run_and_die(job: Job, point: str, nth: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+def run_and_die(job: Job, point: str, nth: int) -> bool:
     """Run the job in a child process that kills itself after the nth return of ``point``. False: it got to the end."""
     pid = os.fork()
     if pid:
@@ -175,7 +175,6 @@ def run_and_die(job: Job, point: str, nth: int, monkeypatch: pytest.MonkeyPatch)
         jobs.run(job.pk)
     finally:
         os._exit(0 if kept else 1)
-    return False
 
 
 @pytest.mark.django_db(transaction=True)
@@ -194,7 +193,7 @@ def test_killed_at_any_point_and_run_again_gives_the_same_rows(tmp_path, monkeyp
         for nth in (1, 2):
             restore(before)
             job = imports.start(kind=legacy_import.KIND, path=str(path), options={})
-            died = run_and_die(job, point, nth, monkeypatch)
+            died = run_and_die(job, point, nth)
             assert died or nth == 2, f"{point} was not reached"
             connection.close()
             done = jobs.run(job.pk) if died else Job.objects.get(pk=job.pk)
