@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("scenario", choices=sorted(bench.SCENARIOS))
         parser.add_argument("--rows", type=int, default=1_000_000, help="members and order lines (default: 1,000,000)")
+        parser.add_argument("--into", type=int, help="import_members: into tables that hold this many members already")
         parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
         parser.add_argument("--keep", action="store_true", help="leave the bench database behind")
 
@@ -30,9 +32,12 @@ class Command(BaseCommand):
         name, rows = options["scenario"], options["rows"]
         if rows < 1:
             raise CommandError("--rows must be at least 1.")
+        if options["into"] and "into" not in inspect.signature(bench.SCENARIOS[name]).parameters:
+            raise CommandError(f"{name} has no --into.")
         logging.disable(logging.INFO)  # in this process; the web process logs as it always does
         with own_database(name, keep=options["keep"]) as database:
-            figures = bench.SCENARIOS[name](rows=rows, say=self._say)
+            further = {"into": options["into"]} if options["into"] else {}
+            figures = bench.SCENARIOS[name](rows=rows, say=self._say, **further)
             if options["keep"]:
                 self._say(f"kept: {database}")
         report = {"scenario": name, "rows": rows, "cores": os.cpu_count(), "machine": platform.machine(), **figures}
