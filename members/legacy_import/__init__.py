@@ -9,7 +9,8 @@
    only for a member who has no opening yet.
 5. A byte-identical repeat of a good row is counted apart and not reported as broken. It is folded like any other row.
 6. Columns that belong to other topics (专属导购) come through ``add_column`` with their own check and writing.
-7. The whole list is staged and checked before anything is written; then it is written in transactions of whole persons.
+7. Who becomes known by a list gets the purchases that were recorded without her (``purchases.recognise_buyers``).
+8. The whole list is staged and checked before anything is written; then it is written in transactions of whole persons.
    Killed at any point and run again, it ends in the same rows.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 
 from django.db import IntegrityError, OperationalError, connection
 
+from members import purchases
 from members.legacy_import import merge, persons
 from members.legacy_import.columns import (
     COLUMNS,
@@ -101,6 +103,8 @@ def _merge(run: imports.Run, checked: imports.Checked, tables: Tables, brand: Br
     )
     for name, count in written.items():
         counts[name] = counts.get(name, 0) + count if name in _kept_names() else count
+    run.progress.stage("recognise")
+    counts["lines_recognised"] = purchases.recognise_buyers(since=run.job.started_at or run.job.created_at)
     counts["is_unchanged"] = not (total or missing_tags)
     return run.summary(checked, **{REPEAT: repeats}, **counts)
 
