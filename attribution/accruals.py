@@ -70,9 +70,11 @@ class LineAccount:
         """The first accrual of the decision."""
         self._move_to(base_fen, (), self.line.paid_at)
 
-    def refund(self, net_base_fen: int, *, refund_id: int, refund_no: str, refunded_at: dt.datetime) -> None:
-        """The line's cumulative net base after one more refund."""
-        self._move_to(net_base_fen, ("REFUND", refund_no), refunded_at, refund_id=refund_id)
+    def refund(
+        self, net_base_fen: int, *, refund_id: int, refund_no: str, version_at: dt.datetime, refunded_at: dt.datetime
+    ) -> None:
+        """The line's cumulative net base after one more refund, or after a new version of one."""
+        self._move_to(net_base_fen, ("REFUND", refund_no, micros(version_at)), refunded_at, refund_id=refund_id)
 
     def revise(self, net_base_fen: int) -> None:
         """The line's net base after a new version of it."""
@@ -164,4 +166,4 @@ class LineAccount:
 
 
 def _words(cause: tuple[str | int, ...]) -> str:
-    return " ".join(str(part) for part in cause)
+    return " ".join(str(part) for part in cause[:2])  # without the version of a refund

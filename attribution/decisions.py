@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from attribution import accruals, commissions, evidence, figures, ledger, rulebook, rules
@@ -124,7 +125,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def _spawn(chunk: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "manage.py", "attribute", "--quiet", "--chunk", str(chunk)]
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "attribute", "--quiet", "--chunk", str(chunk)]
     return subprocess.Popen(command, env=os.environ.copy(), stdout=subprocess.DEVNULL)
 
 
@@ -257,6 +258,7 @@ class _Work:
                 commissions.net_base(base_fen, refunded_fen),
                 refund_id=refund.id,
                 refund_no=refund.refund_no,
+                version_at=refund.version_at,
                 refunded_at=refund.refunded_at,
             )
             self._posted_refunds.append(refund.id)
@@ -357,6 +359,7 @@ def _why(case: evidence.Case, standing: _Standing) -> str:
 class _Refund(NamedTuple):
     id: int
     refund_no: str
+    version_at: dt.datetime
     refunded_at: dt.datetime
     amount_fen: int
 
@@ -366,9 +369,9 @@ def _open_refunds(line_ids: Sequence[int]) -> dict[int, list[_Refund]]:
     rows = Refund.objects.filter(line_id__in=line_ids, status=Refund.Status.APPLIED, is_posted=False)
     ordered = rows.order_by("line_id", "refunded_at", "refund_no")
     found: dict[int, list[_Refund]] = defaultdict(list)
-    for row in ordered.only("line_id", "id", "refund_no", "refunded_at", "amount_fen"):
+    for row in ordered.only("line_id", "id", "refund_no", "version_at", "refunded_at", "amount_fen"):
         assert row.line_id is not None  # the filter's own
-        found[row.line_id].append(_Refund(row.pk, row.refund_no, row.refunded_at, row.amount_fen))
+        found[row.line_id].append(_Refund(row.pk, row.refund_no, row.version_at, row.refunded_at, row.amount_fen))
     return found
 
 

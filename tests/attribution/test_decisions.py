@@ -182,6 +182,16 @@ def part_of(company: Shops, name: str, *, vested: bool) -> None:
     ledger.post(batch=[ledger._vesting(hold) for hold in holds])
 
 
+def test_a_newer_version_of_a_refund_moves_the_difference(company: Shops) -> None:
+    line = company.line("x", member=None, store="S1", paid_fen=10000, at=AT, cashier="G00004")
+    refund = company.refund("x", 4000, AT + HOUR)
+    for amount_fen, left in ((6000, 200), (2000, 400)):
+        refund.amount_fen, refund.version_at, refund.is_posted = amount_fen, refund.version_at + HOUR, False
+        refund.save()
+        again(line, refunded_fen=amount_fen)
+        assert owed(line) == {"G00004": left}
+
+
 def test_a_newer_version_moves_the_commission_by_the_difference(company: Shops) -> None:
     """Worked example 16: an exchange up and down keeps the guide."""
     line = company.line("x", member=None, store="S1", paid_fen=29900, at=AT, cashier="G00004")
