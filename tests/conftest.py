@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pgtrigger
 import pytest
 from django.apps import apps
@@ -21,6 +22,9 @@ from psycopg.pq import TransactionStatus
 from pytest_django import DjangoDbBlocker
 
 from scrm.catalogues import APPS
+
+hypothesis.settings.register_profile("busy machine", deadline=None)  # how long a case takes says nothing there
+hypothesis.settings.load_profile("busy machine")
 
 Role = Callable[[], AbstractContextManager[None]]
 CHROMIUM = "/usr/bin/chromium"
