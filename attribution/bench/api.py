@@ -1,7 +1,7 @@
 """The guide API under load, beside a view that returns a constant through the same middleware.
 
 ``ratio`` is what the guides' screens reach of the constant view's requests per second; the percentiles are those at half of
-the constant view's capacity, counted from the moment each request was due.
+the constant view's capacity, counted from the moment each request was due; ``at_half_own`` those at half of its own.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def api(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
         ).require(200)
         say("the mix, as much as it takes")
         top = _load(address.port, list(MIX.items()), people)
-        say("the mix at half of the constant's capacity")
-        requests = _requests(list(MIX.items()), people, int(floor.per_second / 2 * SECONDS * 1.5) + 100)
-        paced = bench.pace(address.port, requests, per_second=floor.per_second / 2, seconds=SECONDS).require(200)
+        say("the mix at half of the constant's capacity, then at half of its own")
+        paced = _pace(address.port, floor.per_second / 2, people)
+        calm = _pace(address.port, top.per_second / 2, people)
         screens = {}
         for screen in MIX:
             say(screen)
@@ -68,6 +68,7 @@ def api(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
         "ratio": round(top.per_second / floor.per_second, 3),
         "paced_per_second": paced.per_second,
         **bench.percentiles(paced.times),
+        "at_half_own": bench.percentiles(calm.times),
         "screens_per_second": screens,
     }
 
@@ -101,6 +102,11 @@ def _load(
 ) -> bench.Burst:
     requests = _requests(mix, people, REQUESTS)
     return bench.throughput(port, requests, connections=CONNECTIONS, seconds=seconds).require(200)
+
+
+def _pace(port: int, per_second: float, people: list[tuple[str, list[int]]]) -> bench.Burst:
+    requests = _requests(list(MIX.items()), people, int(per_second * SECONDS * 1.5) + 100)
+    return bench.pace(port, requests, per_second=per_second, seconds=SECONDS).require(200)
 
 
 def _warm_up(port: int, people: list[tuple[str, list[int]]]) -> None:
