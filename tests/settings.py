@@ -29,5 +29,6 @@ CELERY_BROKER_URL = "memory://"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
 WHITENOISE_AUTOREFRESH = True
+WHITENOISE_USE_FINDERS = True  # a clean checkout has collected nothing
 AXES_ENABLED = False  # the test client logs in without a request; tests of the lock switch it on
 SILENCED_SYSTEM_CHECKS += ["axes.W001"]  # noqa: F405  the cache of one process is enough for a test
