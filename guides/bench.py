@@ -126,11 +126,11 @@ def _floor(name: str, folder: Path, tables: tuple[str, ...], case: dict[str, Any
 def _like_the_import() -> Iterator[Any]:
     """The session settings that the import gives itself: the floor must not be slower for lack of them."""
     with connection.cursor() as cursor:
-        cursor.execute("SET synchronous_commit = off; SET enable_seqscan = off; SET pgtrigger.ignore = '{}'")
+        cursor.execute("SET synchronous_commit = off; SET enable_seqscan = off")
         try:
             yield cursor
         finally:
-            cursor.execute("RESET synchronous_commit; RESET enable_seqscan; RESET pgtrigger.ignore")
+            cursor.execute("RESET synchronous_commit; RESET enable_seqscan")
 
 
 def _copy_in(folder: Path, tables: tuple[str, ...]) -> None:

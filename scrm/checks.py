@@ -29,7 +29,9 @@ def require_keys_of_data() -> None:
                 for row in _oldest_and_newest(model, field):
                     _require_key(field, row)
     finally:
-        connection.close()  # a server forks or threads after this
+        # a server forks after this; neither a connection nor a pool's threads survive that
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
 
 
 def sealed_columns() -> Iterator[tuple[type[Model], str]]:

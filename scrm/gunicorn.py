@@ -13,6 +13,7 @@ from django.conf import settings
 
 bind = f"{settings.WEB_HOST}:{settings.WEB_PORT}"
 worker_class = "gthread"
+preload_app = True  # one import for all workers: half the start, shared memory, and a bad setting ends the master
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 timeout = 60

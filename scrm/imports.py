@@ -70,13 +70,16 @@ class Run:
         table = copyin.table_name(name)
         verdict = copyin.rules.first_problem(self.layout, [*copyin.rules.checks(self.layout), *checks])
         copyin.drop(name)
+        # The union keeps the planner from writing a value's expression wherever the value is used, so that each is worked
+        # out once. OFFSET 0 would do the same, but bars everything above it from running in parallel.
+        typed = f"""SELECT s.line_no, s.broken, s.row_hash, {copyin.rules.select_list(self.layout)}
+                    FROM {self.staged.table} s"""
         with connection.cursor() as cursor:
             cursor.execute(f"""
                 CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = off) AS
                 SELECT t.*, {values + "," if values else ""}
                        CASE WHEN t.broken IS NOT NULL THEN ':' || t.broken ELSE {verdict} END AS problem
-                FROM (SELECT s.line_no, s.broken, s.row_hash, {copyin.rules.select_list(self.layout)}
-                      FROM {self.staged.table} s OFFSET 0) t {joins}
+                FROM ({typed} UNION ALL {typed} WHERE false) t {joins}
             """)
             cursor.execute(f"CREATE INDEX ON {table} (line_no)")
             cursor.execute(f"ANALYZE {table}")

@@ -24,6 +24,13 @@ TABLES = """
       AND relowner = current_user::regrole
 """
 
+# pgtrigger asks this function, in every row of every trigger, whether a setting switches the trigger off. Any role may set
+# that setting, and reading it while it is unset aborts a subtransaction per row. Ours have no off switch.
+NEVER_IGNORED = """
+    CREATE OR REPLACE FUNCTION public._pgtrigger_should_ignore(trigger_name NAME) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT false'
+"""
+
 
 @contextmanager
 def as_owner(connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -34,6 +41,12 @@ def as_owner(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
     finally:
         _reconnect(connection, before)
+
+
+def keep_triggers_on(alias: str) -> None:
+    """Take the off switch out of every trigger. Each trigger that a migration makes brings it back."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(NEVER_IGNORED)
 
 
 def grant_rights(alias: str) -> None:

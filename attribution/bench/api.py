@@ -110,4 +110,4 @@ def _pace(port: int, per_second: float, people: list[tuple[str, list[int]]]) -> 
 
 
 def _warm_up(port: int, people: list[tuple[str, list[int]]]) -> None:
-    _load(port, list(MIX.items()), people, seconds=2)
+    _load(port, list(MIX.items()), people)  # plans and pages of a million rows are cold at first

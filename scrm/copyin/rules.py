@@ -249,14 +249,16 @@ def checks(layout: Layout, alias: str = "t") -> list[Check]:
             found.append(Check(column.name, column.problem_code, is_bad(column, x)))
         if column.kind == Kind.CODE:
             found.append(
-                Check(
-                    column.name,
-                    "digits_lost",
-                    rf"{x} ~ '^[0-9](\.[0-9]+)?[eE][+]?[0-9]+$'",
-                )
+                Check(column.name, "digits_lost", rf"strpos({x}, 'E+') > 1 AND {x} ~ '^[0-9](\.[0-9]+)?E[+][0-9]+$'")
             )
         if column.max_length is not None and column.kind in (Kind.TEXT, Kind.CODE):
-            found.append(Check(column.name, "too_long", f"char_length({x}) > {column.max_length}"))
+            found.append(
+                Check(
+                    column.name,
+                    "too_long",
+                    f"octet_length({x}) > {column.max_length} AND char_length({x}) > {column.max_length}",
+                )
+            )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
+
+import psutil
 
 GRACE_SECONDS = 10  # a job that is cut off goes on at the next start
 PR_SET_PDEATHSIG = 1
@@ -66,6 +69,11 @@ class Child:
         assert self.process.stdout is not None
         threading.Thread(target=_repeat, args=(self.name, self.process.stdout), daemon=True).start()
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def stop(self) -> None:
         if self.process is None:
             return
@@ -95,25 +103,34 @@ class Interrupted(BaseException):
 class Supervisor:
     """Use as a context: signals become the end of ``watch``, and leaving stops every child, the last one first."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Path | None = None) -> None:
+        """``record``: a file that names the running children, for the next supervisor if this one is killed."""
         self.children: list[Child] = []
+        self._record = record
         self._asked = 0
 
     def __enter__(self) -> Supervisor:
         self._before = {
             number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
+        if self._record is not None:
+            _stop_orphans(self._record)
         return self
 
     def __exit__(self, *_: object) -> None:
         for child in reversed(self.children):
             child.stop()
+        if self._record is not None:
+            self._record.unlink(missing_ok=True)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def start(self, child: Child) -> None:
         self.children.append(child)
         child.start()
+        if self._record is not None:
+            with self._record.open("a") as file:
+                file.write(_identity_of(child.pid) + "\n")
 
     def watch(self) -> Child | None:
         """Return when the end is asked for (None), or with the first child that ended by itself."""
@@ -155,6 +172,29 @@ def _tail(name: str, file: IO[str]) -> None:
 def _repeat(name: str, stream: IO[str]) -> None:
     for line in stream:
         say(name, line)
+
+
+def _identity_of(pid: int) -> str:
+    """A process for good: numbers are used again, a number with its start is not. Empty when it has ended."""
+    try:
+        return f"{pid} {psutil.Process(pid).create_time()}"
+    except psutil.Error:
+        return ""
+
+
+def _stop_orphans(record: Path) -> None:
+    """Children of a killed supervisor: asked to end by its death, yet one that was just starting may not have heard it."""
+    known = record.read_text().split("\n") if record.exists() else []
+    orphans = [int(line.split()[0]) for line in known if line and line == _identity_of(int(line.split()[0]))]
+    for pid in orphans:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGTERM)
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in orphans if psutil.pid_exists(pid)], GRACE_SECONDS)
+    for pid in orphans:  # whatever is left of their groups, the workers of a dead master too
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    psutil.wait_procs(alive, GRACE_SECONDS)
+    record.unlink(missing_ok=True)
 
 
 def _die_with_parent() -> None:

@@ -74,6 +74,29 @@ def test_l1_raw_sql_cannot_write_an_unbalanced_transaction(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO attribution_entry (txn_id, position, posted_on, account_id, amount_fen)"
+        " SELECT max(txn_id) + 1, 0, max(posted_on), max(account_id), 5 FROM attribution_entry",
+        "UPDATE attribution_entry SET amount_fen = 1",
+        "DELETE FROM attribution_txn",
+        "UPDATE attribution_account SET balance_fen = 0",
+    ],
+)
+def test_l1_no_setting_switches_the_triggers_off(sql: str) -> None:
+    """L1, L2: any role may set what pgtrigger reads; nothing may come of it."""
+    ledger.post(batch=[accrual("a", ("HQ_POOL", 7))])
+    with pytest.raises((ProgrammingError, IntegrityError)), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('pgtrigger.ignore', array_agg(tgname)::text, true) FROM pg_trigger WHERE NOT tgisinternal"
+        )
+        cursor.execute(sql)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    assert balance("L:hold:HQ_POOL") == 7
+
+
+@pytest.mark.django_db
 def test_l1_raw_sql_can_write_a_balanced_one() -> None:
     """L1: the check does not refuse everything."""
     insert_raw(-5, 5)

@@ -1,4 +1,4 @@
-"""``migrate`` as the owner role, then the application role's rights. Two at once wait for each other."""
+"""``migrate`` as the owner role, then triggers without an off switch and the application role's rights. Two at once wait for each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.commands import migrate
 from django.db import connections
 
-from scrm.owner import as_owner, grant_rights
+from scrm.owner import as_owner, grant_rights, keep_triggers_on
 
 LOCK = "SELECT pg_advisory_lock(hashtextextended('migrate', 0))"
 UNLOCK = "SELECT pg_advisory_unlock(hashtextextended('migrate', 0))"
@@ -24,6 +24,7 @@ class Command(migrate.Command):
             try:
                 super().handle(*args, **options)
                 if not (options["plan"] or options["check_unapplied"]):
+                    keep_triggers_on(options["database"])
                     grant_rights(options["database"])
             finally:
                 with connection.cursor() as cursor:

@@ -53,10 +53,8 @@ class Command(BaseCommand):
             raise not_allowed(error.filename) from error
 
     def _run_alone(self, *, sample: bool) -> None:
-        _require_port()
-        _require_space()
         ended = None
-        with contextlib.suppress(Interrupted), Supervisor() as supervisor:
+        with contextlib.suppress(Interrupted), Supervisor(settings.SCRM_VAR / "up.children") as supervisor:
             ended = self._run(supervisor, sample=sample)
         _release_servers()
         say("up", "已全部停止。")
@@ -66,6 +64,8 @@ class Command(BaseCommand):
     def _run(self, supervisor: Supervisor, *, sample: bool) -> Child | None:
         """Until the end is asked for (None) or a process ends by itself."""
         started = time.monotonic()
+        _require_port()
+        _require_space()
         _attach_servers()
         supervisor.require_going_on()
         self._prepare(sample=sample)
