@@ -77,8 +77,8 @@ def test_l1_raw_sql_cannot_write_an_unbalanced_transaction(
 @pytest.mark.parametrize(
     "sql",
     [
-        "INSERT INTO attribution_entry (txn_id, position, posted_on, account_id, amount_fen)"
-        " SELECT max(txn_id) + 1, 0, max(posted_on), max(account_id), 5 FROM attribution_entry",
+        """INSERT INTO attribution_entry (txn_id, position, posted_on, account_id, amount_fen)
+           SELECT max(txn_id) + 1, 0, max(posted_on), max(account_id), 5 FROM attribution_entry""",
         "UPDATE attribution_entry SET amount_fen = 1",
         "DELETE FROM attribution_txn",
         "UPDATE attribution_account SET balance_fen = 0",
