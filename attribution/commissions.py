@@ -20,7 +20,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -159,7 +159,7 @@ def reprice(state: LineState, new_base_fen: int) -> tuple[list[Adjustment], Line
         deltas = [-part for part in reversal(-change, state.shares, state.outstanding)]
     adjustments = [Adjustment(share, delta) for share, delta in zip(state.shares, deltas, strict=True) if delta]
     left = tuple(held + delta for held, delta in zip(state.outstanding, deltas, strict=True))
-    return adjustments, replace(state, base_fen=new_base_fen, outstanding=left)
+    return adjustments, LineState(new_base_fen, state.rate_bp, state.cap_fen, state.shares, left)
 
 
 def allocate_discounts(lines_fen: Sequence[int], discounts_fen: Sequence[int]) -> list[list[int]]:

@@ -22,7 +22,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -30,7 +30,7 @@ from django.db import connection, transaction
 
 from attribution import accruals, commissions, evidence, figures, ledger, rulebook, rules
 from attribution.models import Decision, Hold
-from members.models import Refund
+from attribution.rules.digests import canonical
 from scrm import db
 from scrm.models import Store
 
@@ -227,7 +227,7 @@ class _Work:
             account.withdraw()
             self._postings += account.postings
         if standing.state == rules.State.PROVISIONAL:
-            linked = replace(case.evidence, linked_at=self._now())
+            linked = case.evidence._replace(linked_at=self._now())
             case = case._replace(evidence=linked)
         self._decide(case, sequence=standing.sequence + 1, supersedes=standing, reason=_why(case, standing))
 
@@ -298,7 +298,7 @@ class _Work:
         shares = [[s.role, s.beneficiary, s.store, s.weight] for s in found.shares]
         return (
             decision_id, case.line.id, case.line.booked_on, sequence, case.version.id, found.as_of, found.state,
-            case.line.member_id, winner.beneficiary if winner else "", store_id, DUMP(found.candidates), DUMP(shares),
+            case.line.member_id, winner.beneficiary if winner else "", store_id, canonical(found.candidates), canonical(shares),
             case.line.version_at, found.base_fen, found.rate_bp, found.pot_fen, found.digest,
             supersedes.id if supersedes else None, reason or found.reason, self._now(),
         )  # fmt: skip
@@ -333,7 +333,6 @@ DECISION_COLUMNS = (
     "decided_at",
 )  # fmt: skip
 POSTED = (rules.State.LIVE, rules.State.PROVISIONAL)
-DUMP = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def _needs_new_decision(case: evidence.Case, standing: _Standing) -> bool:
@@ -364,14 +363,17 @@ class _Refund(NamedTuple):
     amount_fen: int
 
 
+OPEN_REFUNDS = """
+    SELECT line_id, id, refund_no, version_at, refunded_at, amount_fen FROM members_refund
+    WHERE line_id = ANY(%s::bigint[]) AND status = 'APPLIED' AND NOT is_posted ORDER BY line_id, refunded_at, refund_no
+"""
+
+
 def _open_refunds(line_ids: Sequence[int]) -> dict[int, list[_Refund]]:
     """Applied refunds that the ledger does not know yet, in the order in which they count."""
-    rows = Refund.objects.filter(line_id__in=line_ids, status=Refund.Status.APPLIED, is_posted=False)
-    ordered = rows.order_by("line_id", "refunded_at", "refund_no")
     found: dict[int, list[_Refund]] = defaultdict(list)
-    for row in ordered.only("line_id", "id", "refund_no", "version_at", "refunded_at", "amount_fen"):
-        assert row.line_id is not None  # the filter's own
-        found[row.line_id].append(_Refund(row.pk, row.refund_no, row.version_at, row.refunded_at, row.amount_fen))
+    for line_id, *refund in db.read(OPEN_REFUNDS, [db.array(line_ids)]):
+        found[line_id].append(_Refund(*refund))
     return found
 
 
@@ -383,7 +385,9 @@ STANDING = """
 
 
 def _standing(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version]) -> dict[int, _Standing]:
-    rows = db.read(STANDING, [[case.line.id for case in cases], [case.line.booked_on for case in cases]])
+    rows = db.read(
+        STANDING, [db.array(case.line.id for case in cases), db.array(case.line.booked_on for case in cases)]
+    )
     return {
         line_id: _Standing(
             decision_id, sequence, state, _shares(shares), rate_bp, base_fen, version_at, book[rule_id].vest_days

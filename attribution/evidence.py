@@ -102,7 +102,7 @@ def load(keys: Sequence[LineKey], book: rulebook.Book) -> list[Case]:
 def _read_lines(keys: Sequence[LineKey], book: rulebook.Book) -> list[Line]:
     is_limited = any(version.binding_validity_days is not None for version in book.versions)
     query = LINES.format(last_purchase=LAST_PURCHASE if is_limited else "NULL::timestamptz")
-    rows = db.read(query, [[key[0] for key in keys], [key[1] for key in keys]])
+    rows = db.read(query, [db.array(key[0] for key in keys), db.array(key[1] for key in keys)])
     return [Line._make(row) for row in rows]
 
 

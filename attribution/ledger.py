@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
@@ -59,8 +58,7 @@ class Ids:
         return self._ids.pop()
 
 
-@dataclass(frozen=True, slots=True)
-class NewHold:
+class NewHold(NamedTuple):
     id: int
     role: str
     beneficiary: str
@@ -70,8 +68,7 @@ class NewHold:
     vests_at: dt.datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class HoldMove:
+class HoldMove(NamedTuple):
     """What a transaction does to a hold that exists; fen >= 0."""
 
     hold_id: int
@@ -80,8 +77,7 @@ class HoldMove:
     clawed_fen: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One transaction with what surrounds it. ``txn`` says what is posted, the rest where it belongs."""
 
     txn: postings.Transaction
@@ -300,7 +296,7 @@ def _lock_accounts(ids: Sequence[int]) -> None:
 
 
 def _known(keys: set[str]) -> dict[str, tuple[int, str]]:
-    rows = Txn.objects.filter(key__in=list(keys)).values_list("key", "id", "content_hash")
+    rows = db.read("SELECT key, id, content_hash FROM attribution_txn WHERE key = ANY(%b)", [list(keys)])
     return {key: (txn_id, content_hash) for key, txn_id, content_hash in rows}
 
 

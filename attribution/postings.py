@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -55,8 +54,7 @@ class Part(NamedTuple):
     amount_fen: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """The entries have the positions 0 … n-1. `content_hash` is the first 16 bytes of a SHA-256, in hex."""
 
     kind: Kind

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import pgtrigger
@@ -88,11 +89,38 @@ def clock() -> dt.datetime:
 
 
 def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """COPY ``rows`` of Python values into ``table``; triggers and constraints see one statement."""
-    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
+    """COPY ``rows`` of Python values into ``table``; triggers and constraints see one statement. JSON comes as bytes.
+
+    In binary: a fifth of the cost of text here, half of it on the server.
+    """
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+    types = _column_types(str(connection.settings_dict["NAME"]), table)
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.adapters.register_dumper(None, _JsonBytes)
+        with cursor.copy(statement) as copy:
+            copy.set_types([types[column] for column in columns])
+            for row in rows:
+                copy.write_row(row)
+
+
+class _JsonBytes(psycopg.adapt.Dumper):
+    """Bytes that are JSON already, for a jsonb column."""
+
+    format = psycopg.pq.Format.BINARY
+    oid = psycopg.postgres.types["jsonb"].oid
+
+    def dump(self, obj: bytes) -> bytes:
+        return b"\x01" + obj  # the version of jsonb's binary form
+
+
+@cache
+def _column_types(_database: str, table: str) -> dict[str, int]:
+    rows = read(
+        "SELECT attname, atttypid FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        [table],
+    )
+    return dict(rows)
 
 
 def read(query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -106,14 +134,21 @@ def read(query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+def array(values: Iterable[int | dt.date]) -> str:
+    """Numbers or days as the text of an array, for ``%s::bigint[]``: the driver writes a long list at ten times the cost."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
 def next_ids(model: type[models.Model], count: int) -> list[int]:
     """``count`` fresh primary keys of ``model``, for rows that reference each other before they are written."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
-            [model._meta.db_table, count],
-        )
-        return [row[0] for row in cursor.fetchall()]
+    table = model._meta.db_table
+    # the look-up of the sequence's name in a subquery of its own: once, not with every key
+    rows = read(
+        "SELECT nextval(s.name) FROM (SELECT pg_get_serial_sequence(%s, 'id')::regclass AS name OFFSET 0) s,"
+        " generate_series(1, %s)",
+        [table, count],
+    )
+    return [key for (key,) in rows]
 
 
 def iso(column: str) -> str:

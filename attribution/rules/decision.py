@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -67,8 +66,7 @@ class Candidate(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The shares split the pot, `commissions.pot(base_fen, rate_bp, cap_fen)`; `reason` is why INELIGIBLE or HELD."""
 
     state: State

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from guides import touches
 
@@ -13,8 +14,7 @@ HQ_ENTITY = "HQ"
 NO_KEYS: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFacts:
+class OrderFacts(NamedTuple):
     """The snapshot of one line. Times are aware; money is fen; `paid_fen` includes `points_fen` and no freight."""
 
     channel: str
@@ -65,8 +65,7 @@ class OverrideFact:
     approved_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BindingFact:
+class BindingFact(NamedTuple):
     """The binding whose interval covers payment: to a guide or to a brand IP, with the store it names."""
 
     id: int
@@ -82,8 +81,7 @@ class BindingFact:
     successor: GuideFact | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """The facts as of payment. `linked_at` is set only when the line was first decided without a member."""
 
     member: int | str | None = None

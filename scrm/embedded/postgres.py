@@ -110,7 +110,7 @@ class Postgres(SharedServer):
         new.rename(self.data)
 
     def _settings(self) -> str:
-        shared = min(max(_memory() // 8, 128 * MIB), 1024 * MIB) // MIB
+        shared = min(max(_memory() // 8, 128 * MIB), 2048 * MIB) // MIB
         settings = {
             "listen_addresses": "''",
             "unix_socket_directories": f"'{self.sockets}'",
@@ -122,6 +122,7 @@ class Postgres(SharedServer):
             "random_page_cost": 1.1,
             "jit": "off",
             "max_wal_size": "4GB",
+            "checkpoint_timeout": "'15min'",
             "checkpoint_completion_target": 0.9,
             "wal_compression": "pglz",
             "log_line_prefix": "'%m %p '",

@@ -182,7 +182,7 @@ def test_example_17_brand_ip_shares_with_the_home_store() -> None:
         ("IP", "IP:main", 958),
         ("HOME", "STORE:S1", 1_437),
     ]
-    alone = replace(evidence, home_store=None)
+    alone = evidence._replace(home_store=None)
     assert paid_out(rules.decide(line(47_900), alone, DEFAULT)) == [("IP", "IP:main", 2_395)]
 
 
@@ -261,7 +261,7 @@ def test_precedence_of_each_mode(mode: Mode, order: list[str]) -> None:
     for _ in order:
         [winner] = rules.decide(line(channel="POS"), evidence, rule).winners
         walked.append(winner.type)
-        evidence = replace(evidence, **without.get(winner.type, {}))
+        evidence = evidence._replace(**without.get(winner.type, {}))
     assert walked == order
 
 
@@ -274,11 +274,11 @@ def test_pos_first_does_not_know_touches() -> None:
 @pytest.mark.parametrize(
     ("channel", "evidence", "expected"),
     [
-        ("POS", replace(EVERYONE, override=None), [("SELLER", "C", 7_000), ("SERVICE", "B", 3_000)]),
-        ("JD", replace(EVERYONE, override=None), [("SELLER", "A", 7_000), ("SERVICE", "B", 3_000)]),
-        ("POS", replace(EVERYONE, override=None, cashier=None), [("SELLER", "A", 7_000), ("SERVICE", "B", 3_000)]),
+        ("POS", EVERYONE._replace(override=None), [("SELLER", "C", 7_000), ("SERVICE", "B", 3_000)]),
+        ("JD", EVERYONE._replace(override=None), [("SELLER", "A", 7_000), ("SERVICE", "B", 3_000)]),
+        ("POS", EVERYONE._replace(override=None, cashier=None), [("SELLER", "A", 7_000), ("SERVICE", "B", 3_000)]),
         ("POS", EVERYONE, [("SELLER", "D", 10_000)]),
-        ("POS", replace(EVERYONE, override=None, cashier=B), [("SELLER", "B", 10_000)]),
+        ("POS", EVERYONE._replace(override=None, cashier=B), [("SELLER", "B", 10_000)]),
         ("JD", Evidence(member=1, cashier=C), [("HQ", "HQ_POOL", 10_000)]),
         ("POS", Evidence(cashier=C), [("SELLER", "C", 10_000)]),
         (
@@ -307,7 +307,7 @@ def test_the_store_of_a_share_is_the_bindings_store() -> None:
 @pytest.mark.parametrize(("approver", "winner"), [(None, "B"), ("alice", "B"), ("bob", "D")])
 def test_an_override_needs_a_second_person(approver: str | None, winner: str) -> None:
     override = OverrideFact(3, replace(C, code="D"), "alice", approver)
-    decision = rules.decide(line(), replace(EVERYONE, override=override), DEFAULT)
+    decision = rules.decide(line(), EVERYONE._replace(override=override), DEFAULT)
     assert [part[1] for part in paid_out(decision)] == [winner]
 
 
@@ -519,7 +519,7 @@ def test_a3_a_decision_is_a_pure_function(
 ) -> None:
     """A3: again, with shuffled touches and in another time zone: the same digest and the same outcome."""
     first = rules.decide(order, evidence, rule)
-    shuffled = replace(evidence, touches=tuple(random.sample(evidence.touches, len(evidence.touches))))
+    shuffled = evidence._replace(touches=tuple(random.sample(evidence.touches, len(evidence.touches))))
     again = rules.decide(moved(order, zone), moved(shuffled, zone), rule)
     assert again == first
     assert again.digest == first.digest
@@ -542,8 +542,8 @@ def test_a3_the_digest_covers_the_snapshot(changes: dict[str, Any]) -> None:
 def test_a3_the_digest_covers_evidence_and_rule() -> None:
     """A3."""
     digests = {rules.decide(line(), evidence, DEFAULT).digest for evidence in (
-        EVERYONE, replace(EVERYONE, member=2), replace(EVERYONE, binding=None), replace(EVERYONE, cashier=A),
-        replace(EVERYONE, touches=()), replace(EVERYONE, override=None),
+        EVERYONE, EVERYONE._replace(member=2), EVERYONE._replace(binding=None), EVERYONE._replace(cashier=A),
+        EVERYONE._replace(touches=()), EVERYONE._replace(override=None),
     )}  # fmt: skip
     assert len(digests) == 6
     assert rules.decide(line(), EVERYONE, Rule(ip_bp=0)).digest not in digests
@@ -568,11 +568,11 @@ def test_a4_later_facts_change_nothing(
     touch = Touch(1_000, guide.code, TouchKind.SHARE, after)
     history = []
     if evidence.binding is not None and evidence.binding.started_at <= PAID:
-        history = [replace(evidence.binding, ended_at=after)]
+        history = [evidence.binding._replace(ended_at=after)]
     as_of = rules.binding_as_of([*history, BindingFact(8, "S2", after, guide=guide)], PAID)
-    known = replace(evidence, binding=as_of, touches=(*evidence.touches, (touch, guide)))
-    before = replace(evidence, binding=history[0] if history else None)
-    later_order = replace(order, completed_at=after)
+    known = evidence._replace(binding=as_of, touches=(*evidence.touches, (touch, guide)))
+    before = evidence._replace(binding=history[0] if history else None)
+    later_order = order._replace(completed_at=after)
     assert rules.decide(later_order, known, rule).digest == rules.decide(order, before, rule).digest
     if history or evidence.binding is None:
         assert rules.decide(later_order, known, rule) == first
@@ -607,7 +607,7 @@ SELFISH = replace(C, code="E", keys=frozenset({"staff:9", "mobile:z"}))
 def test_a7_no_self_deal(evidence: Evidence, keys_on: str) -> None:
     """A7: whatever way the guide would be the winner, her own purchase pays her nothing."""
     order = line(buyer_keys=SELF) if keys_on == "line" else line()
-    known = evidence if keys_on == "line" else replace(evidence, buyer_keys=SELF)
+    known = evidence if keys_on == "line" else evidence._replace(buyer_keys=SELF)
     decision = rules.decide(order, known, DEFAULT)
     assert decision.candidates[0].reason == Reason.SELF_DEAL
     assert [share.beneficiary for share in decision.shares] == ["HQ_POOL"]
