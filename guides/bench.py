@@ -33,7 +33,7 @@ HEADER = "会员卡号,姓名,手机号,性别,生日,等级,积分,开卡门店
 SURNAMES, GIVEN = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许", "伟芳娜敏静丽强磊军洋艳勇杰娟涛明超秀霞平刚桂英"
 TAGS = ("", "", "宝妈", "老客", "周末", "送礼", "宝妈|老客", "周末|送礼", "老客|周末|送礼")
 # in the order of their references
-MEMBER_TABLES = ("members_member", "members_identity", "members_pointsopening", "members_membertag")
+MEMBER_TABLES = ("members_member", "members_identity", "members_pointsopening", "members_membertag", "members_listrow")
 BINDING_TABLE = "guides_binding"
 UNCHANGED_FLOOR = 100_000  # rows a second
 BLOCK = 2**20
@@ -150,17 +150,21 @@ def _export(folder: Path, tables: tuple[str, ...], after: dict[str, int]) -> Non
                            " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped", [table])  # fmt: skip
             columns = cursor.fetchone()[0]
             (folder / f"{table}.columns").write_text(columns)
-            select = f"SELECT {columns} FROM {table} WHERE id > {after.get(table, 0)} ORDER BY id"
+            select = f"SELECT {columns} FROM {table} WHERE {_key(table)} > {after.get(table, 0)} ORDER BY {_key(table)}"
             with (folder / table).open("wb") as stream, cursor.copy(f"COPY ({select}) TO STDOUT") as copy:
                 for block in copy:
                     stream.write(block)
+
+
+def _key(table: str) -> str:
+    return "member_id" if table == "members_listrow" else "id"
 
 
 def _highest_ids() -> dict[str, int]:
     with connection.cursor() as cursor:
         found = {}
         for table in MEMBER_TABLES:
-            cursor.execute(f"SELECT COALESCE(max(id), 0) FROM {table}")
+            cursor.execute(f"SELECT COALESCE(max({_key(table)}), 0) FROM {table}")
             found[table] = cursor.fetchone()[0]
     return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+from guides.models import Guide
 from members import legacy_import
 from members.legacy_import import Chunk, ExtraColumn
 from scrm import copyin
@@ -53,6 +54,8 @@ def register_import_column() -> None:
             news="g.id IS NOT NULL AND b.id IS NULL",
             counts={"bindings_kept": "guide_id <> covered_by"},
             after_merge=bind_imported,
+            references=lambda: dict(Guide.objects.values_list("code", "pk")),
+            settled="guide_id IS NULL OR bound_on IS NOT NULL",  # a binding covers a past moment for good
         )
     )
 

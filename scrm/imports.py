@@ -12,8 +12,8 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ class Run:
         copyin.drop(name)
         # The union keeps the planner from writing a value's expression wherever the value is used, so that each is worked
         # out once. OFFSET 0 would do the same, but bars everything above it from running in parallel.
-        typed = f"""SELECT s.line_no, s.broken, s.row_hash, {copyin.rules.select_list(self.layout)}
+        own = "s.line_no, s.broken, s.row_hash" + (", s.digest" if self.staged.has_digests else "")
+        typed = f"""SELECT {own}, {copyin.rules.select_list(self.layout)}
                     FROM {self.staged.table} s"""
         with connection.cursor() as cursor:
             cursor.execute(f"""
@@ -132,8 +133,16 @@ class Run:
 
 
 @contextmanager
-def opened(progress: jobs.Progress, columns: Sequence[Column]) -> Iterator[Run]:
-    """The job's file in staging. FileRefused says what is wrong with the file as a whole and what helps."""
+def opened(
+    progress: jobs.Progress,
+    columns: Sequence[Column],
+    *,
+    settling: Callable[[copyin.Layout], AbstractContextManager[copyin.Settle]] | None = None,
+) -> Iterator[Run]:
+    """The job's file in staging. FileRefused says what is wrong with the file as a whole and what helps.
+
+    ``settling`` makes what leaves out rows that need not be looked at again.
+    """
     job, params = progress.job, progress.job.params
     table = copyin.open_table(_source(job), columns, encoding=params.get("encoding"))
     layout = copyin.apply_mapping(table.header, columns, params.get("mapping") or {})
@@ -142,7 +151,9 @@ def opened(progress: jobs.Progress, columns: Sequence[Column]) -> Iterator[Run]:
     try:
         progress.stage("read", PROGRESS_PARTS)
         show = lambda _rows, share: progress.done(round(share * PROGRESS_PARTS))  # noqa: E731
-        yield Run(progress, layout, copyin.stage(table, layout, name=name, progress=show))
+        with settling(layout) if settling else nullcontext() as settle:
+            staged = copyin.stage(table, layout, name=name, progress=show, settle=settle)
+        yield Run(progress, layout, staged)
     finally:
         if not connection.needs_rollback:
             copyin.drop(name)

@@ -10,7 +10,8 @@
 5. A byte-identical repeat of a good row is counted apart and not reported as broken. It is folded like any other row.
 6. Columns that belong to other topics (专属导购) come through ``add_column`` with their own check and writing.
 7. Who becomes known by a list gets the purchases that were recorded without her (``purchases.recognise_buyers``).
-8. The whole list is staged and checked before anything is written; then it is written in transactions of whole persons.
+8. A row that an earlier list has brought and that nobody has changed since is left out (``unchanged``).
+9. The whole list is staged and checked before anything is written; then it is written in transactions of whole persons.
    Killed at any point and run again, it ends in the same rows.
 """
 
@@ -21,7 +22,7 @@ from typing import Any
 from django.db import IntegrityError, OperationalError, connection
 
 from members import purchases
-from members.legacy_import import merge, persons
+from members.legacy_import import merge, persons, unchanged
 from members.legacy_import.columns import (
     COLUMNS,
     KIND,
@@ -66,16 +67,28 @@ def dirty_rows(summary: dict[str, Any]) -> dict[str, int]:
 
 
 def _run_once(progress: jobs.Progress) -> dict[str, Any]:
+    summary = _read_and_merge(progress, look=True) or _read_and_merge(progress, look=False)
+    assert summary is not None  # nothing was left out the second time
+    return summary
+
+
+def _read_and_merge(progress: jobs.Progress, *, look: bool) -> dict[str, Any] | None:
+    """The summary; None when rows were left out that must be looked at after all. ``look``: whether any may be."""
     brand = Brand.objects.earliest("pk")
     job = progress.job
     JobProblem.objects.filter(job=job).delete()  # of a run that was killed
-    with imports.opened(progress, columns()) as run:
+    settled = unchanged.prepare(Tables(job.pk, ""))
+    with imports.opened(
+        progress, columns(), settling=lambda layout: unchanged.Unchanged(layout, brand, settled, look=look)
+    ) as run:
         may_create_tiers = bool(job.params.get("create_tiers"))
         checked = run.check(
             checks(run.layout, create_tiers=may_create_tiers), joins=persons.joins(brand), values=persons.values()
         )
         tables = Tables(job.pk, checked.table)
         try:
+            if run.staged.settled_count and unchanged.is_touched(tables):
+                return None
             return _merge(run, checked, tables, brand)
         finally:
             if not connection.needs_rollback:
@@ -88,8 +101,11 @@ def _merge(run: imports.Run, checked: imports.Checked, tables: Tables, brand: Br
     repeats = _report_conflicts(run, tables)
     persons.fold(tables, brand)
     persons.split_tags(tables)
-    total = persons.collect(tables, chunk_rows=merge.CHUNK_ROWS)
+    total = persons.collect(tables, chunk_rows=merge.CHUNK_ROWS, is_settled=unchanged.is_settled())
     counts = _planned(tables, is_dry=run.is_dry)
+    left_out, repeated = unchanged.count(tables)
+    counts["unchanged"] += left_out
+    repeats += repeated
     if run.is_dry:
         return run.summary(checked, **{REPEAT: repeats}, **counts)
     if run.job.params.get("create_tiers"):
@@ -103,6 +119,7 @@ def _merge(run: imports.Run, checked: imports.Checked, tables: Tables, brand: Br
     )
     for name, count in written.items():
         counts[name] = counts.get(name, 0) + count if name in _kept_names() else count
+    unchanged.remember_known(tables)
     run.progress.stage("recognise")
     counts["lines_recognised"] = purchases.recognise_buyers(since=run.job.started_at or run.job.created_at)
     counts["is_unchanged"] = not (total or missing_tags)

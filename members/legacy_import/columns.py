@@ -76,7 +76,7 @@ class ExtraColumn:
     The check sees the typed row as ``t`` and the member it was matched with, if any, as ``m``. ``values`` are kept per row
     as name → SQL; of several rows of one person the last one that is not null counts, or the least one for a name in
     ``earliest``. ``news`` says whether a row of a known member brings something to write; ``counts`` are figures of rows
-    that bring nothing but have to be reported. ``after_merge`` writes for the persons of one chunk and returns counts.
+    that bring nothing but have to be reported; such rows are never settled. ``after_merge`` writes for the persons of one chunk and returns counts.
     """
 
     column: Column
@@ -88,6 +88,8 @@ class ExtraColumn:
     checks: tuple[Check, ...] = ()
     earliest: frozenset[str] = frozenset()
     counts: dict[str, str] = field(default_factory=dict)
+    references: Callable[[], dict[str, int]] | None = None  # what the column's cells name → its id
+    settled: str = "true"  # whether a row that was written can bring nothing more, whatever happens to other tables
 
 
 _extras: list[ExtraColumn] = []

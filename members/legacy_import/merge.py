@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from members.legacy_import import unchanged
 from members.legacy_import.columns import Chunk, extras
 from members.legacy_import.persons import Tables
 from scrm.models import Brand
@@ -181,6 +182,7 @@ def _write_chunk(tables: Tables, number: int, brand: Brand) -> Counts:
         }
         for extra in extras():
             counts |= extra.after_merge(Chunk(cursor, chunk, brand, job_id))
+        unchanged.remember_new(cursor, chunk)
         cursor.execute(f"DROP TABLE {chunk}")
     return counts
 

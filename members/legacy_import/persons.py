@@ -137,7 +137,7 @@ class Tables:
         return f"job_{self.job_id}_{part}"
 
 
-PARTS = ("entangled", "resolved", "folded", "keys", "tags", "persons", "missing_tags")
+PARTS = ("settled", "entangled", "resolved", "folded", "keys", "tags", "persons", "missing_tags")
 
 
 def resolve(tables: Tables) -> None:
@@ -243,9 +243,10 @@ _POINTS_ARE_NEW = """
                                     OR i.kind = 'MOBILE' AND i.value = p.points_mobile)) END"""
 
 
-def collect(tables: Tables, *, chunk_rows: int) -> int:
+def collect(tables: Tables, *, chunk_rows: int, is_settled: str) -> int:
     """``persons``: everybody to write, in the order of the mobile index. Returns how many.
 
+    ``digest`` stays where ``is_settled`` says that the row may be remembered.
     That order lets each chunk fill one region of the unique index instead of touching all of it.
     """
     own = "".join(f", {name}" for extra in extras() for name in extra.values)
@@ -257,14 +258,15 @@ def collect(tables: Tables, *, chunk_rows: int) -> int:
                        CASE WHEN card_owner IS NULL THEN card ELSE '' END AS new_card,
                        CASE WHEN mobile_owner IS NULL THEN mobile_index END AS new_mobile,
                        CASE WHEN mobile_owner IS NULL THEN mobile_sealed END AS sealed,
-                       tags, card AS points_card, mobile_index AS points_mobile {own}
+                       tags, card AS points_card, mobile_index AS points_mobile,
+                       CASE WHEN {is_settled} THEN digest END AS digest {own}
                 FROM {tables.checked} t
                 WHERE problem IS NULL AND (known_id IS NULL OR has_news)
                   AND NOT EXISTS (SELECT 1 FROM {tables.of('entangled')} e WHERE e.line_no = t.line_no)
                 UNION ALL
                 SELECT CASE WHEN person > 0 THEN person END, person, abs(person), name, gender, birthday, tier,
                        home_store_id, registered_on, remark, differs, points, opens_points, '', NULL, NULL,
-                       '', points_card, points_mobile {own}
+                       '', points_card, points_mobile, NULL::uuid {own}
                 FROM {tables.of('folded')} WHERE has_news
                 ORDER BY points_mobile, line_no
             ) q

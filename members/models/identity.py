@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pgtrigger
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from members.models.lists import forget_list_rows
 from scrm import org
 from scrm.models import Brand, Job, Store
+
+# what a member list says of a member, and whether she is one still
+LISTED = ("name", "gender", "birthday", "tier_id", "home_store_id", "registered_on", "remark", "status")
 
 
 class Tier(models.Model):
@@ -70,6 +75,7 @@ class Member(models.Model):
                 condition=Q(status="MERGED", merged_into__isnull=False) | ~Q(status="MERGED") & Q(merged_into=None),
             ),
         )
+        triggers = (forget_list_rows("forget_list_row", pgtrigger.Update, member="id", changed=LISTED),)
 
     @staticmethod
     def scope_q(store_ids: frozenset[int]) -> Q:
@@ -112,6 +118,10 @@ class Identity(models.Model):
                 name="mobile_is_sealed",
                 condition=Q(kind="MOBILE", sealed__isnull=False) | ~Q(kind="MOBILE") & Q(sealed=None),
             ),
+        )
+        triggers = (
+            forget_list_rows("forget_moved", pgtrigger.Update, changed=("member_id", "kind", "namespace", "value")),
+            forget_list_rows("forget_deleted", pgtrigger.Delete),
         )
 
     @staticmethod

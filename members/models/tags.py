@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pgtrigger
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from members.models.identity import Member
+from members.models.lists import forget_list_rows
 from scrm import org
 from scrm.models import Brand
 
@@ -38,6 +40,7 @@ class MemberTag(models.Model):
         verbose_name = _("member tag")
         verbose_name_plural = _("member tags")
         constraints = (models.UniqueConstraint(name="member_tag_once", fields=["member", "tag"]),)
+        triggers = (forget_list_rows("forget_list_row", pgtrigger.Delete),)
 
     @staticmethod
     def scope_q(store_ids: frozenset[int]) -> Q:

@@ -23,9 +23,9 @@ from scrm.copyin.columns import (
 from scrm.copyin.problems import FileRefused, Problem
 from scrm.copyin.rows import Batch, Table, open_table
 from scrm.copyin.source import Source, from_path, from_sealed
-from scrm.copyin.staging import SCHEMA, Staged, drop, stage, table_name
+from scrm.copyin.staging import SCHEMA, Settle, Staged, drop, stage, table_name
 
 __all__ = [
-    "REPORT_HEADERS", "SCHEMA", "Batch", "Column", "FileRefused", "Kind", "Layout", "Problem", "Source", "Staged", "Table",
+    "REPORT_HEADERS", "SCHEMA", "Batch", "Column", "FileRefused", "Kind", "Layout", "Problem", "Settle", "Source", "Staged", "Table",
     "apply_mapping", "drop", "from_path", "from_sealed", "guess", "open_table", "problems", "rules", "stage", "table_name",
 ]  # fmt: skip

@@ -43,7 +43,8 @@ LOST_DIGITS = "\ufdd0digits_lost"  # a character that no file contains (Unicode 
 class Batch:
     """Good rows with their lines, and the broken ones. ``plain``: no cell holds tab, line break, backslash or NUL.
 
-    ``hashes``: equal for rows that stand in the file in the same words, within one process.
+    ``hashes``: equal for rows that stand in the file in the same words, within one process. ``digests``: for ever, in hex
+    or empty; only where the import asks for them.
     """
 
     lines: Sequence[int] = ()
@@ -52,6 +53,7 @@ class Batch:
     broken: list[tuple[int, str]] = field(default_factory=list)
     plain: bool = False
     bytes_read: int = 0
+    digests: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

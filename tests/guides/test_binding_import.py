@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from guides.models import Binding, Employment, Guide
+from members.models import ListRow
 from scrm.models import Brand
 from tests.factories.member_lists import everything, import_rows, make_store, member_of, problems
 
@@ -135,3 +136,15 @@ def test_many_bindings_in_one_chunk_stay_fast(tmp_path):
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('enable_seqscan')")
         assert cursor.fetchone() is not None
+
+
+def test_a_bound_row_is_remembered_and_an_undated_one_is_not(tmp_path):
+    """A binding covers a past day for good; what covers today may end tomorrow."""
+    load(tmp_path, "A1,甲,G1,2023-05-01", "A2,乙,G1,")
+    assert set(ListRow.objects.values_list("member_id", flat=True)) == {member_of(card="A1").pk}
+
+
+def test_a_row_whose_guide_stands_against_the_binding_is_counted_each_time(tmp_path):
+    load(tmp_path, "A1,甲,G1,2023-05-01")
+    for _ in range(2):
+        assert load(tmp_path, "A1,甲,G2,2023-05-01").summary["bindings_kept"] == 1
