@@ -103,6 +103,7 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     take(purchase_import.REFUNDS, files.REFUNDS, attribute=False)
     progress.stage("decide", len(company.lines))
     done["decided"] = decisions.decide_open(progress=progress.done)
+    decisions.finalise(now=until)
     while ledger.vest(now=until):  # what is older than the return window is due
         pass
     progress.stage("figures")
