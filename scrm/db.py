@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, ClassVar, Self
 
 import pgtrigger
 import psycopg
-from django.db import connection, migrations, models, transaction
+from django.db import InterfaceError, OperationalError, connection, migrations, models, transaction
 from django.db.backends.utils import CursorWrapper
 
 
@@ -78,7 +78,9 @@ def advisory_lock(name: str) -> Iterator[bool]:
             yield held
         finally:
             if held:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+                # a lost connection has taken the lock along, and must not hide why it was lost
+                with suppress(OperationalError, InterfaceError):
+                    cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
 
 def clock() -> dt.datetime:
