@@ -254,6 +254,9 @@ def _fill(count: int, say: Say) -> None:
                 SELECT n, 'CARD', %s, 'F' || n, NULL::bytea, false FROM {numbers}
                 UNION ALL SELECT n, 'MOBILE', %s, md5(n::text), decode(md5(n::text), 'hex'), false FROM {numbers} ORDER BY 4
             """, [brand.code, brand.code])  # fmt: skip
+            cursor.execute(
+                f"INSERT INTO members_listrow (member_id, digest) SELECT n, md5(n::text)::uuid FROM {numbers} ORDER BY 2"
+            )
             say(f"  {min(count, first + part):,} members before the import")
         for table in ("members_member", "members_identity"):
             cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
