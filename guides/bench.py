@@ -245,7 +245,7 @@ def _fill(count: int, say: Say) -> None:
             numbers = f"generate_series({first + 1}, {min(count, first + part)}) n"
             cursor.execute(f"""
                 INSERT INTO members_member (id, brand_id, name, gender, points_brought_in, remark, status, home_store_id, registered_on)
-                SELECT n, %s, chr((0x4e00 + hashint8(n) & 8191)::int) || chr((0x4e00 + hashint8(n + 7) & 8191)::int), 'F', 0, '',
+                SELECT n, %s, chr(0x4e00 + (hashint8(n) & 8191)) || chr(0x4e00 + (hashint8(n + 7) & 8191)), 'F', 0, '',
                        'ACTIVE', (SELECT min(id) FROM scrm_store) + n %% {STORES}, date '2019-01-01' + (n %% 2000)::int
                 FROM {numbers}
             """, [brand.pk])  # fmt: skip
