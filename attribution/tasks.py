@@ -32,3 +32,8 @@ def decide_waiting() -> None:
 @shared_task
 def finalise_decisions() -> None:
     decisions.finalise(now=timezone.now())
+
+
+@shared_task
+def forget_events() -> None:
+    intake.forget_events(now=timezone.now())

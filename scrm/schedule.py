@@ -15,5 +15,6 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "old login codes": {"task": "guides.tasks.forget_login_codes", "schedule": 3600.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},
+    "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -43,7 +44,10 @@ class ChannelEvent(models.Model):
         verbose_name = _("channel event")
         verbose_name_plural = _("channel events")
         constraints = (models.UniqueConstraint(name="event_once", fields=["channel", "event_id", "body_hash"]),)
-        indexes = (models.Index(fields=["id"], name="event_open", condition=Q(status="RECEIVED")),)
+        indexes = (
+            models.Index(fields=["id"], name="event_open", condition=Q(status="RECEIVED")),
+            BrinIndex(fields=["received_at"], name="event_received", autosummarize=True),  # what is old enough to go
+        )
 
     def __str__(self) -> str:
         return f"{self.channel} {self.event_id}"

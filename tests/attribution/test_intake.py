@@ -350,6 +350,18 @@ def test_a_parked_event_is_played_again_when_its_cause_is_gone(secret: str) -> N
     assert intake.replay(event_ids=[parked.pk], actor=None) == 0
 
 
+def test_only_events_understood_long_ago_are_forgotten(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "FORGOTTEN_AT_ONCE", 1)
+    for number in range(4):
+        assert send(secret, event(event_id=f"E{number}")).status_code == 200
+    now = timezone.now()
+    old = now - dt.timedelta(days=intake.EVENT_DAYS, seconds=1)
+    ChannelEvent.objects.exclude(event_id="E0").update(received_at=old)
+    ChannelEvent.objects.exclude(event_id="E3").update(status="PROCESSED")
+    assert intake.forget_events(now=now) == 2
+    assert set(ChannelEvent.objects.values_list("event_id", flat=True)) == {"E0", "E3"}
+
+
 def test_a_failure_that_may_pass_is_tried_again_by_the_sweep(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert send(secret, event()).status_code == 200
     with monkeypatch.context() as patch:
