@@ -258,5 +258,6 @@ def _fill(count: int, say: Say) -> None:
                 f"INSERT INTO members_listrow (member_id, digest) SELECT n, md5(n::text)::uuid FROM {numbers} ORDER BY 2"
             )
             say(f"  {min(count, first + part):,} members before the import")
+    with as_owner(connection), connection.cursor() as cursor:
         for table in ("members_member", "members_identity"):
             cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
