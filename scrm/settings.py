@@ -133,6 +133,11 @@ LOG_JSON = _flag("LOG_JSON", PRODUCTION)
 SENTRY_DSN = _text("SENTRY_DSN")
 METRICS_TOKEN = _text("METRICS_TOKEN")
 REQUIRE_SECOND_FACTOR = _flag("REQUIRE_SECOND_FACTOR", PRODUCTION)
+WECOM_API_BASE = (_text("WECOM_API_BASE") or "https://qyapi.weixin.qq.com/cgi-bin").rstrip("/") + "/"
+if urlsplit(WECOM_API_BASE).scheme not in (
+    {"https"} if PRODUCTION else {"https", "http"}
+):  # secrets travel in addresses
+    problems.append("WECOM_API_BASE 应写作 https://主机/cgi-bin/;http 只能用于本机的沙箱。")
 # what kind of process this is; set by the entry points, not by people
 PROCESS = _choice("SCRM_PROCESS", "command", ("web", "worker", "beat", "command"))
 

@@ -1,0 +1,34 @@
+"""Corps (企业) and our apps in them: entering a secret, and replacing it.
+
+1. A secret is stored sealed and never shown again.
+2. A new secret forgets the token of the old one, and the pause after its refusals.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from scrm import audit, crypto, db
+from scrm.models import Corp, WecomApp, WecomToken
+from scrm.wecom.tokens import SECRET_PURPOSE
+
+
+@transaction.atomic
+def add_app(*, actor: Any, corp: Corp, kind: str, name: str, secret: str, agent_id: int | None = None) -> WecomApp:
+    """``agent_id`` is None for the contact sync only."""
+    app = WecomApp.objects.create(
+        corp=corp, kind=kind, name=name, agent_id=agent_id, secret_sealed=crypto.seal_text(SECRET_PURPOSE, secret)
+    )
+    audit.record(actor=actor, verb="wecom.add_app", target=app)
+    return app
+
+
+@transaction.atomic
+def replace_secret(*, actor: Any, app: WecomApp, secret: str, reason: str) -> None:
+    (app,) = db.lock(WecomApp.objects.filter(pk=app.pk))
+    app.secret_sealed = crypto.seal_text(SECRET_PURPOSE, secret)
+    app.save(update_fields=["secret_sealed"])
+    WecomToken.objects.filter(app=app).delete()
+    audit.record(actor=actor, verb="wecom.replace_secret", target=app, reason=reason)

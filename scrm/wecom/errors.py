@@ -1,0 +1,211 @@
+"""What WeCom refuses, by what one does about it (企业微信错误).
+
+1. WeCom answers every refusal with a number; ``of`` turns it into one of few classes. An unknown number is WecomError.
+2. ``message`` is for staff; it never repeats WeCom's own text, an address, a secret or a token.
+3. ``Retryable`` says that the same call may succeed later without anybody doing anything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from scrm.errors import RuleViolation
+
+
+class WecomError(RuleViolation):
+    """WeCom refused, or could not be asked.
+
+    ``errcode`` is WeCom's number, None when the call never got an answer; ``endpoint`` its path below /cgi-bin/.
+    """
+
+    code = "wecom_error"
+    what = gettext_lazy("WeCom refused the call")
+
+    def __init__(self, endpoint: str, errcode: int | None = None, *, detail: str = "") -> None:
+        sentence = str(self.what) + (f": {detail}" if detail else "")
+        if errcode is not None:
+            sentence = _("%(sentence)s (WeCom error %(errcode)s)") % {"sentence": sentence, "errcode": errcode}
+        super().__init__(sentence, extra={"endpoint": endpoint, "errcode": errcode})
+        self.endpoint, self.errcode = endpoint, errcode
+
+
+class Retryable(WecomError):
+    """The same call may succeed later."""
+
+
+class Busy(Retryable):
+    """Try again within seconds: overloaded, too many at a time, or another write on the same record is under way."""
+
+    code = "wecom_busy"
+    what = gettext_lazy("WeCom is busy; try again in a moment")
+
+
+class NotYet(Retryable):
+    """Something WeCom does on its own must end first; try again in minutes."""
+
+    code = "wecom_not_yet"
+    what = gettext_lazy("WeCom is still working on it; try again later")
+
+
+class RateLimited(Retryable):
+    """Too many calls. ``retry_at``: not before (aware); None when WeCom does not say."""
+
+    code = "wecom_rate_limited"
+    what = gettext_lazy("Too many calls to WeCom; it goes on by itself later")
+
+    def __init__(self, endpoint: str, errcode: int | None = None, *, retry_at: dt.datetime | None = None) -> None:
+        super().__init__(endpoint, errcode)
+        self.retry_at = retry_at
+        self.extra["retry_at"] = retry_at.isoformat() if retry_at else None
+
+
+class Unreachable(Retryable):
+    """No answer that can be read. ``may_be_done``: the call may have taken effect all the same."""
+
+    code = "wecom_unreachable"
+    what = gettext_lazy("WeCom did not answer")
+
+    def __init__(
+        self, endpoint: str, errcode: int | None = None, *, detail: str = "", may_be_done: bool = True
+    ) -> None:
+        super().__init__(endpoint, errcode, detail=detail)
+        self.may_be_done = may_be_done
+
+
+class TokenRefused(Retryable):
+    """The access token is no longer valid; the client gets a new one once before it says so."""
+
+    code = "wecom_token_refused"
+    what = gettext_lazy("WeCom does not accept the access token")
+
+
+class QuotaExhausted(WecomError):
+    """A cap of the corp, the customer or the task is reached; something must be given back first."""
+
+    code = "wecom_quota"
+    what = gettext_lazy("A quota of WeCom is used up")
+
+
+class Misconfigured(WecomError):
+    """Corp id, secret, agent id, trusted IP or a binding in WeCom's console is wrong. Asking again does harm."""
+
+    code = "wecom_misconfigured"
+    what = gettext_lazy(
+        "The WeCom app is not set up correctly; check corp id, secret and trusted IP in WeCom's console"
+    )
+
+
+class NoPermission(WecomError):
+    """The app may not call this, or not for this member or department."""
+
+    code = "wecom_no_permission"
+    what = gettext_lazy("The WeCom app has no right to this, or the member is outside its visible range")
+
+
+class NotActivated(WecomError):
+    """The member has not activated the account, or the member or the corp is not verified."""
+
+    code = "wecom_not_activated"
+    what = gettext_lazy("The member has not activated WeCom, or the real name or the corp is not verified")
+
+
+class NotFound(WecomError):
+    """The member, department, customer, tag, group or contact way is unknown, or not visible to the app."""
+
+    code = "wecom_not_found"
+    what = gettext_lazy("WeCom does not know this object, or the app may not see it")
+
+
+class NotFriends(NotFound):
+    """The member and the customer are no contacts any more: mark the relation as ended, never retry."""
+
+    code = "wecom_not_friends"
+    what = gettext_lazy("This member and this customer are not contacts on WeCom")
+
+
+class Duplicate(WecomError):
+    code = "wecom_duplicate"
+    what = gettext_lazy("WeCom already has one of this name")
+
+
+class Stale(WecomError):
+    """The record or the cursor has changed meanwhile: read again, from the start."""
+
+    code = "wecom_stale"
+    what = gettext_lazy("The data changed on WeCom meanwhile; read it again")
+
+
+class MediaExpired(WecomError):
+    code = "wecom_media_expired"
+    what = gettext_lazy("The uploaded file has expired on WeCom; upload it again")
+
+
+class CodeSpent(WecomError):
+    code = "wecom_code_spent"
+    what = gettext_lazy("The login code of WeCom is used or too old; log in again")
+
+
+class Blocked(WecomError):
+    """WeCom's anti-spam says no: for HQ to look at, never retried."""
+
+    code = "wecom_blocked"
+    what = gettext_lazy("WeCom's anti-spam stopped this")
+
+
+class TooLarge(WecomError):
+    code = "wecom_too_large"
+    what = gettext_lazy("The request or the answer is too large for WeCom; ask for less at a time")
+
+
+class BadParameter(WecomError):
+    """A value breaks a documented limit; found by us before the call (``errcode`` None) or by WeCom."""
+
+    code = "wecom_bad_parameter"
+    what = gettext_lazy("WeCom does not accept a value")
+
+
+class Malformed(WecomError):
+    """The answer is not what WeCom documents."""
+
+    code = "wecom_malformed"
+    what = gettext_lazy("WeCom's answer cannot be read")
+
+
+CODES: dict[type[WecomError], tuple[int, ...]] = {
+    Busy: (-1, 45033, 45035),
+    NotYet: (41063,),
+    RateLimited: (45009, 45036),
+    TokenRefused: (40014, 42001),
+    QuotaExhausted: (40099, 40126, 40144, 41045, 41055, 41094, 41095),
+    Misconfigured: (
+        40001, 40013, 40056, 40091, 41001, 41002, 41004, 41011, 41057, 45031, 48010, 50003, 50006, 60020, 301002,
+    ),
+    NoPermission: (
+        41058, 41200, 48001, 48002, 48003, 48004, 48005, 48006, 48009, 48011, 50002, 60011, 60021, 60030, 60031, 81011,
+        84074, 301053,
+    ),
+    NotActivated: (40098, 41054, 43009),
+    NotFound: (
+        40003, 40050, 40066, 40068, 40096, 41044, 41047, 46004, 60003, 60111, 60123, 86001, 86003, 90501, 90511, 301021,
+    ),
+    NotFriends: (84061, 84084),
+    Duplicate: (40071,),
+    Stale: (6000, 50100),
+    MediaExpired: (40007, 40145),
+    CodeSpent: (40029, 42003, 42022, 84014, 84015),
+    Blocked: (40201, 40204),
+    TooLarge: (40206, 41303, 45029, 81017),
+    BadParameter: (
+        40031, 40032, 40035, 40039, 40058, 40063, 41009, 41016, 41033, 41035, 41037, 41038, 41039, 41040, 41041, 41042,
+        41043, 41046, 41091, 41110, 41111, 91040,
+    ),
+}  # fmt: skip
+_CLASS_OF = {number: kind for kind, numbers in CODES.items() for number in numbers}
+
+
+def of(errcode: int, endpoint: str) -> WecomError:
+    """The error of WeCom's number."""
+    return _CLASS_OF.get(errcode, WecomError)(endpoint, errcode)
