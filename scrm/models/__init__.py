@@ -3,8 +3,9 @@ from scrm.models.idempotency import IdempotentAnswer
 from scrm.models.jobs import Job, JobProblem, Upload
 from scrm.models.org import Brand, Grant, LegalEntity, Region, Role, Store, User
 from scrm.models.tokens import DeviceToken
+from scrm.models.wecom_inbox import CallbackEndpoint, InboxEvent
 
 __all__ = [
-    "Act", "Brand", "DeviceToken", "Grant", "IdempotentAnswer", "Job", "JobProblem", "LegalEntity", "Region", "Role",
-    "Store", "Upload", "User",
+    "Act", "Brand", "CallbackEndpoint", "DeviceToken", "Grant", "IdempotentAnswer", "InboxEvent", "Job", "JobProblem",
+    "LegalEntity", "Region", "Role", "Store", "Upload", "User",
 ]  # fmt: skip
