@@ -57,6 +57,7 @@ _NAME = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9]{3,32}", re.ASCII)
 
 Status, Lane = InboxEvent.Status, InboxEvent.Lane
+PLAYABLE = (Status.PARKED, Status.UNKNOWN)
 log = structlog.get_logger(__name__)
 
 
@@ -283,7 +284,7 @@ def replay(*, event_ids: Iterable[int], actor: Any) -> int:
 
     One that was overtaken meanwhile is marked so instead of being applied.
     """
-    left = InboxEvent.objects.filter(pk__in=list(event_ids), status__in=(Status.PARKED, Status.UNKNOWN))
+    left = InboxEvent.objects.filter(pk__in=list(event_ids), status__in=PLAYABLE)
     events = db.lock(left)
     for event in events:
         audit.record(actor=actor, verb="wecom.replay", target=event)
