@@ -102,6 +102,7 @@ def framed(message: bytes, *, length: int | None = None, tail: bytes = CORP_ID.e
         sealed(bytes(31) + b"\x21"),
         sealed(b" " * 32),  # all padding, and nothing before it
         framed(b"hello", padding=bytes(15) + bytes([7]) * 6),  # of 7 bytes six are right
+        framed(b"hello", padding=bytes([53]) * 53),  # whole, yet longer than a block
         framed(b"hello", length=2**32 - 1),
         framed(b"hello", length=4),
         framed(b"hello", length=6),
