@@ -323,12 +323,13 @@ def test_workers_share_the_aggregates_and_keep_the_order_of_each() -> None:
 
     inbox.register("change_external_contact", "", handle)
     tell(*(event(AT + second, ExternalUserID=f"wm{who}") for second in range(8) for who in range(5)))
-    together(6, process)
+    together(6, lambda: (process(), sweep()))
     assert clashes == []
     assert len(taken) == 40 == len(set(taken))
     for who in range(5):
         assert [at for one, at in taken if one == f"wm{who}"] == [AT + second for second in range(8)]
     assert set(statuses()) == {"PROCESSED"}
+    assert set(InboxEvent.objects.values_list("attempts", flat=True)) == {1}  # nobody even tried what others had
 
 
 @pytest.mark.django_db(transaction=True)
