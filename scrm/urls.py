@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from scrm import health, metrics
+from scrm.wecom import callback
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -12,6 +13,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("readyz", health.ready, name="readyz"),  # /healthz is answered before the URLs are looked at
     path("metrics", metrics.metrics, name="metrics"),
+    path("wecom/callback/<slug:name>", callback.receive, name="wecom-callback"),
     path("api/guide/", include("guides.urls")),
     path("api/", include("attribution.urls")),
     path("api/", include("scrm.api.urls")),  # the last below api/: it answers whatever nobody else does

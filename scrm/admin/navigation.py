@@ -79,6 +79,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Acts"), "history", "scrm_act"),
             (_("Channel endpoints"), "webhook", "attribution_channelendpoint"),
             (_("Channel events"), "inbox", "attribution_channelevent"),
+            (_("WeCom callbacks"), "webhook", "scrm_callbackendpoint"),
+            (_("WeCom events"), "inbox", "scrm_inboxevent"),
             (_("Schedule"), "schedule", "django_celery_beat_periodictask"),
             (_("Devices of the second factor"), "phonelink_lock", "otp_totp_totpdevice"),
             (_("Logins of guides"), "devices", "scrm_devicetoken"),

@@ -35,12 +35,26 @@ from members.models import (
     Tier,
 )
 from scrm import org
-from scrm.models import Act, Brand, DeviceToken, Grant, Job, LegalEntity, Region, Store, Upload, User
+from scrm.models import (
+    Act,
+    Brand,
+    CallbackEndpoint,
+    DeviceToken,
+    Grant,
+    InboxEvent,
+    Job,
+    LegalEntity,
+    Region,
+    Store,
+    Upload,
+    User,
+)  # fmt: skip
 from tests.factories.console import SEES, Console, console
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
-    Account, Act, Beneficiary, Brand, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken, Grant, Job,
+    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
+    Grant, InboxEvent, Job,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too

@@ -1,4 +1,4 @@
-"""A server on this machine that answers as WeCom documents, and a corp with an app that speaks to it."""
+"""A server on this machine that answers as WeCom documents, a corp with an app that speaks to it, and a callback endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from django.db import connection
 from pytest_django import Settings
 
 from scrm.models import Corp, WecomApp
-from scrm.wecom import client, corps, pace, tokens
+from scrm.wecom import client, corps, inbox, pace, tokens
+from tests.scrm.wecom import calls
 
 CORP_ID, SECRET = "wwTEST00000001", "s3cret-of-the-app-0123456789"
 
@@ -184,3 +185,25 @@ def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.join(60)
     return results
+
+
+# --- callback ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox._known.clear()
+    monkeypatch.setattr(inbox, "_handlers", {})
+
+
+@pytest.fixture
+def endpoint(db: None) -> Any:
+    return calls.endpoint()
+
+
+@pytest.fixture
+def applied() -> list[inbox.Delivery]:
+    """What a handler of changes to customers was given, in that order."""
+    given: list[inbox.Delivery] = []
+    inbox.register("change_external_contact", "", given.append)
+    return given
