@@ -35,7 +35,6 @@ TAGS = ("", "", "宝妈", "老客", "周末", "送礼", "宝妈|老客", "周末
 # in the order of their references
 MEMBER_TABLES = ("members_member", "members_identity", "members_pointsopening", "members_membertag", "members_listrow")
 BINDING_TABLE = "guides_binding"
-UNCHANGED_FLOOR = 100_000  # rows a second
 BLOCK = 2**20
 
 Say = Callable[[str], None]

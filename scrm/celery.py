@@ -21,6 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
 app = Celery("scrm")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["scrm.wecom"])  # a package below an app
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 # root tries the product out in a container; the production image has a user of its own

@@ -119,7 +119,7 @@ def _merge(run: imports.Run, checked: imports.Checked, tables: Tables, brand: Br
     )
     for name, count in written.items():
         counts[name] = counts.get(name, 0) + count if name in _kept_names() else count
-    unchanged.remember_known(tables)
+    unchanged.remember_known(tables, brand)
     run.progress.stage("recognise")
     counts["lines_recognised"] = purchases.recognise_buyers(since=run.job.started_at or run.job.created_at)
     counts["is_unchanged"] = not (total or missing_tags)

@@ -94,12 +94,12 @@ def values() -> str:
     return f"""
         home.id AS home_store_id, tier.id AS tier_id,
         COALESCE(ci.member_id, mi.member_id) AS known_id, ci.member_id AS card_owner, mi.member_id AS mobile_owner,
-        ({opens_points}) AS opens_points, ({extra_news}) AS extra_news, {_differs("t", "home.id")} AS differs,
-        ({_differs("t", "home.id")} OR t.card <> '' AND ci.id IS NULL OR t.mobile_index <> '' AND mi.id IS NULL
+        ({opens_points}) AS opens_points, ({extra_news}) AS extra_news, {differs("t", "home.id")} AS differs,
+        ({differs("t", "home.id")} OR t.card <> '' AND ci.id IS NULL OR t.mobile_index <> '' AND mi.id IS NULL
          OR ({opens_points}) OR {extra_news}) AS has_news {own}"""
 
 
-def _differs(row: str, home_store_id: str) -> str:
+def differs(row: str, home_store_id: str) -> str:
     """Whether filled cells of ``row`` say something that the member ``m`` does not; ``tier`` is the tier they name."""
     return f"""(
             {row}.name <> '' AND {row}.name <> m.name
@@ -226,7 +226,7 @@ def fold(tables: Tables, brand: Brand) -> None:
                    bool_or(t.extra_news) AS extra_news {own}
             FROM {rows} GROUP BY r.person"""
         tables.create(cursor, "folded", f"""
-            SELECT f.*, {_differs("f", "f.home_store_id")} AS differs, (f.person < 0 OR f.opens_points OR f.extra_news OR {_differs("f", "f.home_store_id")}
+            SELECT f.*, {differs("f", "f.home_store_id")} AS differs, (f.person < 0 OR f.opens_points OR f.extra_news OR {differs("f", "f.home_store_id")}
                          OR EXISTS (SELECT 1 FROM {keys} k WHERE k.person = f.person)) AS has_news
             FROM (SELECT p.*, (p.points IS NOT NULL AND {_POINTS_ARE_NEW}) AS opens_points FROM ({folded}) p OFFSET 0) f
             LEFT JOIN members_member m ON m.id = f.person

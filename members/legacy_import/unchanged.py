@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import connection
 
+from members.legacy_import import persons
 from members.legacy_import.columns import extras
 from members.legacy_import.persons import Tables
 from members.models import Tier
@@ -154,14 +155,18 @@ def remember_new(cursor: Any, chunk: str) -> None:
     """)
 
 
-def remember_known(tables: Tables) -> None:
-    """The rows of members that existed, once all is written."""
+def remember_known(tables: Tables, brand: Brand) -> None:
+    """The rows of members that existed, once all is written, where they still say what the member says.
+
+    Somebody may have changed her while the list was being written, before there was a row to forget.
+    """
     with connection.cursor() as cursor:
         cursor.execute(f"""
             INSERT INTO members_listrow AS l (member_id, digest)
-            SELECT known_id, digest FROM {tables.checked} t
-            WHERE problem IS NULL AND known_id IS NOT NULL AND {is_settled()}
+            SELECT t.known_id, t.digest FROM {tables.checked} t JOIN members_member m ON m.id = t.known_id
+            LEFT JOIN members_tier tier ON tier.brand_id = {brand.pk} AND tier.name = t.tier
+            WHERE t.problem IS NULL AND {is_settled()} AND NOT {persons.differs("t", "t.home_store_id")}
               AND NOT EXISTS (SELECT 1 FROM {tables.of("entangled")} e WHERE e.line_no = t.line_no)
-            ORDER BY digest
+            ORDER BY t.digest
             ON CONFLICT (member_id) DO UPDATE SET digest = EXCLUDED.digest WHERE l.digest <> EXCLUDED.digest
         """)

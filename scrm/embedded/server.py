@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class ServerError(Exception):
     """An embedded server cannot do what is asked; the message says in Chinese what to do about it."""
 
 
-class SharedServer:
+class SharedServer(ABC):
     name: str
 
     def __init__(self, home: Path) -> None:
@@ -36,14 +37,14 @@ class SharedServer:
         self._pid = 0
 
     # what a server of this kind does; always called under the exclusive lock
-    def is_running(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_running(self) -> bool: ...
 
-    def start(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def start(self) -> None: ...
 
-    def stop(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def stop(self) -> None: ...
 
     def is_attached(self) -> bool:
         """A forked child does not count as attached: it may outlive its parent."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from members.legacy_import import merge
 from members.models import Identity, ListRow, Member, MemberTag, Tier
 from scrm.copyin import staging
 from tests.factories.member_lists import HEADER, import_rows, make_store, member_of
@@ -138,3 +139,23 @@ def test_another_mapping_is_another_row(tmp_path: Path, staged: list[int]) -> No
     header = HEADER.replace("姓名", "名字")  # the same column under another title
     import_rows(tmp_path, *ROWS, header=header, mapping={"remark": None})
     assert staged == [5, 0]
+
+
+def test_a_member_who_is_changed_while_the_list_is_written_is_not_remembered(
+    tmp_path: Path, staged: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the end there is no row that her change could make forgotten."""
+    write = merge.write_missing_tags
+
+    def meanwhile(*args: Any, **kwargs: Any) -> int:
+        Member.objects.filter(pk=member_of(card="A2").pk).update(name="改了")
+        return write(*args, **kwargs)
+
+    other = [row.replace("会员", "顾客") for row in ROWS]
+    with monkeypatch.context() as patch:
+        patch.setattr(merge, "write_missing_tags", meanwhile)
+        import_rows(tmp_path, *other)
+    assert ListRow.objects.count() == 4
+    import_rows(tmp_path, *other)
+    assert staged == [5, 1]
+    assert member_of(card="A2").name == "顾客2"

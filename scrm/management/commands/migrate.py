@@ -1,4 +1,7 @@
-"""``migrate`` as the owner role, then triggers without an off switch and the application role's rights. Two at once wait for each other."""
+"""``migrate`` as the owner role, then triggers without an off switch and the application role's rights.
+
+Two at once wait for each other.
+"""
 
 from __future__ import annotations
 

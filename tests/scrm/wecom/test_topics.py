@@ -219,3 +219,6 @@ def test_limits_in_characters_count_characters(wecom: Wecom, app: WecomApp) -> N
     customers.remark(app, **PAIR, remark="备" * 20, description="注" * 150)
     wecom.on("externalcontact/add_contact_way", {"config_id": "c1", "qr_code": ""})
     contact_ways.add_single(app, userid="g" * 64, state="码" * 30, skip_verify=True, remark="备" * 30)
+    assert [request.path for request in wecom.requests if request.path != "gettoken"] == [
+        "externalcontact/remark", "externalcontact/add_contact_way",
+    ]  # fmt: skip
