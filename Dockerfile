@@ -3,7 +3,7 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
 COPY requirements.txt /tmp/requirements.txt
-RUN /venv/bin/pip install --require-hashes -r /tmp/requirements.txt
+RUN /venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.txt
 WORKDIR /app
 COPY . .
 ENV PATH=/venv/bin:$PATH

@@ -50,7 +50,9 @@ _messages: dict[str, object] = {
     "bad_integer": _("This is not a whole number."),
     "bad_amount": _("This is not an amount in yuan with at most two decimals."),
     "bad_choice": _("This value is not one of the allowed ones."),
-    "internal_error": _("The system stumbled over this. Tell its maintainer the number of the row, then play it again."),
+    "internal_error": _(
+        "The system stumbled over this. Tell its maintainer the number of the row, then play it again."
+    ),
     "missing_value": _("This cell must not be empty."),
     "too_long": _("This text is too long."),
     "digits_lost": _(

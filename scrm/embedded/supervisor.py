@@ -18,6 +18,7 @@ from typing import IO
 
 import psutil
 
+LAST_WORDS_SECONDS = 1
 GRACE_SECONDS = 10  # a job that is cut off goes on at the next start
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -58,6 +59,7 @@ class Child:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
+    _repeating: threading.Thread | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -67,7 +69,8 @@ class Child:
             preexec_fn=_die_with_parent if LIBC else None,  # noqa: PLW1509  one system call, nothing that takes a lock
         )  # fmt: skip
         assert self.process.stdout is not None
-        threading.Thread(target=_repeat, args=(self.name, self.process.stdout), daemon=True).start()
+        self._repeating = threading.Thread(target=_repeat, args=(self.name, self.process.stdout), daemon=True)
+        self._repeating.start()
 
     @property
     def pid(self) -> int:
@@ -84,6 +87,10 @@ class Child:
             say(self.name, f"{GRACE_SECONDS} 秒内没有结束,强制停止。")
         self._signal(signal.SIGKILL)  # whatever is left of its group
         self.process.wait()
+        if self._repeating is not None:
+            self._repeating.join(
+                LAST_WORDS_SECONDS
+            )  # what it said while it stopped comes before what the next one says
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -112,3 +113,4 @@ def test_a_small_bench_says_everything_it_promises(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     for name in ("rows_per_second", "p50_ms", "p95_ms", "p99_ms", "peak_mb", "ratio", "floor_seconds"):
         assert f'"{name}"' in printed
+    assert logging.root.manager.disable == logging.NOTSET  # for whatever this process does next

@@ -137,7 +137,6 @@ def test_children_stop_in_reverse_order(capfd: pytest.CaptureFixture[str]) -> No
         while output.count("up") < 2:
             output += capfd.readouterr().out
             time.sleep(0.02)
-    time.sleep(0.2)
     output += capfd.readouterr().out
     assert output.index("bye two") < output.index("bye one")
     assert "child │ " in output

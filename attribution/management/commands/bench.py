@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -34,8 +36,7 @@ class Command(BaseCommand):
             raise CommandError("--rows must be at least 1.")
         if options["into"] and "into" not in inspect.signature(bench.SCENARIOS[name]).parameters:
             raise CommandError(f"{name} has no --into.")
-        logging.disable(logging.INFO)  # in this process; the web process logs as it always does
-        with own_database(name, keep=options["keep"]) as database:
+        with _only_warnings(), own_database(name, keep=options["keep"]) as database:
             further = {"into": options["into"]} if options["into"] else {}
             figures = bench.SCENARIOS[name](rows=rows, say=self._say, **further)
             if options["keep"]:
@@ -49,3 +50,13 @@ class Command(BaseCommand):
 
     def _say(self, sentence: str) -> None:
         self.stderr.write(sentence)
+
+
+@contextmanager
+def _only_warnings() -> Iterator[None]:
+    """In this process; the web process logs as it always does."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
