@@ -2,6 +2,8 @@
 
 1. A secret is stored sealed and never shown again.
 2. A new secret forgets the token of the old one, and the pause after its refusals.
+3. What may be called follows from the app: customers, groups and messages as the self-built app, the complete directory
+   as the contact sync, logins of the mini-program as its app.
 """
 
 from __future__ import annotations
@@ -9,10 +11,29 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from scrm import audit, crypto, db
+from scrm.errors import RuleViolation
 from scrm.models import Corp, WecomApp, WecomToken
 from scrm.wecom.tokens import SECRET_PURPOSE
+
+
+class AppMissing(RuleViolation):
+    """The corp has no app of this kind yet."""
+
+    code = "wecom_app_missing"
+
+
+def app_of(corp: Corp, kind: str = WecomApp.Kind.SELF_BUILT) -> WecomApp:
+    """The app as which ``corp`` is asked; of several of one kind the first. Raises AppMissing."""
+    app = WecomApp.objects.filter(corp=corp, kind=kind).order_by("pk").first()
+    if app is None:
+        raise AppMissing(
+            _("%(corp)s has no WeCom app of the kind “%(kind)s” yet. Add it under WeCom apps.")
+            % {"corp": corp, "kind": WecomApp.Kind(kind).label}
+        )
+    return app
 
 
 @transaction.atomic
