@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import bindings, staff_import
+        from guides import binding_import, staff_import
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
@@ -23,5 +23,5 @@ class GuidesConfig(AppConfig):
 
         org.also_visible(Member, bound_here)
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
-        bindings.register_import_column()
+        binding_import.register_import_column()
         bench.register("import_members", import_members)
