@@ -51,12 +51,12 @@ class Claim:
 
 
 @transaction.atomic
-def bind(claim: Claim) -> BindingRequest:
-    """Judge the claim and, if it holds, open the binding; the answer as it is kept."""
+def bind(claim: Claim) -> tuple[BindingRequest, bool]:
+    """Judge the claim and, if it holds, open the binding; the answer as it is kept, and whether it is new."""
     (member,) = db.lock(Member.objects.filter(pk=claim.member_id))
     answered = BindingRequest.objects.filter(key=claim.key).first()
     if answered is not None:
-        return answered
+        return answered, False
     guide = Guide.objects.get(pk=claim.guide_id)
     store_id = store_id_at(guide.pk, claim.at)
     policy = _policy_at(member.brand_id, claim.at)
@@ -66,7 +66,7 @@ def bind(claim: Claim) -> BindingRequest:
     if verdict in snatching.OPENING:
         assert store_id is not None
         opened = _open(claim, member, holding, policy, store_id)
-    return BindingRequest.objects.create(
+    request = BindingRequest.objects.create(
         key=claim.key,
         member=member,
         guide=guide,
@@ -79,6 +79,7 @@ def bind(claim: Claim) -> BindingRequest:
         touch_id=claim.touch_id,
         at=claim.at,
     )
+    return request, True
 
 
 def store_id_at(guide_id: int, at: dt.datetime) -> int | None:

@@ -46,6 +46,7 @@ class TouchKind(StrEnum):
     GROUP = "GROUP"
     POSTER = "POSTER"
     QR = "QR"  # a code of WeCom scanned
+    FRIEND = "FRIEND"  # a WeCom friend added without one
 
 
 class TouchObject(StrEnum):

@@ -33,6 +33,7 @@ class Touch(AppendOnlyModel):
         GROUP = "GROUP", _("group")
         POSTER = "POSTER", _("poster")
         QR = "QR", _("code scanned")
+        FRIEND = "FRIEND", _("friend added")
 
     class Covers(models.TextChoices):
         """Those of ``touches.TouchObject``."""

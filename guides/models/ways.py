@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -55,6 +53,7 @@ class ContactWay(models.Model):
     live_userids = ArrayField(
         models.CharField(max_length=64), verbose_name=_("who is added now"), default=list, blank=True
     )
+    asked_userids = ArrayField(models.CharField(max_length=64), default=list, blank=True)  # what it was last asked for
     expires_at = models.DateTimeField(_("retired by itself at"), null=True, blank=True)
     error_code = models.CharField(_("problem"), max_length=64, blank=True)
     error_text = models.CharField(_("what WeCom said"), max_length=300, blank=True)
@@ -189,6 +188,7 @@ class StrayWay(models.Model):
     )
     status = models.CharField(_("state"), max_length=8, choices=Status, default=Status.OPEN)
     found_at = models.DateTimeField(_("found at"))
+    attempt = models.PositiveSmallIntegerField(default=0)  # of deleting it; part of the outbox's key
     error_text = models.CharField(_("what WeCom said"), max_length=300, blank=True)
 
     class Meta:
@@ -198,5 +198,5 @@ class StrayWay(models.Model):
             models.Index(fields=["status", "id"], name="stray_way_open", condition=Q(status__in=["OPEN", "DELETING"])),
         )
 
-    def __str__(self) -> Any:
+    def __str__(self) -> str:
         return self.config_id
