@@ -139,6 +139,7 @@ if urlsplit(WECOM_API_BASE).scheme not in (
 ):  # secrets travel in addresses
     problems.append("WECOM_API_BASE 应写作 https://主机/cgi-bin/;http 只能用于本机的沙箱。")
 WECOM_KEPT_DAYS = _number("WECOM_KEPT_DAYS", 90, 7, 3650)  # what WeCom told us and was told, once it is done
+WECOM_WAY_QUOTA = _number("WECOM_WAY_QUOTA", 500_000, 1, 100_000_000)  # codes a corp may have, group codes included
 # what kind of process this is; set by the entry points, not by people
 PROCESS = _choice("SCRM_PROCESS", "command", ("web", "worker", "beat", "command"))
 
