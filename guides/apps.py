@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import bindings, staff_import
+        from guides import bindings, contacts, staff_import
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
@@ -25,3 +25,4 @@ class GuidesConfig(AppConfig):
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
         bindings.register_import_column()
         bench.register("import_members", import_members)
+        contacts.register()

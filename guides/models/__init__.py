@@ -1,5 +1,8 @@
 from guides.models.bindings import Binding
-from guides.models.contacts import Contact, Friendship
+from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews, Friendship, LinkConflict
 from guides.models.staff import Delegation, Employment, Guide, LoginCode
 
-__all__ = ["Binding", "Contact", "Delegation", "Employment", "Friendship", "Guide", "LoginCode"]
+__all__ = [
+    "Binding", "Contact", "ContactToRead", "Delegation", "Employment", "Follower", "FriendNews", "Friendship", "Guide",
+    "LinkConflict", "LoginCode",
+]  # fmt: skip
