@@ -138,6 +138,7 @@ if urlsplit(WECOM_API_BASE).scheme not in (
     {"https"} if PRODUCTION else {"https", "http"}
 ):  # secrets travel in addresses
     problems.append("WECOM_API_BASE 应写作 https://主机/cgi-bin/;http 只能用于本机的沙箱。")
+WECOM_KEPT_DAYS = _number("WECOM_KEPT_DAYS", 90, 7, 3650)  # what WeCom told us and was told, once it is done
 # what kind of process this is; set by the entry points, not by people
 PROCESS = _choice("SCRM_PROCESS", "command", ("web", "worker", "beat", "command"))
 
@@ -296,6 +297,10 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = WORKER_PROCESSES
+CELERY_TASK_ROUTES = {  # a worker of their own takes them: no long job may stand before a code that lives for 20 seconds
+    "scrm.wecom.tasks.process_welcomes": {"queue": "welcome"},
+    "scrm.wecom.tasks.send_welcomes": {"queue": "welcome"},
+}
 CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BEAT_SCHEDULER = "scrm.beat:SingleScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True
