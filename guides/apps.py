@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import binding_import, staff_import
+        from guides import binding_import, contact_ways, contacts, new_friends, staff_import
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
@@ -25,3 +25,7 @@ class GuidesConfig(AppConfig):
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
         binding_import.register_import_column()
         bench.register("import_members", import_members)
+        contacts.register()
+        contact_ways.register()
+        contacts.on_friend_added(new_friends.friend_added)
+        contacts.on_member_linked(new_friends.member_linked)

@@ -15,6 +15,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "open jobs": {"task": "scrm.tasks.sweep_jobs", "schedule": 60.0},
     "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
     "old answers and tokens": {"task": "scrm.tasks.forget_api_leftovers", "schedule": 3600.0},
+    "WeCom contacts": {"task": "guides.tasks.sweep_contacts", "schedule": 60.0},
     "old login codes": {"task": "guides.tasks.forget_login_codes", "schedule": 3600.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},

@@ -1,5 +1,5 @@
 from guides.models.bindings import Binding, BindingRequest
-from guides.models.contacts import Contact, Friendship
+from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews, Friendship, LinkConflict
 from guides.models.staff import Delegation, Employment, Guide, LoginCode
 from guides.models.tags import CorpTag, TagGroup, TagMapping, TagPush, TagSweep
 from guides.models.touches import Touch
@@ -7,7 +7,7 @@ from guides.models.ways import ContactWay, StrayWay, WayDay, WayPicture, WayStaf
 from guides.models.welcomes import Material, Welcome, WelcomePart, WelcomeSend
 
 __all__ = [
-    "Binding", "BindingRequest", "Contact", "ContactWay", "CorpTag", "Delegation", "Employment", "Friendship", "Guide",
-    "LoginCode", "Material", "StrayWay", "TagGroup", "TagMapping", "TagPush", "TagSweep", "Touch", "WayDay", "WayPicture",
-    "WayStaff", "Welcome", "WelcomePart", "WelcomeSend",
+    "Binding", "BindingRequest", "Contact", "ContactToRead", "ContactWay", "CorpTag", "Delegation", "Employment", "Follower",
+    "FriendNews", "Friendship", "Guide", "LinkConflict", "LoginCode", "Material", "StrayWay", "TagGroup", "TagMapping",
+    "TagPush", "TagSweep", "Touch", "WayDay", "WayPicture", "WayStaff", "Welcome", "WelcomePart", "WelcomeSend",
 ]  # fmt: skip

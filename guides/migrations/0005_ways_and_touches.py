@@ -14,7 +14,7 @@ from scrm.db import PartitionByMonth
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0003_contacts'),
+        ('guides', '0004_mirror'),
         ('members', '0005_list_rows'),
         ('scrm', '0007_wecom_inbox'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
