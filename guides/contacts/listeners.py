@@ -119,6 +119,7 @@ def _tell(news: FriendNews) -> None:
         if contact.member_id is not None:
             tell_member_linked(contact)
         return
+    assert news.friendship_id is not None
     friendship = Friendship.objects.select_related("contact", "guide", "corp").get(pk=news.friendship_id)
     if friendship.is_confirmed and friendship.ended_at is None:
         tell_friend_added(friendship)

@@ -80,7 +80,9 @@ def record(
     """
     follows = [follow for follow in follows if follow.userid]
     earlier = Contact.objects.filter(corp=corp, external_userid=customer.external_userid)
-    known = set(Friendship.objects.filter(contact__in=earlier).values_list("userid", flat=True)) if is_complete else set()
+    known = (
+        set(Friendship.objects.filter(contact__in=earlier).values_list("userid", flat=True)) if is_complete else set()
+    )
     accounts = followers.locked(corp, known | {follow.userid for follow in follows})
     contact = contact_of(corp, customer.external_userid)
     _take_over(contact, customer, read_at)
@@ -140,10 +142,10 @@ def _ring() -> None:
 def _claim() -> list[_Claimed]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE guides_contacttoread SET due_at = clock_timestamp() + %s, attempts = attempts + 1"
+            "UPDATE guides_contacttoread SET due_at = clock_timestamp() + make_interval(secs => %s), attempts = attempts + 1"
             " WHERE contact_id = ANY(ARRAY(SELECT contact_id FROM guides_contacttoread WHERE due_at <= clock_timestamp()"
             " ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING contact_id, asked_at, attempts",
-            [LEASE, READ_AT_ONCE],
+            [LEASE.total_seconds(), READ_AT_ONCE],
         )
         return [_Claimed(*row) for row in cursor.fetchall()]
 

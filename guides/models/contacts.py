@@ -13,7 +13,6 @@ from members.models import Member
 from scrm import org
 from scrm.models import Corp
 
-
 _CURRENT = "ended_at IS NULL AND is_confirmed"
 _COUNT = """
     INSERT INTO guides_follower (corp_id, userid, friend_count, left_count)

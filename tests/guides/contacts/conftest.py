@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,10 +59,9 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
 
 
 @pytest.fixture
-def handlers(_nothing_of_another_test: None) -> Iterator[None]:
+def handlers(_nothing_of_another_test: None) -> None:
     """The inbox with the handlers of the mirror and no others."""
     contacts.register()
-    yield
 
 
 @pytest.fixture(autouse=True)
@@ -72,13 +70,22 @@ def _nothing_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "_handlers", {})
 
 
-def hear(corp: Corp, kind: str, seconds: float, *, userid: str = "guide_0001", ext: str = "wmA1", **more: Any) -> Friendship:
+def hear(
+    corp: Corp, kind: str, seconds: float, *, userid: str = "guide_0001", ext: str = "wmA1", **more: Any
+) -> Friendship:
     change = pairs.Change(kind, at(seconds), **more)
     return contacts.hear(corp=corp, userid=userid, external_userid=ext, change=change)
 
 
 def person(ext: str = "wmA1", name: str = "晚风", unionid: str = "oU1", **more: Any) -> dict[str, Any]:
-    return {"external_userid": ext, "name": name, "type": 1, "gender": 2, **({"unionid": unionid} if unionid else {}), **more}
+    return {
+        "external_userid": ext,
+        "name": name,
+        "type": 1,
+        "gender": 2,
+        **({"unionid": unionid} if unionid else {}),
+        **more,
+    }
 
 
 def followed(userid: str = "guide_0001", seconds: float = 0, tags: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:

@@ -29,14 +29,15 @@ from tests.guides.contacts.conftest import (
     shown,
 )
 from tests.scrm.wecom import calls
+from tests.scrm.wecom.conftest import SECRET
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def told(corp: Corp, guide: Guide, handlers: None, heard: Heard) -> Any:
+def told(corp: Corp, guide: Guide, handlers: None, heard: Heard, wecom: Wecom) -> Any:
     """``told(kind, seconds, …)`` sends an event as WeCom does."""
-    corp.corp_id = calls.CORP_ID
+    corp.corp_id = wecom.secrets[SECRET] = calls.CORP_ID
     corp.save()
     calls.endpoint()
 
@@ -51,9 +52,7 @@ def process() -> inbox.Processed:
     return inbox.process(now=timezone.now())
 
 
-def test_a_scan_becomes_friend_contact_and_member(
-    told: Any, guide: Guide, heard: Heard, wecom: Wecom, django_capture_on_commit_callbacks: Any
-) -> None:
+def test_a_scan_becomes_friend_contact_and_member(told: Any, guide: Guide, heard: Heard, wecom: Wecom) -> None:
     her = member(UNIONID="oU1")
     told(ASKED, 0, State="a1f3k", WelcomeCode="CODE1")
     told(ADDED, 1, State="a1f3k", WelcomeCode="CODE1")
@@ -84,7 +83,9 @@ def test_remarks_and_mobile_numbers_are_stored_nowhere(told: Any, wecom: Wecom) 
     contacts.read_due()
     with connection.cursor() as cursor:
         for table in ("guides_contact", "guides_friendship"):
-            cursor.execute(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%13800000001%' OR t::text LIKE '%别名%'")
+            cursor.execute(
+                f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%13800000001%' OR t::text LIKE '%别名%'"
+            )
             assert cursor.fetchone()[0] == 0, table
 
 
@@ -222,7 +223,9 @@ def test_what_has_not_changed_is_not_written(corp: Corp, guide: Guide, wecom: We
 
 def versions() -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT xmin, ctid::text FROM guides_contact UNION ALL SELECT xmin, ctid::text FROM guides_friendship")
+        cursor.execute(
+            "SELECT xmin, ctid::text FROM guides_contact UNION ALL SELECT xmin, ctid::text FROM guides_friendship"
+        )
         return cursor.fetchall()
 
 

@@ -66,7 +66,12 @@ def test_two_members_are_a_conflict_and_nothing_is_guessed(corp: Corp, heard: He
     read(corp, unionid="oU1")
     assert link_of() == (None, "") and heard.linked == []
     conflict = LinkConflict.objects.get()
-    assert (conflict.member, conflict.kind, conflict.other_member, conflict.other_kind) == (one, "UNIONID", other, "CONTACT")
+    assert (conflict.member, conflict.kind, conflict.other_member, conflict.other_kind) == (
+        one,
+        "UNIONID",
+        other,
+        "CONTACT",
+    )
     read(corp, unionid="oU1")
     assert LinkConflict.objects.count() == 1
     Identity.objects.filter(member=other).delete()
