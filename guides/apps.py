@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import binding_import, contact_ways, contacts, new_friends, staff_import
+        from guides import binding_import, contact_ways, contacts, corp_tags, new_friends, staff_import, welcomes
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
@@ -29,3 +29,7 @@ class GuidesConfig(AppConfig):
         contact_ways.register()
         contacts.on_friend_added(new_friends.friend_added)
         contacts.on_member_linked(new_friends.member_linked)
+        contacts.on_member_linked(corp_tags.member_linked)
+        corp_tags.register()
+        welcomes.register()
+        contacts.on_welcome_code(welcomes.greet)

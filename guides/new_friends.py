@@ -69,9 +69,7 @@ def member_linked(contact: Contact) -> None:
             _claim(friendship, contact, way, touch, at=max(at, added_at))
 
 
-def _claim(
-    friendship: Friendship, contact: Contact, way: ContactWay | None, touch: Touch, *, at: dt.datetime
-) -> None:
+def _claim(friendship: Friendship, contact: Contact, way: ContactWay | None, touch: Touch, *, at: dt.datetime) -> None:
     assert friendship.guide_id is not None and contact.member_id is not None
     is_code = touch.kind == Touch.Kind.QR
     request, is_new = bindings.bind(

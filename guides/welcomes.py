@@ -69,9 +69,7 @@ def choose(
 ) -> Candidate | None:
     """The message for a friend who came through ``way_id`` to a guide of ``store_id``; of two equals the newer one."""
     fitting = [one for one in candidates if _is_for(one, way_id, store_id) and _holds(one, at)]
-    ranked = sorted(
-        fitting, key=lambda one: (one.way_id is None, one.store_id is None, one.starts_at is None, -one.id)
-    )
+    ranked = sorted(fitting, key=lambda one: (one.way_id is None, one.store_id is None, one.starts_at is None, -one.id))
     return ranked[0] if ranked else None
 
 
@@ -212,7 +210,9 @@ def _ready_parts(chosen: Welcome, now: dt.datetime) -> list[dict[str, str]]:
     ready = []
     for part in chosen.parts.select_related("material").order_by("position", "pk"):
         material = part.material
-        if material is not None and (not material.media_id or material.expires_at is None or material.expires_at <= now):
+        if material is not None and (
+            not material.media_id or material.expires_at is None or material.expires_at <= now
+        ):
             continue
         ready.append(_described(part, material.media_id if material else ""))
     return ready
@@ -232,7 +232,9 @@ def _attachment(row: dict[str, str]) -> attachments.Attachment:
         return attachments.MiniProgram(
             title=row["title"], appid=row["app_id"], page=row["page"], pic_media_id=row["media_id"]
         )
-    return attachments.File(row["media_id"]) if row["kind"] == Kind.FILE else attachments.Image(media_id=row["media_id"])
+    return (
+        attachments.File(row["media_id"]) if row["kind"] == Kind.FILE else attachments.Image(media_id=row["media_id"])
+    )
 
 
 def _send(intent: Intent) -> dict[str, Any]:

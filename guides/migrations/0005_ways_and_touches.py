@@ -61,6 +61,8 @@ class Migration(migrations.Migration):
             name='TagSweep',
             fields=[
                 ('corp', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='scrm.corp')),
+                ('pull_asked_at', models.DateTimeField(null=True)),
+                ('pulled_at', models.DateTimeField(null=True, verbose_name='catalogue read at')),
                 ('after_id', models.BigIntegerField(default=0)),
                 ('started_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True, verbose_name='last complete round')),

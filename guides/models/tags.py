@@ -105,6 +105,8 @@ class TagSweep(models.Model):
     """How far the rolling comparison of expected and marked tags has come in a corp."""
 
     corp = models.OneToOneField(Corp, models.CASCADE, primary_key=True, related_name="+")
+    pull_asked_at = models.DateTimeField(null=True)  # WeCom has told of a change of the catalogue
+    pulled_at = models.DateTimeField(_("catalogue read at"), null=True)  # our clock, before WeCom was asked
     after_id = models.BigIntegerField(default=0)  # of the last friendship looked at
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(_("last complete round"), null=True)

