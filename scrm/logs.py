@@ -17,9 +17,12 @@ def hide_mobiles(text: str) -> str:
     return _MOBILE.sub(r"\1****\2", text)
 
 
-def one_line_per_request(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """The finished request says it all; its query may hold what a person searched for."""
-    if event.get("event") == "request_started":
+BEGINNINGS = frozenset({"request_started", "task_enqueued", "task_started"})
+
+
+def one_line_each(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The finished request or task says it all; a request's query may hold what a person searched for."""
+    if event.get("event") in BEGINNINGS:
         raise structlog.DropEvent
     if "request" in event:
         event["request"] = str(event["request"]).partition("?")[0]
@@ -45,7 +48,7 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.PositionalArgumentsFormatter(),
-    one_line_per_request,
+    one_line_each,
     hide_secrets,
 ]
 PROCESSORS: list[Any] = [
@@ -86,7 +89,9 @@ def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
             "gunicorn.error": {"handlers": [], "propagate": True},
             "django.security.DisallowedHost": {"level": "CRITICAL"},  # scanners, with a traceback each
             "axes": quiet,
-            "celery.app.trace": quiet,  # django_structlog tells start and end
+            "celery.app.trace": quiet,  # django_structlog tells how each task ended
+            "celery.beat": quiet,
+            "celery.worker.strategy": quiet,
             "django_celery_beat": quiet,
             "kombu": quiet,
         },

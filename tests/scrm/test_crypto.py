@@ -91,11 +91,10 @@ def test_refused(text):
     st.sampled_from(["", " ", "-"]),
 )
 def test_agrees_with_phonenumbers(head, tail, country, gap):
-    text = f"{country}{head}{gap}{tail[:4]}{gap}{tail[4:]}"
-    parsed = phonenumbers.parse(
-        text.removeprefix("86") if country == "86" else text.replace("0086", "+86", 1),
-        "CN",
-    )
+    national = f"{head}{gap}{tail[:4]}{gap}{tail[4:]}"
+    text = f"{country}{national}"
+    # phonenumbers takes neither a bare 86 nor, read in China, a leading 0086 for the country
+    parsed = phonenumbers.parse(f"{country.replace('0086', '+86').removeprefix('86')}{national}", "CN")
     assert phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.MOBILE
     assert crypto.normalise_mobile(text) == phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 

@@ -80,6 +80,14 @@ def test_a_request_is_one_line_without_its_query(output: StringIO) -> None:
     assert "/admin/" in lines[0]
 
 
+def test_a_task_is_one_line(output: StringIO) -> None:
+    for said in ("task_enqueued", "task_started", "task_succeeded"):
+        bound().info(said, task="scrm.tasks.sweep_jobs")
+    lines = output.getvalue().strip().splitlines()
+    assert len(lines) == 1
+    assert "task_succeeded" in lines[0]
+
+
 def test_production_lines_are_json() -> None:
     render = logs.configuration(level="INFO", as_json=True)["formatters"]["line"]["processors"][-1]
     assert json.loads(render(None, "info", {"event": "门店", "n": 1})) == {"event": "门店", "n": 1}
