@@ -142,6 +142,10 @@ WECOM_KEPT_DAYS = _number("WECOM_KEPT_DAYS", 90, 7, 3650)  # what WeCom told us 
 PUBLIC_URL = _text("PUBLIC_URL").rstrip("/")
 if PUBLIC_URL and (urlsplit(PUBLIC_URL).scheme not in ("https", "http") or not urlsplit(PUBLIC_URL).hostname):
     problems.append("PUBLIC_URL 应写作 https://域名。")
+# an account deleted on WeCom ends the employment; otherwise only the list of guides does
+WECOM_LEAVER_ENDS_EMPLOYMENT = _flag("WECOM_LEAVER_ENDS_EMPLOYMENT")
+# WeCom accounts of the brand itself that take over customers, each of a guide
+WECOM_BRAND_ACCOUNTS = [userid.lower() for userid in _list("WECOM_BRAND_ACCOUNTS")]
 # what kind of process this is; set by the entry points, not by people
 PROCESS = _choice("SCRM_PROCESS", "command", ("web", "worker", "beat", "command"))
 
