@@ -10,11 +10,22 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import binding_import, contact_ways, contacts, corp_tags, new_friends, staff_import, welcomes
+        from guides import (
+            binding_import,
+            contact_ways,
+            contacts,
+            corp_tags,
+            directory,
+            directory_sweep,
+            new_friends,
+            staff_import,
+            welcomes,
+        )
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
-        from scrm import bench, imports, org
+        from scrm import bench, imports, jobs, org
+        from scrm.wecom import inbox
 
         def bound_here(store_ids: frozenset[int]) -> Q:
             # asked row by row through the index of the open binding: a list of every bound member would be built first
@@ -33,3 +44,7 @@ class GuidesConfig(AppConfig):
         corp_tags.register()
         welcomes.register()
         contacts.on_welcome_code(welcomes.greet)
+        for what in ("user", "party"):
+            for change in ("create", "update", "delete"):
+                inbox.register("change_contact", f"{change}_{what}", directory.take_event)
+        jobs.register(directory_sweep.KIND, directory_sweep.run)

@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('guides', '0004_mirror'),
+        ('guides', '0004_directory_and_handover'),
         ('members', '0005_list_rows'),
         ('scrm', '0007_wecom_inbox'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

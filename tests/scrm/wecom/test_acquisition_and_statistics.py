@@ -16,7 +16,7 @@ PATH = "externalcontact/customer_acquisition/"
 URL = "https://work.weixin.qq.com/ca/caScrm0001"
 NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 TODAY = dt.date(2026, 1, 3)
-TWO_DAYS: dict[str, dt.date] = {"first": dt.date(2026, 1, 1), "last": dt.date(2026, 1, 2), "today": TODAY}
+TWO_DAYS: dict[str, Any] = {"first": dt.date(2026, 1, 1), "last": dt.date(2026, 1, 2), "today": TODAY}
 
 
 def test_an_acquisition_link_from_its_making_to_its_end(wecom: Wecom, app: WecomApp) -> None:
@@ -158,7 +158,7 @@ def test_figures_of_groups_by_day(wecom: Wecom, app: WecomApp) -> None:
 # ---- limits ----
 
 
-def period(first: int, last: int) -> dict[str, dt.date]:
+def period(first: int, last: int) -> dict[str, Any]:
     """From and to so many days ago."""
     return {"first": TODAY - dt.timedelta(days=first), "last": TODAY - dt.timedelta(days=last), "today": TODAY}
 

@@ -50,7 +50,7 @@ def test_a_code_is_not_spent_twice_after_a_lost_answer(wecom: Wecom, app: WecomA
     for path, call in ((VISITOR, logins.visitor), (MINI, logins.mini_program)):
         wecom.on(path, Raw(502), {"userid": "g1", "corpid": CORP_ID})
         with pytest.raises(errors.Unreachable):
-            call(app, "code")  # type: ignore[operator]
+            call(app, "code")
         assert len(wecom.calls(path)) == 1
 
 

@@ -103,7 +103,7 @@ def test_the_records_of_mass_sends_with_what_wecom_leaves_out(wecom: Wecom, app:
     }
     by_member = {"msgid": "m2", "creator": "guide_0001", "create_time": 1767225600, "create_type": 1}
     wecom.on(LIST, {"group_msg_list": [by_api], "next_cursor": "c"}, {"group_msg_list": [by_member]})
-    period = {"since": NEW_YEAR, "until": NEW_YEAR + dt.timedelta(days=31)}
+    period: dict[str, Any] = {"since": NEW_YEAR, "until": NEW_YEAR + dt.timedelta(days=31)}
     one, two = mass_sends.recent(app, chat_type=mass_sends.SINGLE, **period)
     assert (one.creator, one.created_at, one.attachments) == ("", NEW_YEAR, (parts.MiniProgram("券", "wx1", "p"),))
     assert (two.creator, two.created_at, two.created_by) == ("guide_0001", NEW_YEAR, mass_sends.PERSONAL)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scrm', '0008_wecom_outbox'),
+        ('scrm', '0007_wecom_inbox'),
     ]
 
     operations = [
