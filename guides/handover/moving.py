@@ -166,7 +166,9 @@ def _self_deals(items: Sequence[HandoverItem]) -> set[int]:
         assert item.taker is not None
         guide = item.taker.guide
         hers[guide.pk] = {
-            key for key in ((Identity.Kind.MOBILE, guide.mobile_index), (Identity.Kind.UNIONID, guide.unionid)) if key[1]
+            key
+            for key in ((Identity.Kind.MOBILE, guide.mobile_index), (Identity.Kind.UNIONID, guide.unionid))
+            if key[1]
         }
     values = {value for keys in hers.values() for _kind, value in keys}
     members: dict[int, set[tuple[str, str]]] = {}

@@ -65,7 +65,9 @@ def batches(rows: Iterable[T], *, key: Callable[[T], Any]) -> Iterator[list[T]]:
 # --- customers --------------------------------------------------------------------------------------------------------
 
 
-def ask(*, case: HandoverCase, items: Sequence[HandoverItem], now: dt.datetime, not_before: dt.datetime | None = None) -> None:
+def ask(
+    *, case: HandoverCase, items: Sequence[HandoverItem], now: dt.datetime, not_before: dt.datetime | None = None
+) -> None:
     """Write the messages for items with a contact and a taker on WeCom; they are ASKED from then on."""
     if not items:
         return
