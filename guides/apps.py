@@ -10,11 +10,12 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import bindings, contacts, staff_import
+        from guides import bindings, contacts, directory, directory_sweep, staff_import
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
-        from scrm import bench, imports, org
+        from scrm import bench, imports, jobs, org
+        from scrm.wecom import inbox
 
         def bound_here(store_ids: frozenset[int]) -> Q:
             # asked row by row through the index of the open binding: a list of every bound member would be built first
@@ -26,3 +27,7 @@ class GuidesConfig(AppConfig):
         bindings.register_import_column()
         bench.register("import_members", import_members)
         contacts.register()
+        for what in ("user", "party"):
+            for change in ("create", "update", "delete"):
+                inbox.register("change_contact", f"{change}_{what}", directory.take_event)
+        jobs.register(directory_sweep.KIND, directory_sweep.run)

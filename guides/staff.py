@@ -184,6 +184,17 @@ def record_guides(*, rows: Sequence[GuideRow], actor: Any, now: dt.datetime) -> 
     return counts
 
 
+@transaction.atomic
+def end_employment(*, guide: Guide, at: dt.datetime, actor: Any, reason: str) -> bool:
+    """``at`` lies in her last day; False when she works nowhere. She cannot log in any more."""
+    until = day_start(at.astimezone(ZONE).date() + DAY)
+    ended = Employment.objects.filter(guide=guide, ended_at=None, started_at__lt=until).update(ended_at=until)
+    if ended:
+        User.objects.filter(pk=guide.user_id).update(is_active=False)
+        audit.record(actor=actor, verb="guides.end_employment", target=guide, reason=reason)
+    return bool(ended)
+
+
 class _Writes:
     """What is to be written, collected over the whole list."""
 

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from guides import staff
+from guides import directory, staff
 from guides.models import Guide
 from scrm import copyin, imports, jobs
 from scrm.copyin import Column, Kind
@@ -74,6 +74,7 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
         if not run.is_dry:
             progress.stage("write", len(rows))
             result = staff.record_guides(rows=rows, actor=run.job.requested_by, now=timezone.now())
+            directory.match_guides()
             run.report(result.problems)
             counts = result.as_dict()
             progress.done(len(rows))
@@ -83,8 +84,8 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
 def _read(table: str) -> list[staff.GuideRow]:
     with connection.cursor() as cursor:
         cursor.execute(f"""
-            SELECT line_no, guide_code, name, mobile_index, mobile_sealed, store_id, role, wecom_userid, hired_on, left_on,
-                   moved_on
+            SELECT line_no, guide_code, name, mobile_index, mobile_sealed, store_id, role, lower(wecom_userid),
+                   hired_on, left_on, moved_on
             FROM {table} WHERE problem IS NULL ORDER BY line_no
         """)
         return [staff.GuideRow(*row) for row in cursor.fetchall()]

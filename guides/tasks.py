@@ -5,7 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from guides import contacts, login
+from guides import contacts, directory, directory_sweep, login
+from guides.handover import cases
 from scrm import celery
 
 
@@ -30,3 +31,12 @@ def sweep_contacts() -> None:
     contacts.read_due()
     contacts.recognise_late(now=now, since=now - contacts.RECENT)
     contacts.tell_news(now=now)
+
+
+@shared_task
+def sweep_directories() -> None:
+    """The directory of each corp, once a business day; then guides whose employment has ended without a word from WeCom."""
+    now = timezone.now()
+    directory.match_guides()
+    directory_sweep.start_daily(now=now)
+    cases.open_for_leavers(now=now)

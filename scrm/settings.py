@@ -139,6 +139,10 @@ if urlsplit(WECOM_API_BASE).scheme not in (
 ):  # secrets travel in addresses
     problems.append("WECOM_API_BASE 应写作 https://主机/cgi-bin/;http 只能用于本机的沙箱。")
 WECOM_KEPT_DAYS = _number("WECOM_KEPT_DAYS", 90, 7, 3650)  # what WeCom told us and was told, once it is done
+# an account deleted on WeCom ends the employment; otherwise only the list of guides does
+WECOM_LEAVER_ENDS_EMPLOYMENT = _flag("WECOM_LEAVER_ENDS_EMPLOYMENT")
+# WeCom accounts of the brand itself that take over customers, each of a guide
+WECOM_BRAND_ACCOUNTS = [userid.lower() for userid in _list("WECOM_BRAND_ACCOUNTS")]
 # what kind of process this is; set by the entry points, not by people
 PROCESS = _choice("SCRM_PROCESS", "command", ("web", "worker", "beat", "command"))
 

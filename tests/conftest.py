@@ -21,6 +21,9 @@ from psycopg.pq import TransactionStatus
 from pytest_django import DjangoDbBlocker
 
 from scrm.catalogues import APPS
+from tests.factories.wecom import sandbox
+
+__all__ = ["sandbox"]  # fixtures for every test
 
 hypothesis.settings.register_profile("busy machine", deadline=None)  # how long a case takes says nothing there
 hypothesis.settings.load_profile("busy machine")

@@ -40,7 +40,7 @@ class GuideResource(ConfigResource):
             raise ValueError(
                 _("There is no guide %(code)s; new guides come with the list of guides.") % {"code": instance.code}
             )
-        instance.wecom_userid = instance.wecom_userid or None
+        instance.wecom_userid = (instance.wecom_userid or "").lower() or None
 
 
 class EmploymentInline(ReadOnlyInline):

@@ -20,6 +20,7 @@ PAGE = 10_000
 _LIST_ID = client.query("user/list_id")
 _USER = client.read("user/get")
 _SIMPLE_USERS = client.read("user/simplelist")
+_USERS = client.read("user/list")
 _SIMPLE_DEPARTMENTS = client.read("department/simplelist")
 _DEPARTMENT = client.read("department/get")
 
@@ -73,6 +74,12 @@ def member(app: WecomApp, userid: str) -> Member:
 def members(app: WecomApp, department_id: int) -> list[Member]:
     """The members of one department without those below it, by id, name and departments only."""
     answer = client.call(app, _SIMPLE_USERS, {"department_id": department_id})
+    return [_member(row) for row in answer.get("userlist", [])]
+
+
+def detailed(app: WecomApp, department_id: int) -> list[Member]:
+    """Like ``members``, with position, leaders and status. TooLarge for a department of many thousands."""
+    answer = client.call(app, _USERS, {"department_id": department_id})
     return [_member(row) for row in answer.get("userlist", [])]
 
 

@@ -11,8 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from guides.models import Department, DirectorySweep, WecomMember
 from members.models import Member, OrderLine
 from scrm.admin import lists
+from scrm.models import Corp
 from tests.factories import shops as factory
 from tests.factories.console import Console, console
 
@@ -20,6 +22,7 @@ LISTS = (
     "members_member", "members_identity", "members_orderline", "members_refund", "guides_guide", "guides_binding",
     "guides_employment", "attribution_decision", "attribution_hold", "attribution_entry", "attribution_txn",
     "attribution_account", "attribution_beneficiary", "scrm_store", "scrm_user", "scrm_grant", "scrm_act", "scrm_job",
+    "guides_wecommember", "guides_department", "guides_directorysweep",
 )  # fmt: skip
 
 
@@ -39,6 +42,7 @@ def queries(client: Any, address: str) -> int:
 def grow(company: Console) -> None:
     """Three of everything where there was one."""
     now = timezone.now()
+    wecom_rows(company, 3)
     for number in range(3):
         name = f"成员{number}"
         company.shops.member(name, store="S1", guide="A")
@@ -50,7 +54,19 @@ def grow(company: Console) -> None:
         factory.bind(company.shops.member(f"新成员{number}", store="S1"), guide, company.shops.stores["S1"])
 
 
+def wecom_rows(company: Console, count: int) -> None:
+    now = timezone.now()
+    corp, _is_new = Corp.objects.get_or_create(corp_id="ww1", defaults={"name": "示例公司"})
+    for _time in range(count):
+        number = WecomMember.objects.count() + 1
+        sign = {"corp": corp, "state_at": now}
+        Department.objects.create(number=number, name=f"S{number}店", parent_number=max(0, number - 1), **sign)
+        WecomMember.objects.create(userid=f"u{number}", name="王芳", departments=[number], **sign)
+        DirectorySweep.objects.create(corp=corp, started_at=now)
+
+
 def test_no_list_asks_row_by_row(company: Console) -> None:
+    wecom_rows(company, 1)
     clients = {name: company.client(name) for name in ("hq", "manager")}
     for client in clients.values():
         client.get(reverse("admin:index"))  # the session's first click writes its times

@@ -21,7 +21,7 @@ from attribution.models import (
     RuleVersion,
     Txn,
 )
-from guides.models import Binding, Delegation, Employment, Guide
+from guides.models import Binding, Delegation, Department, DirectorySweep, Employment, Guide, WecomMember
 from members.models import (
     Category,
     Channel,
@@ -54,7 +54,7 @@ from tests.factories.console import SEES, Console, console
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
-    Grant, InboxEvent, Job,
+    Department, DirectorySweep, Grant, InboxEvent, Job, WecomMember,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too

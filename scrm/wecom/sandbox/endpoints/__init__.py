@@ -1,0 +1,1 @@
+"""The endpoints by topic: every module of this package is imported, and registers its own."""
