@@ -73,6 +73,29 @@ class WecomToken(models.Model):
         return f"token of app {self.app_id}"
 
 
+class WecomTicket(models.Model):
+    """A ticket with which pages are signed, or why there is none; one row for all workers."""
+
+    class Kind(models.TextChoices):
+        CORP = "CORP", _("ticket of the corp")
+        APP = "APP", _("ticket of the app")
+
+    app = models.ForeignKey(WecomApp, models.CASCADE, verbose_name=_("WeCom app"), related_name="tickets")
+    kind = models.CharField(_("kind"), max_length=4, choices=Kind)
+    ticket_sealed = models.BinaryField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    refused_code = models.IntegerField(null=True)  # WeCom's code; null when there was no answer
+    paused_until = models.DateTimeField(null=True)  # no ticket is asked for before
+
+    class Meta:
+        verbose_name = _("WeCom ticket")
+        verbose_name_plural = _("WeCom tickets")
+        constraints = (models.UniqueConstraint(name="one_ticket_per_app_and_kind", fields=["app", "kind"]),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} ticket of app {self.app_id}"
+
+
 class WecomPace(models.Model):
     """How fast and how many at a time a corp's calls of one endpoint may go (调用节奏)."""
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -30,6 +30,7 @@ TOKEN_CODES = frozenset({40001, 40014, 42001})
 TOO_PARALLEL = 45033
 
 log = structlog.get_logger(__name__)
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -56,27 +57,51 @@ def create(path: str) -> Endpoint:
     return Endpoint("POST", path, is_repeatable=False)
 
 
+def spend(path: str) -> Endpoint:
+    """A GET that uses up a code: asked again, it is answered otherwise."""
+    return Endpoint("GET", path, is_repeatable=False)
+
+
+class Answer(dict[str, Any]):
+    """WeCom's answer to one call; a field that is documented and missing makes it Malformed."""
+
+    def __init__(self, endpoint: Endpoint, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self._path = endpoint.path
+
+    def __missing__(self, field: str) -> Any:
+        raise errors.Malformed(self._path, detail=field)
+
+
 def call(
-    app: WecomApp, endpoint: Endpoint, values: dict[str, Any] | None = None, *, record: str = ""
-) -> dict[str, Any]:
+    app: WecomApp,
+    endpoint: Endpoint,
+    values: dict[str, Any] | None = None,
+    *,
+    record: str = "",
+    file: transport.File | None = None,
+) -> Answer:
     """WeCom's answer as a dict with ``errcode`` 0; WecomError otherwise.
 
-    ``values`` go into the query of a GET and as JSON into the body of a POST. ``record`` names what must not be written
-    twice at a time.
+    ``values`` go into the query of a GET and beside a ``file``, and as JSON into the body of any other POST. ``record``
+    names what must not be written twice at a time.
     """
-    db.require_no_transaction()
-    with _alone(app, endpoint, record):
-        for attempt in range(RETRIES + 1):
-            try:
-                return _with_token(app, endpoint, values or {})
-            except errors.Retryable as error:
-                if attempt == RETRIES or not _may_repeat(error, endpoint):
-                    raise
-            time.sleep(BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311  spreads the repeating ones
-    raise AssertionError("unreachable")
+    given = values or {}
+    query, body = (given, None) if endpoint.method == "GET" or file is not None else ({}, given)
+
+    def exchange(token: str) -> dict[str, Any]:
+        address = {"access_token": token, **query}
+        return transport.exchange(endpoint.method, endpoint.path, address, body, file)
+
+    return Answer(endpoint, _asked(app, endpoint, record, exchange))
 
 
-def pages(app: WecomApp, endpoint: Endpoint, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def download(app: WecomApp, endpoint: Endpoint, values: dict[str, Any]) -> transport.File:
+    """The file that WeCom answers a GET with; WecomError otherwise."""
+    return _asked(app, endpoint, "", lambda token: transport.download(endpoint.path, {"access_token": token, **values}))
+
+
+def pages(app: WecomApp, endpoint: Endpoint, values: dict[str, Any]) -> Iterator[Answer]:
     """The answers of a paged POST, until ``next_cursor`` is empty. Malformed when a cursor comes back a second time."""
     cursor, seen = "", set()
     while True:
@@ -90,28 +115,39 @@ def pages(app: WecomApp, endpoint: Endpoint, values: dict[str, Any]) -> Iterator
         seen.add(cursor)
 
 
+def _asked(app: WecomApp, endpoint: Endpoint, record: str, exchange: Callable[[str], _Answer]) -> _Answer:
+    db.require_no_transaction()
+    with _alone(app, endpoint, record):
+        for attempt in range(RETRIES + 1):
+            try:
+                return _with_token(app, endpoint, exchange)
+            except errors.Retryable as error:
+                if attempt == RETRIES or not _may_repeat(error, endpoint):
+                    raise
+            time.sleep(BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311  spreads the repeating ones
+    raise AssertionError("unreachable")
+
+
 def _may_repeat(error: errors.Retryable, endpoint: Endpoint) -> bool:
     if isinstance(error, errors.Unreachable):
         return endpoint.is_repeatable or not error.may_be_done
     return isinstance(error, errors.Busy)
 
 
-def _with_token(app: WecomApp, endpoint: Endpoint, values: dict[str, Any]) -> dict[str, Any]:
+def _with_token(app: WecomApp, endpoint: Endpoint, exchange: Callable[[str], _Answer]) -> _Answer:
     token = tokens.current(app)
     try:
-        return _exchange(app, endpoint, values, token)
+        return _in_turn(app, endpoint, exchange, token)
     except errors.WecomError as error:
         if error.errcode not in TOKEN_CODES:
             raise
-    return _exchange(app, endpoint, values, tokens.current(app, refused=token))
+    return _in_turn(app, endpoint, exchange, tokens.current(app, refused=token))
 
 
-def _exchange(app: WecomApp, endpoint: Endpoint, values: dict[str, Any], token: str) -> dict[str, Any]:
-    is_post = endpoint.method == "POST"
-    address = {"access_token": token} if is_post else {"access_token": token, **values}
+def _in_turn(app: WecomApp, endpoint: Endpoint, exchange: Callable[[str], _Answer], token: str) -> _Answer:
     with pace.turn(app.corp_id, endpoint.path):
         try:
-            return transport.exchange(endpoint.method, endpoint.path, address, values if is_post else None)
+            return exchange(token)
         except errors.RateLimited as error:
             retry_at = pace.block(app.corp_id, endpoint.path, error.errcode or 0)
             log.warning("wecom_blocked", endpoint=endpoint.path, errcode=error.errcode, until=retry_at.isoformat())

@@ -28,6 +28,7 @@ _GET = client.query("externalcontact/get_contact_way")
 _LIST = client.query("externalcontact/list_contact_way")
 _UPDATE = client.query("externalcontact/update_contact_way")
 _DELETE = client.query("externalcontact/del_contact_way")
+_CLOSE = client.query("externalcontact/close_temp_chat")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,13 @@ def update(
 def delete(app: WecomApp, config_id: str) -> None:
     bounds.present(_DELETE.path, "config_id", config_id)
     client.call(app, _DELETE, {"config_id": config_id})
+
+
+def close_temporary(app: WecomApp, *, userid: str, external_userid: str) -> None:
+    """End the temporary session that a temporary way has begun."""
+    bounds.userid(_CLOSE.path, "userid", userid)
+    bounds.present(_CLOSE.path, "external_userid", external_userid)
+    client.call(app, _CLOSE, {"userid": userid, "external_userid": external_userid})
 
 
 def _add(app: WecomApp, to: dict[str, Any], scene: int, remark: str, state: str, skip_verify: bool) -> Made:

@@ -1,7 +1,7 @@
 """Corps (企业) and our apps in them: entering a secret, and replacing it.
 
 1. A secret is stored sealed and never shown again.
-2. A new secret forgets the token of the old one, and the pause after its refusals.
+2. A new secret forgets the token and the tickets of the old one, and the pause after refusals.
 3. What may be called follows from the app: customers, groups and messages as the self-built app, the complete directory
    as the contact sync, logins of the mini-program as its app.
 """
@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from scrm import audit, crypto, db
 from scrm.errors import RuleViolation
-from scrm.models import Corp, WecomApp, WecomToken
+from scrm.models import Corp, WecomApp, WecomTicket, WecomToken
 from scrm.wecom.tokens import SECRET_PURPOSE
 
 
@@ -52,4 +52,5 @@ def replace_secret(*, actor: Any, app: WecomApp, secret: str, reason: str) -> No
     app.secret_sealed = crypto.seal_text(SECRET_PURPOSE, secret)
     app.save(update_fields=["secret_sealed"])
     WecomToken.objects.filter(app=app).delete()
+    WecomTicket.objects.filter(app=app).delete()
     audit.record(actor=actor, verb="wecom.replace_secret", target=app, reason=reason)

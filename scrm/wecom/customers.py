@@ -4,6 +4,7 @@
 2. ``by_members`` is the only way to read millions: 100 members and 100 pairs a call. It gives tag ids, no tag names and
    no personal tags; ``get`` gives them.
 3. The state of a contact way comes back with the pair.
+4. ``served`` counts everybody members talk to, customers or not. It is for audits: its ids hold for one pass of four hours.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scrm.models import WecomApp
-from scrm.wecom import bounds, client, errors
+from scrm.wecom import answers, bounds, client, errors
 
 MEMBERS_PER_CALL = 100
 PAIRS_PER_PAGE = 100
+SERVED_PER_PAGE = 1000
 REMARK_CHARS, DESCRIPTION_CHARS, COMPANY_CHARS = 20, 150, 20
 
 _FOLLOWERS = client.read("externalcontact/get_follow_user_list")
@@ -25,6 +27,7 @@ _LIST = client.read("externalcontact/list")
 _GET = client.read("externalcontact/get")
 _BY_MEMBERS = client.query("externalcontact/batch/get_by_user")
 _REMARK = client.query("externalcontact/remark")
+_SERVED = client.query("externalcontact/contact_list")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,19 @@ class Pair:
     follow: Follow
 
 
+@dataclass(frozen=True)
+class Served:
+    """Somebody outside whom a member or a group serves. ``name`` is masked; the ids of customers come only if they are ones."""
+
+    is_customer: bool
+    temporary_id: str
+    external_userid: str
+    name: str = field(repr=False)
+    userid: str
+    chat_id: str
+    added_at: dt.datetime | None
+
+
 def followers(app: WecomApp) -> list[str]:
     """Member ids with the customer contact feature in the app's visible range."""
     return list(client.call(app, _FOLLOWERS).get("follow_user", []))
@@ -104,6 +120,21 @@ def by_members(app: WecomApp, userids: Sequence[str]) -> Iterator[Pair]:
     for answer in client.pages(app, _BY_MEMBERS, {"userid_list": list(userids), "limit": PAIRS_PER_PAGE}):
         for row in answer.get("external_contact_list", []):
             yield Pair(_customer(row["external_contact"]), _follow(row["follow_info"]))
+
+
+def served(app: WecomApp) -> Iterator[Served]:
+    """Everybody outside whom members serve, page by page, those not marked as customers included."""
+    for answer in client.pages(app, _SERVED, {"limit": SERVED_PER_PAGE}):
+        for row in answer.get("info_list", []):
+            yield Served(
+                is_customer=bool(row.get("is_customer")),
+                temporary_id=row.get("tmp_openid", ""),
+                external_userid=row.get("external_userid", ""),
+                name=row.get("name", ""),
+                userid=row.get("follow_userid", ""),
+                chat_id=row.get("chat_id", ""),
+                added_at=answers.at(row.get("add_time")),
+            )
 
 
 def remark(
@@ -151,10 +182,9 @@ def _customer(row: dict[str, Any]) -> Customer:
 def _follow(row: dict[str, Any]) -> Follow:
     """From ``follow_user`` (tags with names) or ``follow_info`` (tag ids only)."""
     tags = row.get("tags") or []
-    created = row.get("createtime")
     return Follow(
         userid=row["userid"],
-        created_at=dt.datetime.fromtimestamp(created, dt.UTC) if created else None,
+        created_at=answers.at(row.get("createtime")),
         remark=row.get("remark", ""),
         description=row.get("description", ""),
         remark_mobiles=tuple(row.get("remark_mobiles") or ()),

@@ -126,6 +126,34 @@ class NotFriends(NotFound):
     what = gettext_lazy("This member and this customer are not contacts on WeCom")
 
 
+class NoRecipient(NotFound):
+    """Nobody of those named can be sent to."""
+
+    code = "wecom_no_recipient"
+    what = gettext_lazy("None of the recipients can be reached on WeCom")
+
+
+class TransferRefused(WecomError):
+    """This customer or group cannot be handed over like this: being transferred, too often, same person, not left yet."""
+
+    code = "wecom_transfer_refused"
+    what = gettext_lazy("WeCom does not hand this customer or group over")
+
+
+class WelcomeMissed(WecomError):
+    """No welcome message any more: the code is spent or older than 20 s, or they are chatting already. Never retried."""
+
+    code = "wecom_welcome_missed"
+    what = gettext_lazy("The welcome message can no longer be sent")
+
+
+class TooLate(WecomError):
+    """What was to be changed is cancelled, spent or too old."""
+
+    code = "wecom_too_late"
+    what = gettext_lazy("It is too late for this on WeCom")
+
+
 class Duplicate(WecomError):
     code = "wecom_duplicate"
     what = gettext_lazy("WeCom already has one of this name")
@@ -175,32 +203,45 @@ class Malformed(WecomError):
 
 
 CODES: dict[type[WecomError], tuple[int, ...]] = {
-    Busy: (-1, 45033, 45035),
-    NotYet: (41063,),
+    Busy: (-1, 41096, 45033, 45035),
+    NotYet: (41062, 41063, 41078, 41079),
     RateLimited: (45009, 45036),
     TokenRefused: (40014, 42001),
-    QuotaExhausted: (40099, 40126, 40144, 41045, 41055, 41094, 41095),
+    QuotaExhausted: (
+        40099, 40126, 40128, 40144, 41045, 41055, 41069, 41094, 41095, 41202, 41210, 610001,
+    ),
     Misconfigured: (
-        40001, 40013, 40056, 40091, 41001, 41002, 41004, 41011, 41057, 45031, 48010, 50003, 50006, 60020, 301002,
+        40001, 40013, 40056, 40091, 40093, 41001, 41002, 41004, 41011, 41057, 42012, 43012, 45031, 48010, 50001, 50003,
+        50006, 60020, 80001, 85005, 90200, 90207, 301002,
     ),
     NoPermission: (
-        41058, 41200, 48001, 48002, 48003, 48004, 48005, 48006, 48009, 48011, 50002, 60011, 60021, 60030, 60031, 81011,
-        84074, 301053,
+        41058, 41200, 41211, 42015, 48001, 48002, 48003, 48004, 48005, 48006, 48009, 48011, 50002, 60011, 60021, 60030,
+        60031, 81011, 84074, 301053, 701008,
     ),
     NotActivated: (40098, 41054, 43009),
     NotFound: (
-        40003, 40050, 40066, 40068, 40096, 41044, 41047, 46004, 60003, 60111, 60123, 86001, 86003, 90501, 90511, 301021,
+        40003, 40037, 40050, 40066, 40068, 40088, 40096, 41044, 41047, 41060, 41061, 41070, 41071, 41074, 41075, 41201,
+        42016, 46004, 49008, 60003, 60111, 60123, 86001, 86003, 90501, 90509, 90511, 301021,
     ),
-    NotFriends: (84061, 84084),
-    Duplicate: (40071,),
+    NoRecipient: (41048, 81013),
+    NotFriends: (40131, 84061, 84084),
+    TransferRefused: (
+        40097, 40100, 40129, 40130, 40143, 40205, 90500, 90502, 90503, 90504, 90505, 90506, 90507, 90508,
+    ),
+    WelcomeMissed: (41050, 41051, 41053),
+    TooLate: (41093, 42052),
+    Duplicate: (40071, 41077),
     Stale: (6000, 50100),
     MediaExpired: (40007, 40145),
-    CodeSpent: (40029, 42003, 42022, 84014, 84015),
+    CodeSpent: (40029, 42003, 42013, 42022, 84014, 84015),
     Blocked: (40201, 40204),
-    TooLarge: (40206, 41303, 45029, 81017),
+    TooLarge: (40206, 41076, 41080, 41303, 45001, 45002, 45029, 81017),
     BadParameter: (
-        40031, 40032, 40035, 40039, 40058, 40063, 41009, 41016, 41033, 41035, 41037, 41038, 41039, 41040, 41041, 41042,
-        41043, 41046, 41091, 41110, 41111, 91040,
+        40031, 40032, 40035, 40039, 40058, 40063, 40123, 40146, 41006, 41009, 41016, 41033, 41035, 41037, 41038, 41039,
+        41040, 41041, 41042, 41043, 41046, 41049, 41052, 41056, 41059, 41064, 41065, 41067, 41068, 41072, 41073, 41081,
+        41082, 41083, 41084, 41085, 41086, 41087, 41088, 41089, 41090, 41091, 41110, 41111, 41300, 41301, 41302, 41304,
+        42014, *range(42017, 42021), *range(42023, 42052), 44001, 44004, 45007, 45008, 45034, 86214, 86220,
+        *range(90201, 90207), 90208, 91040,
     ),
 }  # fmt: skip
 _CLASS_OF = {number: kind for kind, numbers in CODES.items() for number in numbers}

@@ -29,15 +29,17 @@ class Request:
     path: str  # below /cgi-bin/
     query: dict[str, str]
     body: dict[str, Any] | None
+    form: bytes = b""  # a body that is no JSON, as it came
 
 
 @dataclass(frozen=True)
 class Raw:
-    """An answer that is none of WeCom's: a proxy's page, a redirect."""
+    """An answer that is no JSON: a file, a proxy's page, a redirect."""
 
     status: int
     content: bytes = b"<html>bad gateway</html>"
     location: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 Answer = dict[str, Any] | Raw
@@ -121,11 +123,15 @@ def wecom(settings: Settings) -> Iterator[Wecom]:
             parts = urlsplit(self.path)
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = parts.path.removeprefix("/cgi-bin/")
-            body = json.loads(content) if content else None
-            answer = fake.answer(Request(self.command, path, dict(parse_qsl(parts.query)), body))
+            is_form = self.headers.get("Content-Type", "").startswith("multipart/form-data")
+            body = json.loads(content) if content and not is_form else None
+            form = content if is_form else b""
+            answer = fake.answer(Request(self.command, path, dict(parse_qsl(parts.query)), body, form))
             raw = answer if isinstance(answer, Raw) else Raw(200, json.dumps(answer, ensure_ascii=False).encode())
             self.send_response(raw.status)
             self.send_header("Content-Length", str(len(raw.content)))
+            for name, value in raw.headers.items():
+                self.send_header(name, value)
             if raw.location:
                 self.send_header("Location", raw.location)
             self.end_headers()

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scrm', '0007_wecom_inbox'),
+        ('scrm', '0008_wecom_tickets'),
     ]
 
     operations = [
