@@ -12,6 +12,7 @@ class GuidesConfig(AppConfig):
 
         from guides import bindings, contacts, directory, directory_sweep, staff_import
         from guides.bench import import_members
+        from guides.handover import moving, plan, results, transfers
         from guides.models import Binding
         from members.models import Member
         from scrm import bench, imports, jobs, org
@@ -29,5 +30,10 @@ class GuidesConfig(AppConfig):
         contacts.register()
         for what in ("user", "party"):
             for change in ("create", "update", "delete"):
-                inbox.register("change_contact", f"{change}_{what}", directory.take_event)
+                inbox.register("change_contact", f"{change}_{what}", directory.take_event, takes_overtaken=True)
         jobs.register(directory_sweep.KIND, directory_sweep.run)
+        jobs.register(plan.KIND, plan.run)
+        jobs.register(plan.RUN_KIND, moving.run)
+        transfers.register()
+        contacts.on_friend_added(results.hear_friend)
+        contacts.on_transfer_failed(results.hear_failure)

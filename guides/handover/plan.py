@@ -208,7 +208,7 @@ def _read_wecom(case: HandoverCase) -> tuple[list[str], list[str], str]:
     try:
         app = corps.app_of(case.corp)
         chats = [group.chat_id for group in groups.of_owners(app, [case.userid])]
-        left = [one for one in transfers.unassigned(app)] if case.is_resigned else []
+        left = list(transfers.unassigned(app)) if case.is_resigned else []
     except RuleViolation as error:  # the customers that we know of can be planned all the same
         return [], [], error.code
     return chats, [one.external_userid for one in left if one.handover_userid.lower() == case.userid], ""
