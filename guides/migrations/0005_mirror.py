@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('guides', '0004_directory_and_handover'),
         ('members', '0005_list_rows'),
-        ('scrm', '0008_wecom_outbox'),
+        ('scrm', '0009_wecom_outbox'),
     ]
 
     operations = [
