@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -17,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from guides.admin.staff import GuideNames, guide_link
 from guides.handover import cases, figures, plan, policy
-from guides.models import Contact, HandoverCase, HandoverItem
+from guides.models import Contact, Guide, HandoverCase, HandoverItem
 from members.models import Member
 from scrm.admin import lists, words
 from scrm.admin.bases import BigReadOnlyAdmin, object_act
@@ -178,19 +179,27 @@ class HandoverCaseAdmin(BigReadOnlyAdmin, GuideNames):
         if not self.has_view_permission(request, case):
             raise PermissionDenied
         now = timezone.now()
-        preview = figures.preview(case=case)
+        preview = _within_scope(request, figures.preview(case=case))
+        retention = figures.retention(case=case, now=now)
         states = figures.states(case=case)
         is_planning = case.job is not None and case.job.status in (Job.Status.QUEUED, Job.Status.RUNNING)
         context = self.page_context(
             request, case, title=str(case), case=case, preview=preview, bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
             states=[(text, count, STATE_COLOURS[code], _share(count, preview.customers)) for code, text, count in states],
-            groups=figures.group_states(case=case), retention=figures.retention(case=case, now=now),
+            groups=figures.group_states(case=case), retention=retention,
             is_busy=is_planning, failure=case.job.error if case.job and case.job.status == Job.Status.FAILED else "",
             items_url=f"../../../handoveritem/?case__id__exact={case.pk}", guide_text=guide_link(case, "guide"),
             buttons=self.acts_for(request, case),
             must_be_another=case.needs_second and case.planned_by == request.user,
         )  # fmt: skip
         return TemplateResponse(request, "admin/guides/handovercase/page.html", context)
+
+
+def _within_scope(request: HttpRequest, preview: figures.Preview) -> figures.Preview:
+    """A taker outside the scope is named by her code only."""
+    seen = lists.visible_names(request, Guide, (taker.guide_id for taker in preview.takers))
+    takers = (t if t.guide_id in seen else replace(t, name="", store="", userid="…") for t in preview.takers)
+    return replace(preview, takers=tuple(takers))
 
 
 def _share(count: int, whole: int) -> int:
@@ -219,11 +228,14 @@ class HandoverItemAdmin(BigReadOnlyAdmin):
 
     def decorate(self, request: HttpRequest, rows: list[Any]) -> None:
         members = lists.visible_names(request, Member, (row.member_id for row in rows))
+        takers = {row.taker.guide_id for row in rows if row.taker is not None}
+        guides = lists.visible_names(request, Guide, takers)
         contacts = dict(
             Contact.objects.filter(pk__in={row.contact_id for row in rows} - {None}).values_list("pk", "name")
         )
         for row in rows:
             row.shown_member, row.shown_contact = members.get(row.member_id), contacts.get(row.contact_id)
+            row.shown_guides = guides
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         found = super().get_object(request, object_id, from_field)
@@ -241,8 +253,10 @@ class HandoverItemAdmin(BigReadOnlyAdmin):
         return link("guides_handovercase", item.case_id, f"#{item.case_id} {item.case.guide.name}")
 
     @display(description=gettext_lazy("guide who takes over"))
-    def taker_text(self, item: HandoverItem) -> str:
-        return str(item.taker.guide) if item.taker is not None else EMPTY
+    def taker_text(self, item: Any) -> str:
+        if item.taker is None:
+            return EMPTY
+        return item.shown_guides.get(item.taker.guide_id) or item.taker.guide.code
 
     @display(description=gettext_lazy("state"), label=STATE_COLOURS)
     def state_label(self, item: HandoverItem) -> Any:

@@ -207,6 +207,10 @@ HANDED_OVER = f"""
     LEFT JOIN guides_contact c ON c.id = i.contact_id
     WHERE t.guide_id = %(guide)s AND i.id < %(after)s AND i.state NOT IN ('PLANNED', 'NO_TAKER', 'KEPT')
       AND (i.state <> 'FAILED' OR i.bound_at IS NOT NULL)
+      AND NOT EXISTS (  -- somebody else's by now
+          SELECT 1 FROM guides_binding b
+          WHERE b.member_id = i.member_id AND b.ended_at IS NULL AND b.guide_id <> %(guide)s
+      )
     ORDER BY i.id DESC LIMIT %(limit)s
 """
 

@@ -18,7 +18,9 @@ values = st.lists(st.integers(0, 10**6), max_size=60)
 
 
 @given(values=values, takers=takers)
-def test_nobody_gets_more_than_the_cap_and_nobody_stays_while_there_is_room(values: list[int], takers: list[Taker]) -> None:
+def test_nobody_gets_more_than_the_cap_and_nobody_stays_while_there_is_room(
+    values: list[int], takers: list[Taker]
+) -> None:
     chosen = policy.spread(values, takers)
     given_to = Counter(key for key in chosen if key is not None)
     caps = {taker.key: taker.most for taker in takers}
@@ -54,7 +56,14 @@ def test_equal_takers_share_the_valuable_ones() -> None:
 
 @pytest.mark.parametrize(
     ("fen", "name"),
-    [(500_000, "OVER_5000"), (499_999, "OVER_1000"), (100_000, "OVER_1000"), (99_999, "BOUGHT"), (1, "BOUGHT"), (0, "NOTHING")],
+    [
+        (500_000, "OVER_5000"),
+        (499_999, "OVER_1000"),
+        (100_000, "OVER_1000"),
+        (99_999, "BOUGHT"),
+        (1, "BOUGHT"),
+        (0, "NOTHING"),
+    ],
 )
 def test_bands(fen: int, name: str) -> None:
     assert policy.band(fen) == name
