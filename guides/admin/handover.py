@@ -185,7 +185,7 @@ class HandoverCaseAdmin(BigReadOnlyAdmin, GuideNames):
         is_planning = case.job is not None and case.job.status in (Job.Status.QUEUED, Job.Status.RUNNING)
         context = self.page_context(
             request, case, title=str(case), case=case, preview=preview, bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
-            states=[(text, count, STATE_COLOURS[code], _share(count, preview.customers)) for code, text, count in states],
+            states=[(text, count, STATE_COLOURS[HandoverItem.State(code)], _share(count, preview.customers)) for code, text, count in states],
             groups=figures.group_states(case=case), retention=retention,
             is_busy=is_planning, failure=case.job.error if case.job and case.job.status == Job.Status.FAILED else "",
             items_url=f"../../../handoveritem/?case__id__exact={case.pk}", guide_text=guide_link(case, "guide"),
