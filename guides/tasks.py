@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from guides import contacts, directory, directory_sweep, login
-from guides.handover import cases
+from guides.handover import cases, results
 from scrm import celery
 
 
@@ -40,3 +40,8 @@ def sweep_directories() -> None:
     directory.match_guides()
     directory_sweep.start_daily(now=now)
     cases.open_for_leavers(now=now)
+
+
+@shared_task
+def read_transfer_results() -> None:
+    results.poll_due(now=timezone.now())

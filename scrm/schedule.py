@@ -18,6 +18,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "WeCom contacts": {"task": "guides.tasks.sweep_contacts", "schedule": 60.0},
     "old login codes": {"task": "guides.tasks.forget_login_codes", "schedule": 3600.0},
     "WeCom directory": {"task": "guides.tasks.sweep_directories", "schedule": 3600.0},  # one job a day, by its key
+    "results of handovers": {"task": "guides.tasks.read_transfer_results", "schedule": 600.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},
     "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},

@@ -14,7 +14,7 @@
 """
 
 from guides.contacts.events import UnknownCorp, hear, register
-from guides.contacts.followers import locked, match_guides, rename
+from guides.contacts.followers import locked, match_guides
 from guides.contacts.linking import RECENT, prove_mobile, recognise_late
 from guides.contacts.listeners import (
     on_friend_added,
@@ -27,5 +27,5 @@ from guides.contacts.reading import ask, read_due, record, record_friend
 
 __all__ = [
     "RECENT", "UnknownCorp", "ask", "hear", "locked", "match_guides", "on_friend_added", "on_member_linked", "on_transfer_failed",
-    "on_welcome_code", "prove_mobile", "read_due", "recognise_late", "record", "record_friend", "register", "rename", "tell_news",
+    "on_welcome_code", "prove_mobile", "read_due", "recognise_late", "record", "record_friend", "register", "tell_news",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 1. An account is written in lower case: WeCom does not tell cases apart.
 2. It belongs to the guide who has this WeCom account; its friendships that last follow when the guide becomes known later.
-3. WeCom may rename an account once: the friendships that last go on under the new name, ended ones keep the old one.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from guides.models import Follower, Friendship, Guide
 from scrm import db
@@ -42,25 +40,6 @@ def match_guides() -> int:
     for follower_id, guide_id in pairs:
         _give(follower_id, guide_id)
     return len(pairs)
-
-
-@transaction.atomic
-def rename(*, corp: Corp, old: str, new: str) -> int:
-    """WeCom calls the account ``new`` from now on; the number of friendships that follow.
-
-    What came under the new name before we knew it stays; a pair known under both names keeps its newer row.
-    """
-    old, new = old.lower(), new.lower()
-    if old == new:
-        return 0
-    rows = locked(corp, [old, new])
-    under_new = Friendship.objects.filter(corp=corp, userid=new).values("contact_id")
-    ours = Friendship.objects.filter(corp=corp, userid=old, ended_at=None)
-    moved = ours.exclude(contact_id__in=under_new).update(userid=new, guide_id=rows[old].guide_id or rows[new].guide_id)
-    ours.update(ended_at=timezone.now(), ended_by=Friendship.Ended.MISSING)
-    Follower.objects.filter(pk=rows[old].pk).update(guide=None, is_listed=False)
-    Follower.objects.filter(pk=rows[new].pk, guide=None).update(guide_id=rows[old].guide_id)
-    return moved
 
 
 @transaction.atomic

@@ -29,20 +29,20 @@ _ROWS = (
 )
 
 
-def _counted_insert() -> pgtrigger.Trigger:
-    """Keeps ``Follower.friend_count``: a count over millions belongs to no request."""
-    return pgtrigger.Trigger(
-        name="count_new", level=pgtrigger.Statement, when=pgtrigger.After, operation=pgtrigger.Insert,
-        referencing=pgtrigger.Referencing(new="new_rows"),
-        func=_COUNT.format(rows=_ROWS.format(sign="", table="new_rows")),
-    )  # fmt: skip
-
-
-def _counted_update() -> pgtrigger.Trigger:
-    rows = f"{_ROWS.format(sign='', table='new_rows')} UNION ALL {_ROWS.format(sign='-', table='old_rows')}"
-    return pgtrigger.Trigger(
-        name="count_changed", level=pgtrigger.Statement, when=pgtrigger.After, operation=pgtrigger.Update,
-        referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"), func=_COUNT.format(rows=rows),
+def _counts() -> tuple[pgtrigger.Trigger, ...]:
+    """What keeps ``Follower.friend_count``: a count over millions belongs to no request."""
+    new, old = _ROWS.format(sign="", table="new_rows"), _ROWS.format(sign="-", table="old_rows")
+    each = (
+        ("count_new", pgtrigger.Insert, {"new": "new_rows"}, new),
+        ("count_changed", pgtrigger.Update, {"old": "old_rows", "new": "new_rows"}, f"{new} UNION ALL {old}"),
+        ("count_deleted", pgtrigger.Delete, {"old": "old_rows"}, old),
+    )
+    return tuple(
+        pgtrigger.Trigger(
+            name=name, level=pgtrigger.Statement, when=pgtrigger.After, operation=operation,
+            referencing=pgtrigger.Referencing(**tables), func=_COUNT.format(rows=rows),
+        )
+        for name, operation, tables, rows in each
     )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ class Friendship(models.Model):
             models.Index(fields=["guide", "-id"], name="friendship_guide"),
             models.Index(fields=["state"], name="friendship_state", condition=~Q(state="")),
         )
-        triggers = (_counted_insert(), _counted_update())
+        triggers = _counts()
 
     @staticmethod
     def scope_q(store_ids: frozenset[int]) -> Q:

@@ -14,10 +14,9 @@ from scrm.db import PartitionByMonth
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0004_mirror'),
-        ('guides', '0004_directory_and_handover'),
+        ('guides', '0005_mirror'),
         ('members', '0005_list_rows'),
-        ('scrm', '0007_wecom_inbox'),
+        ('scrm', '0009_wecom_outbox'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
