@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -31,7 +32,7 @@ from guides.models import Contact, CorpTag, Friendship, TagGroup, TagMapping, Ta
 from members.models import Tag
 from scrm import audit, db
 from scrm.errors import RuleViolation
-from scrm.models import Corp
+from scrm.models import Corp, WecomApp
 from scrm.wecom import corps, customers, errors, inbox, outbox
 from scrm.wecom import tags as endpoint
 from scrm.wecom.outbox import Intent
@@ -40,8 +41,10 @@ ADD, EDIT, MARK = "corp_tag.add", "corp_tag.edit", "corp_tag.mark"
 PIECE = 5_000  # friends compared in one transaction
 MOST_PENDING = 10_000  # calls that wait at a time; at 40 a second a quarter of an hour's work
 TEXT_CHARS = 300
+DAY = dt.timedelta(days=1)
 
 Lead = TagMapping.Lead
+log = structlog.get_logger(__name__)
 
 
 class BadMapping(RuleViolation):
@@ -88,14 +91,19 @@ def _heard(delivery: inbox.Delivery) -> None:
         TagSweep.objects.update_or_create(corp=corp, defaults={"pull_asked_at": db.clock()})
 
 
-def pull_due() -> int:
-    """Read the catalogues that WeCom has said are different, and those never read; how many."""
-    asked = TagSweep.objects.filter(pull_asked_at__isnull=False)
-    due = asked.filter(Q(pulled_at=None) | Q(pulled_at__lte=F("pull_asked_at"))).select_related("corp")
-    found = list(due)
-    for sweep in found:
-        pull(corp=sweep.corp, now=timezone.now())
-    return len(found)
+def pull_due(*, now: dt.datetime) -> int:
+    """Read the catalogues that WeCom has said are different, those never read and those read a day ago; how many."""
+    for app in WecomApp.objects.filter(kind=WecomApp.Kind.SELF_BUILT).exclude(corp__in=TagSweep.objects.values("corp")):
+        TagSweep.objects.get_or_create(corp_id=app.corp_id)
+    due = TagSweep.objects.filter(Q(pulled_at=None) | Q(pulled_at__lte=F("pull_asked_at")) | Q(pulled_at__lt=now - DAY))
+    count = 0
+    for sweep in due.select_related("corp").order_by("pk"):
+        try:
+            pull(corp=sweep.corp, now=db.clock())
+            count += 1
+        except RuleViolation as error:  # tried again by the next round
+            log.warning("corp_tags_unread", corp=sweep.corp_id, code=error.code)
+    return count
 
 
 def pull(*, corp: Corp, now: dt.datetime) -> dict[str, int]:

@@ -6,7 +6,7 @@
    friend added otherwise. A friend who is no member stays a contact.
 3. When a contact is recognised as a member later, the guides who are her friends claim her as of that moment, the oldest
    friend first.
-4. What a code brought is counted with it: the friend, whether she is a member, whether she was bound.
+4. What a code brought is counted with it: who scanned and asked, the friend, whether she is a member, whether she was bound.
 5. An event does not tell how a friend was added. Without a code's state it is waited for until the contact has been read,
    ten minutes at most.
 6. All of it happens in the transaction that learns of the friend, and once: the touch and the claim are keyed by the pair
@@ -19,11 +19,13 @@ import datetime as dt
 
 from guides import bindings, contact_ways, snatching, touches
 from guides.bindings import Claim
-from guides.models import Binding, Contact, ContactWay, FriendNews, Friendship, Touch
+from guides.models import Binding, Contact, ContactWay, FriendNews, Friendship, Touch, WelcomeSend
 from scrm import db
+from scrm.wecom import inbox
 
 QR_CODE, ASSIGNED = 1, 202  # WeCom's ways of adding, see customers.Follow
 READ_WITHIN = dt.timedelta(minutes=10)
+ASKED_WITHIN = dt.timedelta(days=7)  # between a request and its acceptance
 LOOK_AGAIN = dt.timedelta(seconds=30)
 
 
@@ -48,7 +50,8 @@ def friend_added(friendship: Friendship) -> None:
         at=at,
     )
     if way is not None and is_new:
-        contact_ways.count(way_id=way.pk, guide_id=friendship.guide_id, at=at, friends=1)
+        asked = 0 if _asked_before(friendship, at) else 1
+        contact_ways.count(way_id=way.pk, guide_id=friendship.guide_id, at=at, asked=asked, friends=1)
     if contact.member_id is not None:
         _claim(friendship, contact, way, touch, at=at)
 
@@ -67,6 +70,21 @@ def member_linked(contact: Contact) -> None:
         if touch is not None:  # otherwise the friend is still to be told of, and claims then
             way = contact_ways.find(friendship.corp_id, friendship.state)
             _claim(friendship, contact, way, touch, at=max(at, added_at))
+
+
+def asked(friendship: Friendship, code: str, delivery: inbox.Delivery) -> None:
+    """Listener of the mirror, before ``welcomes.greet``: a customer scanned, and the guide has not yet accepted."""
+    if friendship.guide_id is None or friendship.is_confirmed:
+        return
+    way = contact_ways.find(friendship.corp_id, friendship.state)
+    if way is not None and not _asked_before(friendship, delivery.event_at):
+        contact_ways.count(way_id=way.pk, guide_id=friendship.guide_id, at=delivery.event_at, asked=1)
+
+
+def _asked_before(friendship: Friendship, at: dt.datetime) -> bool:
+    """Her earlier welcome code says so: a request without confirmation carries one."""
+    since = at - ASKED_WITHIN
+    return WelcomeSend.objects.filter(friendship=friendship, event_at__gte=since, event_at__lte=at).exists()
 
 
 def _claim(friendship: Friendship, contact: Contact, way: ContactWay | None, touch: Touch, *, at: dt.datetime) -> None:

@@ -4,8 +4,8 @@
    we no longer try.
 2. The message of the code she came through goes before that of the guide's store, and that before the one for everybody.
    Within one of these, a message with hours that hold now goes before one without.
-3. The text may name the customer, the guide and the store; what is not known then gets a neutral word. Up to nine
-   attachments; their files have been uploaded before, because nothing can be uploaded in time. One whose upload has run
+3. The text may name the customer, the guide and the store. WeCom tells the nickname only when the guide has accepted: it is
+   waited for some seconds; what is not known then gets a neutral word. Up to nine attachments; their files have been uploaded before, because nothing can be uploaded in time. One whose upload has run
    out is left off.
 4. Every new friend with a code has a row that says what became of her message.
 5. WeCom keeps an upload for three days: a file that active messages use goes up again a day before.
@@ -36,6 +36,7 @@ from scrm.wecom.outbox import Intent
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 TOPIC = "welcome.send"
 TRIED_FOR = dt.timedelta(seconds=18)
+NAME_WAITED_FOR = dt.timedelta(seconds=5)
 REFRESH_BEFORE = dt.timedelta(days=1)
 CUSTOMER, GUIDE, STORE = "{客户昵称}", "{导购姓名}", "{门店名称}"
 PLACEHOLDERS = (CUSTOMER, GUIDE, STORE)
@@ -158,7 +159,7 @@ def greet(friendship: Friendship, code: str, delivery: inbox.Delivery) -> None:
     store = Store.objects.filter(pk=store_id).values_list("name", flat=True).first() if store_id else None
     payload = {
         "send": row.pk, "code": code, "text": chosen.text, "guide": guide.name if guide else "", "store": store or "",
-        "contact": friendship.contact_id, "parts": _ready_parts(chosen, now),
+        "contact": friendship.contact_id, "at": delivery.event_at.isoformat(), "parts": _ready_parts(chosen, now),
     }  # fmt: skip
     outbox.enqueue(
         topic=TOPIC, corp=friendship.corp, key=row.code_hash, payload=payload, now=now,
@@ -240,6 +241,12 @@ def _attachment(row: dict[str, str]) -> attachments.Attachment:
 def _send(intent: Intent) -> dict[str, Any]:
     wish, app = intent.payload, corps.app_of(intent.corp)
     name = _name_of(intent.corp, wish["contact"]) if CUSTOMER in wish["text"] else ""
+    if (
+        CUSTOMER in wish["text"]
+        and not name
+        and timezone.now() < dt.datetime.fromisoformat(wish["at"]) + NAME_WAITED_FOR
+    ):
+        raise errors.Busy(TOPIC)  # tried again in seconds
     text = render(wish["text"], customer=name, guide=wish["guide"], store=wish["store"])
     welcome.send(app, code=wish["code"], text=text, attachments=[_attachment(row) for row in wish["parts"]])
     return {}

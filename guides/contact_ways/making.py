@@ -188,8 +188,8 @@ def wanted_userids(ways: Iterable[ContactWay], now: dt.datetime) -> dict[int, tu
     counts = (
         WayDay.objects.filter(way_id__in=capped, day=day).values("way_id", "guide_id").annotate(n=Sum("friend_count"))
     )
-    for row in counts:
-        added[row["way_id"]][row["guide_id"]] = row["n"]
+    for count in counts:
+        added[count["way_id"]][count["guide_id"]] = count["n"]
     return {way.pk: duty.wanted(shifts[way.pk], at=now, added=added[way.pk], cap=way.daily_cap) for way in ways}
 
 

@@ -89,13 +89,13 @@ def test_the_catalogue_is_mirrored_and_what_is_gone_is_found(company: Company) -
 
 def test_an_event_asks_for_one_reading(company: Company) -> None:
     corp_tags.pull(corp=company.wecom.corp, now=timezone.now())
-    assert corp_tags.pull_due() == 0
+    assert corp_tags.pull_due(now=timezone.now()) == 0
     endpoint.add(company.wecom.app, tags=[endpoint.NewTag("少糖")], group_name="口味")
     company.wecom.world.emit("change_external_tag", "shuffle", Id="")
     company.wecom.tell()
-    assert corp_tags.pull_due() == 1
+    assert corp_tags.pull_due(now=timezone.now()) == 1
     assert CorpTag.objects.get().name == "少糖"
-    assert corp_tags.pull_due() == 0
+    assert corp_tags.pull_due(now=timezone.now()) == 0
 
 
 def test_a_tag_switched_on_is_made_and_pushed_to_who_has_it(company: Company, friend: Friendship) -> None:

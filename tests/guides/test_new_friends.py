@@ -127,6 +127,7 @@ def test_the_second_guide_is_told_why_and_keeps_her_touch(shops: factory.Shops, 
     new_friends.friend_added(Friendship.objects.get(userid="guide_b"))
     request = BindingRequest.objects.get(guide=shops.guides["B"])
     assert (request.answer, request.holder, request.source) == ("REFUSED_PROTECTED", shops.guides["A"], "FRIEND_ADDED")
+    assert request.touch_id is not None
     assert Touch.objects.get(pk=request.touch_id).guide == shops.guides["B"]
     assert Binding.objects.get().guide == shops.guides["A"]
 

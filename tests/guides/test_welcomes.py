@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guides import welcomes
-from guides.models import Material, WelcomePart
+from guides.models import Material, Welcome, WelcomePart
 from guides.welcomes import BadWelcome, Candidate
+from scrm.models import WecomApp
+from tests.guides.contacts.conftest import app, wecom
+from tests.scrm.wecom.conftest import Wecom, refusal
+
+__all__ = ["app", "wecom"]
 
 NOON = dt.datetime(2026, 11, 2, 4, tzinfo=dt.UTC)  # 12:00 in Shanghai
 NINE, SIX = dt.time(9), dt.time(18)
@@ -100,3 +105,24 @@ def test_attachments_that_cannot_be_are_refused(parts: list[WelcomePart]) -> Non
 def test_attachments_that_can_be() -> None:
     mini = part("miniprogram", material=PICTURE, title="领券", app_id="wx1", page="pages/index")
     welcomes.require_parts([part("image", material=PICTURE), mini, part("link", title="标题", url="https://a")])
+
+
+def test_files_of_active_messages_go_up_again_a_day_before_their_end(app: WecomApp, wecom: Wecom) -> None:
+    wecom.on("media/upload", {"type": "image", "media_id": "M1", "created_at": str(int(NOON.timestamp()))})
+    picture = Material.objects.create(corp=app.corp, kind="image", name="a.png", content=b"\x89PNG\r\n\x1a\n", size=8)
+    Material.objects.create(corp=app.corp, kind="image", name="unused.png", content=b"\x89PNG\r\n\x1a\n", size=8)
+    own = Welcome.objects.create(corp=app.corp, name="通用", text="您好")
+    WelcomePart.objects.create(welcome=own, kind="image", material=picture)
+    assert welcomes.upload_materials(now=NOON) == 1
+    picture.refresh_from_db()
+    assert (picture.media_id, picture.expires_at) == ("M1", NOON + dt.timedelta(days=3))
+    assert welcomes.upload_materials(now=NOON + dt.timedelta(days=2, seconds=-1)) == 0
+    assert welcomes.upload_materials(now=NOON + dt.timedelta(days=2, seconds=1)) == 1
+
+
+def test_an_upload_that_wecom_refuses_says_why(app: WecomApp, wecom: Wecom) -> None:
+    wecom.on("media/upload", refusal(48002))
+    picture = Material.objects.create(corp=app.corp, kind="image", name="a.png", content=b"\x89PNG\r\n\x1a\n", size=8)
+    assert not welcomes.upload(picture, now=NOON)
+    picture.refresh_from_db()
+    assert "48002" in picture.error_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def test_windows_cover_the_time_without_a_gap() -> None:
     now = timezone.now()
     pieces = list(ledger.windows(now))
     assert pieces[0][1] > now and pieces[-1][0] == ledger.FIRST
-    assert all(older[1] == newer[0] for newer, older in zip(pieces, pieces[1:], strict=False))
+    assert all(older[1] == newer[0] for newer, older in itertools.pairwise(pieces))
     assert all(until - since <= ledger.WINDOW for since, until in pieces)
 
 
@@ -45,7 +46,13 @@ def test_a_code_that_no_row_names_is_shown_once_and_deleted_by_a_person(company:
     assert compare(company) == {"listed": 2, "strays": 1, "missing": 0, "returned": 0}
     assert compare(company)["strays"] == 1
     row = StrayWay.objects.get()
-    assert (row.config_id, row.state, row.remark, row.userids, row.way) == (config_id, "old-system-7", "旧系统", ["guide_a"], None)
+    assert (row.config_id, row.state, row.remark, row.userids, row.way) == (
+        config_id,
+        "old-system-7",
+        "旧系统",
+        ["guide_a"],
+        None,
+    )
     with pytest.raises(contact_ways.WrongState):
         ledger.adopt(stray=row, actor=None, now=timezone.now())
     ledger.delete(stray=row, actor=None, now=timezone.now(), reason="旧系统停用")
@@ -116,7 +123,9 @@ def test_everybody_gets_one_code_however_often_it_runs(company: Company) -> None
     assert jobs.run(job.pk).summary == {"ways": 4}
     outbox.send_due(now=timezone.now())
     assert set(ContactWay.objects.values_list("status", flat=True)) == {"LIVE"}
-    assert {way.state for way in company.wecom.world.ways.values()} == set(ContactWay.objects.values_list("state", flat=True))
+    assert {way.state for way in company.wecom.world.ways.values()} == set(
+        ContactWay.objects.values_list("state", flat=True)
+    )
     with pytest.raises(contact_ways.BadWay):
         bulk.start(corp=company.wecom.corp, store_ids=None, skip_verify=True, actor=None)
     again = jobs.enqueue(bulk.KIND, actor=None, params=job.params)

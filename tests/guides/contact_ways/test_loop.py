@@ -5,14 +5,27 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from guides import welcomes
-from guides.models import Binding, BindingRequest, Contact, Friendship, Material, Touch, WayDay, Welcome, WelcomePart, WelcomeSend
+from guides.models import (
+    Binding,
+    BindingRequest,
+    Contact,
+    Friendship,
+    Material,
+    Touch,
+    WayDay,
+    Welcome,
+    WelcomePart,
+    WelcomeSend,
+)
 from scrm.wecom import outbox
 from scrm.wecom.sandbox import people
 from tests.guides.contact_ways.conftest import Company
 
+PNG = b"\x89PNG\r\n\x1a\n"
 TEXT = "{客户昵称}您好，我是{门店名称}的{导购姓名}"
 
 
@@ -32,10 +45,25 @@ def test_from_a_scan_to_a_bound_member(company: Company) -> None:
     )  # fmt: skip
     assert (Touch.objects.get().way_id, BindingRequest.objects.get().answer) == (way.pk, "OPEN")
     day = WayDay.objects.get()
-    assert (day.friend_count, day.member_count, day.bound_count) == (1, 1, 1)
+    assert (day.asked_count, day.friend_count, day.member_count, day.bound_count) == (1, 1, 1, 1)
+    assert not company.wecom.world.sent  # her nickname was not known before the guide accepted
+    outbox.send_due(now=timezone.now() + dt.timedelta(seconds=3))
     (sent,) = company.wecom.world.sent
-    assert sent.text == "晚风您好，我是S1店的王芳"
+    assert sent.content["text"] == "晚风您好，我是S1店的王芳"
     assert [row.outcome for row in WelcomeSend.objects.all()] == ["SENT"]
+
+
+def test_a_nickname_that_does_not_come_is_not_waited_for_long(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Welcome.objects.create(corp=company.wecom.corp, name="通用", text=TEXT)
+    way = company.make()
+    people.scan(company.wecom.world, way.config_id or "", company.wecom.world.add_contact("晚风").external_userid)
+    company.hear()
+    assert not company.wecom.world.sent
+    monkeypatch.setattr(welcomes, "NAME_WAITED_FOR", dt.timedelta(0))
+    outbox.send_due(now=timezone.now() + dt.timedelta(seconds=3))
+    assert company.wecom.world.sent[0].content["text"].startswith("朋友您好")
 
 
 def test_a_stranger_stays_a_contact(company: Company) -> None:
@@ -48,16 +76,17 @@ def test_a_welcome_of_the_code_with_its_picture(company: Company) -> None:
     way = company.make()
     Welcome.objects.create(corp=company.wecom.corp, name="通用", text="通用")
     own = Welcome.objects.create(corp=company.wecom.corp, name="专属", text="专属", way=way)
-    picture = Material.objects.create(
-        corp=company.wecom.corp, kind="image", name="a.png", content=b"\x89PNG\r\n\x1a\n", size=8
+    company.wecom.world.media["M1"] = {"kind": "image", "until": float("inf"), "name": "a.png"}
+    known = {"corp": company.wecom.corp, "kind": "image", "content": PNG, "size": len(PNG)}
+    there = Material.objects.create(
+        **known, name="a.png", media_id="M1", expires_at=timezone.now() + dt.timedelta(days=1)
     )
-    WelcomePart.objects.create(welcome=own, kind="image", material=picture)
-    assert welcomes.upload_materials(now=timezone.now()) == 1
-    assert welcomes.upload_materials(now=timezone.now()) == 0  # it lasts two days yet
-    assert welcomes.upload_materials(now=timezone.now() + dt.timedelta(days=2, hours=1)) == 1
+    gone = Material.objects.create(**known, name="b.png", media_id="M0", expires_at=timezone.now())
+    for picture in (there, gone):  # what has run out at WeCom is left off
+        WelcomePart.objects.create(welcome=own, kind="image", material=picture)
     company.scan(way)
     (sent,) = company.wecom.world.sent
-    assert sent.text == "专属" and len(sent.attachments) == 1
+    assert sent.content["text"] == "专属" and len(sent.content["attachments"]) == 1
 
 
 def greeted(company: Company, **at: Any) -> WelcomeSend:
