@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q, Sum
 
@@ -39,14 +40,14 @@ def of_ways(way_ids: Sequence[int], *, today: dt.date) -> dict[int, Figures]:
         for period, when in periods.items()
         for count in COUNTS
     }
-    rows = WayDay.objects.filter(way_id__in=way_ids).values("way_id").annotate(**sums)
+    rows: Any = WayDay.objects.filter(way_id__in=way_ids).values("way_id").annotate(**sums)
     return {
         row["way_id"]: Figures(*(Brought(*(row[f"{period}_{count}"] for count in COUNTS)) for period in periods))
         for row in rows
     }
 
 
-def by_guide(way_id: int, *, limit: int = 100) -> list[dict[str, int | str]]:
+def by_guide(way_id: int, *, limit: int = 100) -> list[dict[str, Any]]:
     """Who was added through one code, the most successful first."""
     rows = WayDay.objects.filter(way_id=way_id).values("guide_id", "guide__code", "guide__name")
     return [
