@@ -30,7 +30,7 @@ from scrm.wecom import transfers as wecom
 LEASE = dt.timedelta(hours=1)
 DAILY = dt.timedelta(hours=20)
 GIVEN_UP = dt.timedelta(days=7)
-PAGE = 500
+PAGE = 100  # each is some writes; the accounts of both are locked meanwhile
 TAKERS_AT_ONCE = 200
 REASONS = {"customer_refused": HandoverItem.State.REFUSED, "customer_limit_exceed": HandoverItem.State.AT_LIMIT}
 
