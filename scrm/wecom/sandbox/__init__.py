@@ -18,13 +18,13 @@ It shares nothing with our client but the protocol, so that one proves the other
 3. To keep something new, add a dataclass and a field to ``world.State``; it survives a restart by itself. Something that
    happens later is a ``@job`` and ``world.later(seconds, name, ...)``; what WeCom tells the apps is ``world.emit``.
 4. What a person does is a function of the world that raises ``people.Impossible``; ``@act`` puts it on the control page,
-   ``@panel`` lists rows there with buttons for acts (``acts``).
+   ``@panel`` lists rows there with buttons for acts (examples in ``acts`` and ``panels``).
 """
 
 import importlib
 import pkgutil
 
-from scrm.wecom.sandbox import acts, endpoints
+from scrm.wecom.sandbox import acts, endpoints, panels
 from scrm.wecom.sandbox.records import MINI, SELF, SYNC
 from scrm.wecom.sandbox.server import Sandbox, new_world
 from scrm.wecom.sandbox.world import World
@@ -32,4 +32,4 @@ from scrm.wecom.sandbox.world import World
 for _module in pkgutil.iter_modules(endpoints.__path__):
     importlib.import_module(f"{endpoints.__name__}.{_module.name}")
 
-__all__ = ["MINI", "SELF", "SYNC", "Sandbox", "World", "acts", "new_world"]
+__all__ = ["MINI", "SELF", "SYNC", "Sandbox", "World", "acts", "new_world", "panels"]

@@ -19,6 +19,7 @@ from scrm.wecom.sandbox.world import World
 
 IDS_ONLY = 48009
 HOUR = 3600
+KEPT_TOKENS = 100  # expired ones too, to say so
 NAMES = frozenset({"user/get", "user/list", "department/get", "department/list"})
 KINDS = {
     Caller.ANY: {SELF, SYNC, MINI},
@@ -30,12 +31,8 @@ KINDS = {
 
 
 class Tokens:
-    """Not part of the state: after a restart every app asks anew."""
-
     def __init__(self, world: World) -> None:
         self.world = world
-        self._current: dict[str, tuple[str, float]] = {}  # by secret: token and when it expires
-        self._known: dict[str, tuple[App, float]] = {}
         self._refused: dict[str, tuple[int, float]] = {}  # by address: wrong secrets in a row, since when
 
     def give(self, query: dict[str, str], ip: str) -> dict[str, Any]:
@@ -49,22 +46,20 @@ class Tokens:
             raise Refusal(41004)
         if corp_id != self.world.corp_id:
             raise Refusal(40013)
-        app = next((one for one in self.world.apps if secrets.compare_digest(one.secret, secret)), None)
+        app = self._app(secret)
         if app is None:
             self._refused[ip] = (self._refused.get(ip, (0, 0.0))[0] + 1, now)
             raise Refusal(40001)
         self._refused.pop(ip, None)
         _require_address(app, ip)
-        token, expires_at = self._current.get(secret, ("", 0.0))
-        if expires_at <= now:
-            token, expires_at = secrets.token_urlsafe(150), now + self.world.quotas.token_seconds
-            self._current[secret], self._known[token] = (token, expires_at), (app, expires_at)
+        token, expires_at = self._current(secret, now) or self._new(secret, now)
         return {"access_token": token, "expires_in": max(1, int(expires_at - now))}
 
     def app_of(self, token: str | None) -> App:
         if not token:
             raise Refusal(41001)
-        app, expires_at = self._known.get(token, (None, 0.0))
+        secret, expires_at = self.world.tokens.get(token, ("", 0.0))
+        app = self._app(secret)
         if app is None:
             raise Refusal(40014)
         if expires_at <= self.world.clock.now():
@@ -73,8 +68,26 @@ class Tokens:
 
     def forget(self, app: App) -> None:
         """WeCom takes a token back before its time."""
-        token, _expires_at = self._current.pop(app.secret, ("", 0.0))
-        self._known.pop(token, None)
+        if current := self._current(app.secret, self.world.clock.now()):
+            del self.world.tokens[current[0]]
+
+    def _current(self, secret: str, now: float) -> tuple[str, float] | None:
+        for token, (owner, expires_at) in self.world.tokens.items():
+            if owner == secret and expires_at > now:
+                return token, expires_at
+        return None
+
+    def _new(self, secret: str, now: float) -> tuple[str, float]:
+        token, expires_at = secrets.token_urlsafe(150), now + self.world.quotas.token_seconds
+        with self.world.lock:
+            for old in list(self.world.tokens)[:-KEPT_TOKENS]:
+                del self.world.tokens[old]
+            self.world.tokens[token] = [secret, expires_at]
+            self.world.touch()
+        return token, expires_at
+
+    def _app(self, secret: str) -> App | None:
+        return next((one for one in self.world.apps if secrets.compare_digest(one.secret, secret)), None)
 
     def _require_patience(self, ip: str, now: float) -> None:
         limit, (count, since) = self.world.quotas.wrong_secrets, self._refused.get(ip, (0, 0.0))

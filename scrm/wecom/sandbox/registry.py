@@ -42,7 +42,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Field:
-    """An input of an act: ``kind`` text, number, flag, member, contact, way or a list of choices."""
+    """An input of an act: ``kind`` text, number, flag, choice, member, contact, way or tag."""
 
     name: str
     label: str
@@ -60,6 +60,7 @@ class Act:
     work: Callable[..., Any]
     group: str
     is_grave: bool
+    of_box: bool
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Panel:
     buttons: tuple[Button, ...]
     rows: Callable[[Any, str], list[dict[str, Any]]]
     hint: str
+    of_box: bool
 
 
 endpoints: dict[str, Endpoint] = {}
@@ -101,24 +103,32 @@ def endpoint(
 
 
 def act(
-    name: str, label: str, *fields: Field, group: str = "其他", is_grave: bool = False
+    name: str, label: str, *fields: Field, group: str = "其他", is_grave: bool = False, of_box: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The function gets the world and a keyword per field."""
+    """The function gets the world (``of_box``: the sandbox itself) and a keyword per field."""
 
     def taken(work: Callable[..., Any]) -> Callable[..., Any]:
-        acts[name] = Act(name, label, fields, work, group, is_grave)
+        acts[name] = Act(name, label, fields, work, group, is_grave, of_box)
         return work
 
     return taken
 
 
 def panel(
-    name: str, title: str, *columns: tuple[str, str], buttons: tuple[Button, ...] = (), hint: str = ""
+    name: str,
+    title: str,
+    *columns: tuple[str, str],
+    buttons: tuple[Button, ...] = (),
+    hint: str = "",
+    of_box: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The function gets the world and what is searched for, and gives the newest hundred rows."""
+    """The function gets the world and what is searched for, and gives the newest hundred rows.
+
+    A column is a key of the rows and its heading; one that ends in ``_at`` is a moment, one called ``url`` a link.
+    """
 
     def taken(rows: Callable[..., Any]) -> Callable[..., Any]:
-        panels[name] = Panel(name, title, columns, buttons, rows, hint)
+        panels[name] = Panel(name, title, columns, buttons, rows, hint, of_box)
         return rows
 
     return taken
@@ -136,4 +146,4 @@ def job(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 def described(one: Act | Panel) -> dict[str, Any]:
     """What the page must know of it."""
-    return {name: value for name, value in asdict(one).items() if name not in ("work", "rows")}
+    return {name: value for name, value in asdict(one).items() if not callable(value)}

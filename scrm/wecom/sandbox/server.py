@@ -7,8 +7,6 @@ import json
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -17,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from scrm.wecom.sandbox import auth, faults, multipart, pages, refusals, registry
+from scrm.wecom.sandbox.answers import Answer, Request
 from scrm.wecom.sandbox.callbacks import Callbacks, Transport
 from scrm.wecom.sandbox.calls import Call
 from scrm.wecom.sandbox.faults import Fault, Faults
@@ -35,24 +34,6 @@ RETIRED = frozenset({  # in old libraries; the interface was taken away
     "externalcontact/transfer", "externalcontact/get_transfer_result", "externalcontact/get_group_msg_result",
     "externalcontact/get_groupmsg_list",
 })  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    query: dict[str, str]
-    content: bytes = b""
-    headers: Message | dict[str, str] = field(default_factory=dict)
-    ip: str = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Answer:
-    content: bytes
-    content_type: str = "application/json; charset=UTF-8"
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Lost(Exception):

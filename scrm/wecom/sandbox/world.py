@@ -60,7 +60,7 @@ KEPT_EVENTS, KEPT_SENT = 2_000, 2_000
 
 @dataclass
 class State:
-    """All that survives a restart. A module with things of its own adds a field here."""
+    """All that survives a restart. A module with things of its own adds a field here; keys are text."""
 
     corp_id: str = "wwSANDBOX0000001"
     corp_name: str = "沙箱企业"
@@ -68,6 +68,7 @@ class State:
     offset: float = 0.0
     counters: dict[str, int] = field(default_factory=dict)
     apps: list[App] = field(default_factory=list)
+    tokens: dict[str, list[Any]] = field(default_factory=dict)  # of each: the app's secret, when it expires
     departments: dict[int, Department] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     contacts: dict[str, Contact] = field(default_factory=dict)
