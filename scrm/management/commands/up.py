@@ -120,9 +120,11 @@ def _processes() -> list[Child]:
     metrics.mkdir(parents=True)
     web = {"SCRM_PROCESS": "web", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     celery = [*python, "celery", "-A", "scrm", "--quiet"]
+    worker = [*celery, "worker", "--without-gossip", "--without-mingle"]
     return [
         Child("web", [*python, "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"], web),
-        Child("worker", [*celery, "worker", "--without-gossip", "--without-mingle"], {"SCRM_PROCESS": "worker"}),
+        Child("worker", worker, {"SCRM_PROCESS": "worker"}),
+        Child("welcome", [*worker, "--queues", "welcome", "--hostname", "welcome@%h"], {"SCRM_PROCESS": "worker"}),
         Child("beat", [*celery, "beat", "--pidfile="], {"SCRM_PROCESS": "beat"}),
     ]
 
