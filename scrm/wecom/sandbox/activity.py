@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from scrm.wecom.sandbox.records import Activity, Follow
@@ -77,7 +78,7 @@ def _wrote_through_link(world: World, follow: Follow, link_id: str) -> None:
     member = world.members[follow.userid]
     about = f"{follow.userid} {follow.external_userid}"
     if said == 1:
-        who = {"UserID": member.userid, "ExternalUserID": follow.external_userid}
+        who: dict[str, Any] = {"UserID": member.userid, "ExternalUserID": follow.external_userid}
         world.emit(LINKS, "customer_start_chat", about=about, LinkId=link_id, **who)
     if said in TOLD_AT:
         key = world.new_id("CK", 40)

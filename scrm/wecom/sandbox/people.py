@@ -206,6 +206,13 @@ def rename(world: World, userid: str, new_userid: str) -> None:
             contact.followers = tuple(member.key if one == old_key else one for one in contact.followers)
         for way in world.ways.values():
             way.users = tuple(new_userid if one.lower() == old_key else one for one in way.users)
+        for link in world.links.values():
+            link.users = tuple(new_userid if one.lower() == old_key else one for one in link.users)
+        for group in world.groups.values():
+            group.owner = member.key if group.owner == old_key else group.owner
+            if old_key in group.members:
+                group.members[member.key] = group.members.pop(old_key)
+                group.members[member.key].userid = member.key
         world.emit(DIRECTORY, "update_user", about=old_key, UserID=old, NewUserID=new_userid)
 
 

@@ -25,7 +25,9 @@ KEPT_SECONDS = 32 * 86_400
 OF_TASK = {"msgid": "msgid", "userid": "userid"}
 
 
-@act("confirm_send", "导购确认群发", Field("msgid", "群发编号"), Field("userid", "导购", "member"), group="群发与朋友圈")
+@act(
+    "confirm_send", "导购确认群发", Field("msgid", "群发编号"), Field("userid", "导购", "member"), group="群发与朋友圈"
+)
 def confirm(world: World, msgid: str, userid: str, only: tuple[str, ...] | None = None) -> None:
     """``only``: the customers she sends to when she may leave some out; None is all."""
     with world.lock:
@@ -66,9 +68,7 @@ def set_sends_after(world: World, seconds: float | None = None) -> None:
     hint="导购在企业微信里看到的群发任务，确认以后才会发出。",
 )  # fmt: skip
 def shown(world: World, query: str) -> list[dict[str, Any]]:
-    rows = (
-        _row(world, send, task) for send in reversed(world.mass_sends.values()) for task in send.tasks.values()
-    )
+    rows = (_row(world, send, task) for send in reversed(world.mass_sends.values()) for task in send.tasks.values())
     return panels.first(rows, query)
 
 

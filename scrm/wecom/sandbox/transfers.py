@@ -116,5 +116,5 @@ def _gave_away(world: World, transfer: Transfer) -> bool:
 
 def _tell(world: World, change_type: str, member: Member, transfer: Transfer, **tags: str) -> None:
     about = f"{member.key} {transfer.external_userid}"
-    who = {"UserID": member.userid, "ExternalUserID": transfer.external_userid}
-    world.emit(EXTERNAL, change_type, about=about, **tags, **who)
+    said: dict[str, Any] = {**tags, "UserID": member.userid, "ExternalUserID": transfer.external_userid}
+    world.emit(EXTERNAL, change_type, about=about, **said)

@@ -77,7 +77,10 @@ def records(call: Call) -> dict[str, Any]:
     those = [
         one
         for one in world.mass_sends.values()
-        if one.is_group == (chat_type == "group") and start <= int(one.created_at) <= end and wanted != 1 and not creator
+        if one.is_group == (chat_type == "group")
+        and start <= int(one.created_at) <= end
+        and wanted != 1
+        and not creator
     ]
     page, cursor = call.paged(those, limit)
     return {"group_msg_list": [_record(one) for one in page], "next_cursor": cursor}
@@ -116,8 +119,8 @@ def _customers(call: Call) -> tuple[dict[str, list[str]], list[str]]:
     sender = call.follower("sender") if call.text("sender") else None
     if not named and not tags and sender is None:
         raise Refusal(40058, "sender, external_userid or tag_filter missing")
-    candidates = {sender.key} if sender else _visible(call)
-    wanted = named or _tagged(world, candidates, tags)
+    candidates = {sender.key} if sender else visible(call)
+    wanted = named or tagged(world, candidates, tags)
     tasks = sends.assigned(world, wanted, candidates)
     found = {target for targets in tasks.values() for target in targets}
     return tasks, [target for target in named if target not in found]
@@ -137,14 +140,14 @@ def _filter(call: Call) -> dict[str, Any]:
     return call.object("tag_filter")
 
 
-def _visible(call: Call) -> set[str]:
+def visible(call: Call) -> set[str]:
     return {one.key for one in call.world.staff() if one.has_feature and call.world.sees(call.app, one)}
 
 
-def _tagged(world: World, candidates: set[str], groups: list[list[str]]) -> list[str]:
+def tagged(world: World, candidates: set[str], groups: list[list[str]]) -> list[str]:
     """Customers of the candidates with a tag of every group; all of them without groups."""
     found: dict[str, None] = {}
-    for key in candidates:
+    for key in sorted(candidates):
         for follow in world.members[key].follows.values():
             if all(set(tags) & set(follow.tag_ids) for tags in groups):
                 found[follow.external_userid] = None
