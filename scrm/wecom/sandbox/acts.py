@@ -50,6 +50,11 @@ def chat(world: World, userid: str, external_userid: str) -> None:
     people.chat(world, userid, external_userid)
 
 
+@act("reply", "导购回一句话", *PAIR, group="导购")
+def reply(world: World, userid: str, external_userid: str) -> None:
+    people.chat(world, userid, external_userid, is_by_member=True)
+
+
 @act("new_contact", "来一位新客户", Field("name", "昵称"), Field("unionid", "unionid", is_optional=True), group="客户")
 def new_contact(world: World, name: str, unionid: str = "") -> Any:
     if not name.strip():
