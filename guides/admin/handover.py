@@ -179,13 +179,14 @@ class HandoverCaseAdmin(BigReadOnlyAdmin, GuideNames):
             raise PermissionDenied
         now = timezone.now()
         preview = _within_scope(request, figures.preview(case=case))
+        groups = [(text, _reason(code) if code else "", count) for text, code, count in figures.group_states(case=case)]
         retention = figures.retention(case=case, now=now)
         states = figures.states(case=case)
         is_planning = case.job is not None and case.job.status in (Job.Status.QUEUED, Job.Status.RUNNING)
         context = self.page_context(
             request, case, title=str(case), case=case, preview=preview, value=yuan(preview.value_fen), bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
             states=[(text, count, STATE_COLOURS[HandoverItem.State(code)], _share(count, preview.customers)) for code, text, count in states],
-            groups=figures.group_states(case=case), retention=retention,
+            groups=groups, retention=retention,
             is_busy=is_planning, failure=case.job.error if case.job and case.job.status == Job.Status.FAILED else "",
             items_url=f"../../../handoveritem/?case__id__exact={case.pk}", guide_text=guide_link(case, "guide"),
             buttons=self.acts_for(request, case),
