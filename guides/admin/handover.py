@@ -68,7 +68,7 @@ words.register(
         **{f"summary.{each.value}": each.label for each in HandoverItem.State},
     }
 )
-REASONS = {
+REASONS: dict[str, object] = {
     "guide_not_employed": gettext_lazy("The guide who was to take over does not work in any store any more."),
     "self_binding": gettext_lazy("The customer is the guide herself."),
     "binding_time": gettext_lazy("The customer's binding began in the future; look at it and hand over again."),
