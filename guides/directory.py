@@ -27,9 +27,9 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from guides import staff
+from guides import contacts, staff
 from guides.handover import cases
-from guides.models import Department, Employment, Friendship, Guide, WecomMember
+from guides.models import Department, Employment, Follower, Friendship, Guide, WecomMember
 from scrm import audit, db
 from scrm.errors import RuleViolation
 from scrm.models import Corp, Store
@@ -37,10 +37,6 @@ from scrm.wecom.inbox import Delivery
 
 MOST_PARENTS = 20  # WeCom allows 15 levels; a loop in what we know ends too
 _SPLIT = re.compile(r"[\s\-_·|/()（）【】\[\]]+")
-
-
-class UnknownCorp(RuleViolation):
-    code = "unknown_corp"
 
 
 class AccountTaken(RuleViolation):
@@ -118,7 +114,9 @@ def take_event(delivery: Delivery) -> None:
     """Handler of every change_contact that we know; runs in the transaction of the inbox."""
     corp = Corp.objects.filter(corp_id=delivery.corp_id).first()
     if corp is None:
-        raise UnknownCorp(_("There is no corp with this id. Add it under WeCom corps."))
+        raise contacts.UnknownCorp(
+            _("The WeCom corp of this event is not entered here. Add it, then play the event again.")
+        )
     fields, at = delivery.fields, delivery.event_at
     kind, _underscore, what = delivery.change_type.partition("_")
     if what == "party":
@@ -219,6 +217,10 @@ def _take_over(member: WecomMember, before: WecomMember) -> None:
 
 def _rename_friendships(corp: Corp, old: str, new: str) -> None:
     """Her friends go by the new account. Where the mirror knows a friend under both already, the older row gives way."""
+    if not Friendship.objects.filter(corp=corp, userid=old).exists():
+        return
+    contacts.locked(corp, [old, new])
+    Follower.objects.filter(corp=corp, userid=old).update(guide=None)
     twin = Friendship.objects.filter(contact=OuterRef("contact"), userid=new)
     Friendship.objects.filter(~Exists(twin), corp=corp, userid=old).update(userid=new)
     for before in Friendship.objects.filter(corp=corp, userid=old):
@@ -275,26 +277,19 @@ UNMATCH = """
 """
 MATCH = """
     UPDATE guides_wecommember m SET guide_id = g.id FROM guides_guide g
-    WHERE lower(g.wecom_userid) = m.userid AND m.guide_id IS NULL RETURNING m.corp_id, m.userid, g.id
-"""
-CLAIM = """
-    UPDATE guides_friendship f SET guide_id = t.guide_id
-    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) t(corp_id, userid, guide_id)
-    WHERE f.corp_id = t.corp_id AND f.userid = t.userid AND f.ended_at IS NULL AND f.guide_id IS NULL
+    WHERE lower(g.wecom_userid) = m.userid AND m.guide_id IS NULL
 """
 
 
 @transaction.atomic
 def match_guides() -> int:
-    """Link every account with the guide whose record names it; the number of new links. Three statements."""
+    """Link every account, and its friends, with the guide whose record names it; the number of new links."""
     with connection.cursor() as cursor:
         cursor.execute(UNMATCH)
         cursor.execute(MATCH)
-        linked = cursor.fetchall()
-        if linked:
-            corps, userids, guides = (list(column) for column in zip(*linked, strict=True))
-            cursor.execute(CLAIM, [corps, userids, guides])
-    return len(linked)
+        count = cursor.rowcount
+    contacts.match_guides()
+    return count
 
 
 @transaction.atomic
@@ -318,7 +313,7 @@ def link(*, member: WecomMember, guide: Guide, actor: Any) -> WecomMember:
     guide.save(update_fields=["wecom_userid"])
     member.guide, member.ignored_at = guide, None
     member.save(update_fields=["guide", "ignored_at"])
-    Friendship.objects.filter(corp=member.corp_id, userid=member.userid, guide=None, ended_at=None).update(guide=guide)
+    contacts.match_guides()
     audit.record(actor=actor, verb="directory.link", target=guide, member=member.pk, before=before)
     return member
 
