@@ -245,6 +245,11 @@ def test_the_control_page_lists_and_does_all_of_it(plain: Plain) -> None:
     assert act("publish_moment", moment_id=moment["moment_id"], userid=moment["userid"]).ok
     chat_id = act("new_group", userid="guide_0001", name="福利群").json()["result"]["chat_id"]
     assert act("invite", chat_id=chat_id, external_userid="wm0").ok and rows("groups")[0]["count"] == 2
+    config_id = plain.post(f"{EC}groupchat/add_join_way", scene=2, chat_id_list=[chat_id])["config_id"]
+    scanned = requests.get(f"{api}ways/{config_id}", timeout=10).json()
+    assert (scanned["members"], scanned["act"]) == (["福利群"], "scan_join_way")
+    assert act(scanned["act"], config_id=config_id, name="新客").json()["result"]["chat_id"] == chat_id
+    assert act(scanned["act"], config_id=config_id).status_code == 409
     assert len(act("login_code", userid="guide_0001").json()["result"]) > 20
     for name, panel in registry.panels.items():
         assert {column for column, _title in panel.columns} <= set(
