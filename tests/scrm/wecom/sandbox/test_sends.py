@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from typing import Any
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_reminders_a_cancelled_one_and_the_records(box: Wired) -> None:
     with pytest.raises(people.Impossible, match="取消"):
         sends.confirm(box.world, msgid, "guide_0001")
     now = dt.datetime.fromtimestamp(box.world.clock.now(), dt.UTC)
-    period = {"since": now - dt.timedelta(days=1), "until": now + dt.timedelta(days=1)}
+    period: dict[str, Any] = {"since": now - dt.timedelta(days=1), "until": now + dt.timedelta(days=1)}
     (record,) = mass_sends.recent(box.app, chat_type=mass_sends.SINGLE, **period)
     assert (record.msgid, record.creator, record.text) == (msgid, "", "周三")
     assert record.attachments == (parts.MiniProgram("券", "wx1", "p"),)
