@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from scrm.wecom.sandbox import activity, panels
+from scrm.wecom.sandbox import activity, panels, people
 from scrm.wecom.sandbox.people import Impossible, contact_of, member_of
 from scrm.wecom.sandbox.records import Group, GroupMember, JoinWay
 from scrm.wecom.sandbox.registry import Button, Field, act, panel
@@ -58,7 +58,19 @@ def invite_member(world: World, chat_id: str, userid: str) -> None:
         _let_in(world, group, GroupMember(member.key, True, world.clock.epoch(), INVITED, group.owner))
 
 
-@act("scan_join_way", "客户扫群活码", Field("config_id", "群活码"), CONTACT, group="客户群")
+@act(
+    "scan_join_way",
+    "客户扫群活码",
+    Field("config_id", "群活码"),
+    Field("external_userid", "客户", "contact", is_optional=True),
+    Field("name", "或者新客户的昵称", is_optional=True),
+    group="客户群",
+)
+def scan_as(world: World, config_id: str, external_userid: str = "", name: str = "") -> Group:
+    """A customer or, by a nickname, somebody new."""
+    return scan(world, config_id, external_userid or people.newcomer(world, name))
+
+
 def scan(world: World, config_id: str, external_userid: str) -> Group:
     """Comes into the first group with room, or into a new one."""
     with world.lock:
