@@ -141,10 +141,11 @@ def say_department(
     """What was said at ``at`` about a department; None: nothing."""
     Department.objects.bulk_create([Department(corp=corp, number=number, state_at=at)], ignore_conflicts=True)
     (row,) = db.lock(Department.objects.filter(corp=corp, number=number))
-    if at > row.state_at or (at == row.state_at and not is_there):
+    stands = _second(row.state_at)
+    if at > stands or (at == stands and not is_there):
         row.state_at, row.gone_at = at, None if is_there else at
     if parent_number is not None and (
-        row.parent_at is None or (at, parent_number) >= (row.parent_at, row.parent_number)
+        row.parent_at is None or (at, parent_number) >= (_second(row.parent_at), row.parent_number)
     ):
         row.parent_at, row.parent_number = at, parent_number
     if name is not None and (row.named_at is None or at >= row.named_at):
@@ -165,11 +166,12 @@ def say_member(
     elif member is None:
         WecomMember.objects.bulk_create([WecomMember(corp=corp, userid=userid, state_at=at)], ignore_conflicts=True)
         (member,) = db.lock(WecomMember.objects.filter(corp=corp, userid=userid))
-    if at > member.state_at or (at == member.state_at and not is_there):
+    stands = _second(member.state_at)
+    if at > stands or (at == stands and not is_there):
         member.state_at, member.left_at = at, None if is_there else at
     if departments is not None:
         wanted = sorted(set(departments))
-        if member.placed_at is None or (at, wanted) > (member.placed_at, member.departments):
+        if member.placed_at is None or (at, wanted) > (_second(member.placed_at), member.departments):
             member.placed_at, member.departments = at, wanted
     if member.guide_id is None:
         member.guide = Guide.objects.filter(wecom_userid__iexact=member.userid).first()
@@ -414,6 +416,11 @@ def map_stores(*, chosen: Mapping[int, int | None], actor: Any) -> int:
         audit.record(actor=actor, verb="directory.map", target=row, store=row.store_id, before=before)
     Department.objects.bulk_update(rows, ["store"], batch_size=500)
     return len(rows)
+
+
+def _second(at: dt.datetime) -> dt.datetime:
+    """Events know whole seconds, sweeps more: what both said in one second is said at once."""
+    return at.replace(microsecond=0)
 
 
 def _text(fields: dict[str, Any], tag: str) -> str:

@@ -25,6 +25,8 @@ from scrm.admin.bases import BigReadOnlyAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, NEW, QUIET, display, link, money, state
 from scrm.copyin import problems
 from scrm.models import Job
+from scrm.money import yuan
+from scrm.wecom import errors
 
 STATUS_COLOURS = {
     HandoverCase.Status.OPEN: NEW,
@@ -66,32 +68,27 @@ words.register(
         **{f"summary.{each.value}": each.label for each in HandoverItem.State},
     }
 )
-problems.register(
-    {
-        "guide_not_employed": gettext_lazy("The guide who was to take over does not work in any store any more."),
-        "self_binding": gettext_lazy("The customer is the guide herself."),
-        "binding_time": gettext_lazy("The customer's binding began in the future; look at it and hand over again."),
-        "taker_without_wecom": gettext_lazy(
-            "The guide who takes over has no WeCom account: only the binding has moved."
-        ),
-        "no_answer": gettext_lazy(
-            "WeCom did not say what became of this customer. Look on WeCom, then hand over again."
-        ),
-        "no_result": gettext_lazy("WeCom has shown no result for a week. Look on WeCom, then hand over again."),
-        "40098": gettext_lazy("The guide who takes over has not activated WeCom, or is not verified."),
-        "40130": gettext_lazy("Giver and taker are the same WeCom account."),
-        "40097": gettext_lazy("WeCom hands over customers of accounts that left within a year only."),
-        "40205": gettext_lazy("WeCom hands over customers of accounts that were used within a year only."),
-        "40143": gettext_lazy("WeCom has banned this account from handing over customers."),
-        "90500": gettext_lazy("The owner of the group has not left; hand it over on the job."),
-        "90501": gettext_lazy("This is not a customer group."),
-        "90502": gettext_lazy("The owner of the group has left; hand it over as of somebody who left."),
-        "90503": gettext_lazy("The new owner has as many groups, or the group as many members, as WeCom allows."),
-        "90504": gettext_lazy("The group has this owner already."),
-        "90507": gettext_lazy("The group is being handed over already."),
-        "90508": gettext_lazy("The group has been handed over already."),
-    }
-)
+REASONS: dict[str, object] = {
+    "guide_not_employed": gettext_lazy("The guide who was to take over does not work in any store any more."),
+    "self_binding": gettext_lazy("The customer is the guide herself."),
+    "binding_time": gettext_lazy("The customer's binding began in the future; look at it and hand over again."),
+    "taker_without_wecom": gettext_lazy("The guide who takes over has no WeCom account: only the binding has moved."),
+    "no_answer": gettext_lazy("WeCom did not say what became of this customer. Look on WeCom, then hand over again."),
+    "no_result": gettext_lazy("WeCom has shown no result for a week. Look on WeCom, then hand over again."),
+    "40098": gettext_lazy("The guide who takes over has not activated WeCom, or is not verified."),
+    "40130": gettext_lazy("Giver and taker are the same WeCom account."),
+    "40097": gettext_lazy("WeCom hands over customers of accounts that left within a year only."),
+    "40205": gettext_lazy("WeCom hands over customers of accounts that were used within a year only."),
+    "40143": gettext_lazy("WeCom has banned this account from handing over customers."),
+    "90500": gettext_lazy("The owner of the group has not left; hand it over on the job."),
+    "90501": gettext_lazy("This is not a customer group."),
+    "90502": gettext_lazy("The owner of the group has left; hand it over as of somebody who left."),
+    "90503": gettext_lazy("The new owner has as many groups, or the group as many members, as WeCom allows."),
+    "90504": gettext_lazy("The group has this owner already."),
+    "90507": gettext_lazy("The group is being handed over already."),
+    "90508": gettext_lazy("The group has been handed over already."),
+}
+problems.register(REASONS)
 
 
 class PlanForm(forms.Form):
@@ -141,7 +138,9 @@ def confirm(self: Any, request: HttpRequest, case: HandoverCase, data: dict[str,
     return _("The handover has begun.")
 
 
-@object_act(gettext_lazy("Cancel"), icon="cancel", form=ReasonForm, offered=lambda case: case.status in NOT_BEGUN)
+@object_act(
+    gettext_lazy("Cancel the handover"), icon="cancel", form=ReasonForm, offered=lambda case: case.status in NOT_BEGUN
+)  # fmt: skip
 def cancel(self: Any, request: HttpRequest, case: HandoverCase, data: dict[str, Any]) -> str:
     cases.cancel(case=case, actor=request.user, reason=data["reason"], now=timezone.now())
     return _("The handover is cancelled; nothing has moved.")
@@ -180,13 +179,14 @@ class HandoverCaseAdmin(BigReadOnlyAdmin, GuideNames):
             raise PermissionDenied
         now = timezone.now()
         preview = _within_scope(request, figures.preview(case=case))
+        groups = [(text, _reason(code) if code else "", count) for text, code, count in figures.group_states(case=case)]
         retention = figures.retention(case=case, now=now)
         states = figures.states(case=case)
         is_planning = case.job is not None and case.job.status in (Job.Status.QUEUED, Job.Status.RUNNING)
         context = self.page_context(
-            request, case, title=str(case), case=case, preview=preview, bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
+            request, case, title=str(case), case=case, preview=preview, value=yuan(preview.value_fen), bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
             states=[(text, count, STATE_COLOURS[HandoverItem.State(code)], _share(count, preview.customers)) for code, text, count in states],
-            groups=figures.group_states(case=case), retention=retention,
+            groups=groups, retention=retention,
             is_busy=is_planning, failure=case.job.error if case.job and case.job.status == Job.Status.FAILED else "",
             items_url=f"../../../handoveritem/?case__id__exact={case.pk}", guide_text=guide_link(case, "guide"),
             buttons=self.acts_for(request, case),
@@ -200,6 +200,12 @@ def _within_scope(request: HttpRequest, preview: figures.Preview) -> figures.Pre
     seen = lists.visible_names(request, Guide, (taker.guide_id for taker in preview.takers))
     takers = (t if t.guide_id in seen else replace(t, name="", store="", userid="…") for t in preview.takers)
     return replace(preview, takers=tuple(takers))
+
+
+def _reason(code: str) -> str:
+    """Ours, or what WeCom's number means."""
+    is_wecoms = code.isdecimal() and code not in REASONS
+    return errors.of(int(code), "").message if is_wecoms else words.problem_text(code)
 
 
 def _share(count: int, whole: int) -> int:
@@ -264,7 +270,7 @@ class HandoverItemAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("reason"))
     def problem(self, item: HandoverItem) -> str:
-        return words.problem_text(item.code) if item.code else EMPTY
+        return _reason(item.code) if item.state in (item.State.FAILED, item.State.BOUND) and item.code else EMPTY
 
     @display(description=gettext_lazy("spent in a year"))
     def value(self, item: HandoverItem) -> SafeString:

@@ -102,9 +102,10 @@ def states(*, case: HandoverCase) -> list[tuple[str, str, int]]:
 
 
 def group_states(*, case: HandoverCase) -> list[tuple[str, str, int]]:
-    rows = HandoverGroup.objects.filter(case=case).values("state").annotate(count=Count("pk")).order_by("state")
-    counts = {row["state"]: row["count"] for row in rows}
-    return [(state.value, str(state.label), counts[state]) for state in HandoverGroup.State if state in counts]
+    """(the state's word, why it failed, groups)."""
+    rows = HandoverGroup.objects.filter(case=case).values("state", "code").annotate(count=Count("pk"))
+    found = [(HandoverGroup.State(row["state"]), row["code"], row["count"]) for row in rows.order_by("state", "code")]
+    return [(str(state.label), code, count) for state, code, count in found]
 
 
 # --- who stayed -------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from scrm.wecom import transfers as wecom
 LEASE = dt.timedelta(hours=1)
 DAILY = dt.timedelta(hours=20)
 GIVEN_UP = dt.timedelta(days=7)
-PAGE = 500
+PAGE = 100  # each is some writes; the accounts of both are locked meanwhile
 TAKERS_AT_ONCE = 200
 REASONS = {"customer_refused": HandoverItem.State.REFUSED, "customer_limit_exceed": HandoverItem.State.AT_LIMIT}
 
@@ -84,7 +84,9 @@ def read_results(*, taker: HandoverTaker, now: dt.datetime) -> int:
 
 @transaction.atomic
 def _take(taker: HandoverTaker, page: Iterable[wecom.Result], now: dt.datetime) -> int:
-    results = {result.external_userid: result for result in page}
+    results: dict[str, wecom.Result] = {}
+    for result in sorted(page, key=lambda result: result.takeover_at or now):
+        results[result.external_userid] = result  # of two transfers of one pair the later one
     contacts.locked(_corp(taker), [taker.case.userid, taker.userid])  # before any row that events lock after them
     waiting = HandoverItem.objects.filter(taker=taker, state=State.WAITING, contact__external_userid__in=results)
     decided = 0
