@@ -38,22 +38,21 @@ def written(rows: Iterable[WayStaff]) -> str:
 
 
 def _staff(guide: Guide, words: list[str]) -> Staff:
-    is_backup, is_off, days, hours = False, False, (), (None, None)
+    is_backup, is_off = BACKUP in words, OFF_ON_HOLIDAYS in words
+    days: tuple[int, ...] = ()
+    hours: tuple[dt.time, dt.time] | None = None
     for word in words:
-        if word == BACKUP:
-            is_backup = True
-        elif word == OFF_ON_HOLIDAYS:
-            is_off = True
-        elif found := days_of(word):
-            days = found
-        elif found := _hours_of(word):
-            hours = found
-        else:
+        if word in (BACKUP, OFF_ON_HOLIDAYS):
+            continue
+        named, times = days_of(word), _hours_of(word)
+        if not named and times is None:
             raise BadWay(
                 _("%(guide)s: “%(word)s” is not understood. Write for example: %(example)s")
                 % {"guide": guide, "word": word, "example": "G00001 周一至周五 09:00-18:00 节假日休"}
             )
-    return Staff(guide, is_backup, days, hours[0], hours[1], is_off)
+        days, hours = named or days, times or hours
+    starts_at, ends_at = hours or (None, None)
+    return Staff(guide, is_backup, days, starts_at, ends_at, is_off)
 
 
 def days_of(word: str) -> tuple[int, ...]:
