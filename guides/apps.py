@@ -12,6 +12,7 @@ class GuidesConfig(AppConfig):
 
         from guides import bindings, contacts, directory, directory_sweep, staff_import
         from guides.bench import import_members
+        from guides.contacts import sweeps
         from guides.models import Binding
         from members.models import Member
         from scrm import bench, imports, jobs, org
@@ -31,3 +32,4 @@ class GuidesConfig(AppConfig):
             for change in ("create", "update", "delete"):
                 inbox.register("change_contact", f"{change}_{what}", directory.take_event)
         jobs.register(directory_sweep.KIND, directory_sweep.run)
+        jobs.register(sweeps.KIND, sweeps.run)
