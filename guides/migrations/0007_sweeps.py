@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0005_mirror'),
+        ('guides', '0006_ways_and_touches'),
         ('scrm', '0009_wecom_outbox'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
