@@ -1,5 +1,5 @@
 """Guides, employments, delegations and bindings in the console."""
 
-from guides.admin import bindings, directory, staff
+from guides.admin import bindings, directory, handover, staff
 
-__all__ = ["bindings", "directory", "staff"]
+__all__ = ["bindings", "directory", "handover", "staff"]

@@ -45,6 +45,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Bindings"), "link", "guides_binding"),
             (_("Employments"), "work_history", "guides_employment"),
             (_("Delegations"), "swap_horiz", "guides_delegation"),
+            (_("Handovers"), "move_up", "guides_handovercase"),
+            (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("WeCom members"), "contacts", "guides_wecommember"),
             (_("WeCom departments"), "lan", "guides_department"),
             (_("Directory sweeps"), "sync", "guides_directorysweep"),

@@ -35,6 +35,7 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
         {"reason": "电话回访"},
     ),
+    "guide-api:handovers": ("get", {None: GUIDES}, None),
     "guide-api:commission": ("get", {None: GUIDES}, None),
     "guide-api:commission-lines": ("get", {None: GUIDES}, None),
     "guide-api:commission-explain": ("get", {"a": ("A", "M"), "online": ("A", "M"), "b": ("B",), 10**9: ()}, None),

@@ -8,6 +8,7 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from attribution.models import (
     Account,
@@ -21,7 +22,18 @@ from attribution.models import (
     RuleVersion,
     Txn,
 )
-from guides.models import Binding, Delegation, Department, DirectorySweep, Employment, Guide, WecomMember
+from guides.models import (
+    Binding,
+    Delegation,
+    Department,
+    DirectorySweep,
+    Employment,
+    Guide,
+    HandoverCase,
+    HandoverItem,
+    HandoverTaker,
+    WecomMember,
+)
 from members.models import (
     Category,
     Channel,
@@ -58,7 +70,9 @@ HQ_ONLY: set[Any] = {
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
-SCOPED: set[Any] = {Binding, Decision, Employment, Entry, Guide, Hold, Identity, Member, OrderLine, Store}
+SCOPED: set[Any] = {
+    Binding, Decision, Employment, Entry, Guide, HandoverCase, HandoverItem, Hold, Identity, Member, OrderLine, Store,
+}  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
@@ -107,7 +121,21 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Guide: guides,
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
+        **handovers(company, guides, members),
     }
+
+
+def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    cases, items = {}, {}
+    for code in STORES:
+        sign = {"store": company.shops.stores[code], "cause": "BY_HAND", "opened_at": timezone.now()}
+        cases[code], _is_new = HandoverCase.objects.get_or_create(guide=guides[code], defaults=sign)
+        taker, _is_new = HandoverTaker.objects.get_or_create(case=cases[code], guide=company.shops.guides["M"])
+        items[code], _is_new = HandoverItem.objects.get_or_create(
+            case=cases[code], binding=Binding.objects.get(member=members[code]),
+            defaults={"taker": taker, "member": members[code], "state_at": timezone.now()},
+        )  # fmt: skip
+    return {HandoverCase: cases, HandoverItem: items}
 
 
 def hq_rows(company: Console) -> dict[Any, Any]:
@@ -230,6 +258,12 @@ def test_a_filter_by_a_foreign_store_finds_and_names_nothing(company: Console) -
 def test_undeclared_look_ups_are_refused(company: Console, address: str, query: dict[str, str]) -> None:
     for name in ("hq", "manager"):
         assert company.client(name).get(reverse(f"admin:{address}_changelist"), query).status_code == 400
+
+
+def test_a_filter_that_is_no_column_is_taken(company: Console) -> None:
+    for name in ("hq", "manager"):
+        response = company.client(name).get(reverse("admin:guides_binding_changelist"), {"active": "0"})
+        assert (response.status_code, list(response.context["cl"].result_list)) == (200, [])
 
 
 def test_a_forged_action_reaches_no_foreign_row(company: Console) -> None:
