@@ -50,9 +50,11 @@ class GuidesConfig(AppConfig):
 
     def _take_jobs(self) -> None:
         from guides import directory_sweep
+        from guides.contacts import sweeps
         from guides.handover import moving, plan
         from scrm import jobs
 
         jobs.register(directory_sweep.KIND, directory_sweep.run)
+        jobs.register(sweeps.KIND, sweeps.run)
         jobs.register(plan.KIND, plan.run)
         jobs.register(plan.RUN_KIND, moving.run)

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from guides import contact_ways, contacts, corp_tags, directory, directory_sweep, login, welcomes
+from guides.contacts import gaps, sweeps
 from guides.handover import cases, results
 from scrm import celery
 
@@ -31,6 +32,20 @@ def sweep_contacts() -> None:
     contacts.read_due()
     contacts.recognise_late(now=now, since=now - contacts.RECENT)
     contacts.tell_news(now=now)
+    sweeps.go_on(now=now)
+
+
+@shared_task
+def plan_contact_sweeps() -> None:
+    """The night's sweep where it has not begun yet, and those that a gap in the events calls for."""
+    now = timezone.now()
+    sweeps.start_nightly(now=now)
+    gaps.look(now=now)
+
+
+@shared_task
+def recognise_all_members() -> None:
+    contacts.recognise_late(now=timezone.now())
 
 
 @shared_task

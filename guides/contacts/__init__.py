@@ -11,6 +11,9 @@
    contact who is no member stays a contact, and is recognised when the member comes (``linking``).
 5. Other topics are told of a new friend, a recognised member, a welcome code and a failed transfer in the transaction
    that learns of it (``listeners``); what a sweep finds by the thousand is told soon after, each in its own transaction.
+6. Events may be lost, so the whole list of friends is read and compared: a part each night, everything each week and after
+   a gap in the events (``sweeps``, ``compare``, ``gaps``). Ends that are too many to be believed wait for a person
+   (``held``).
 """
 
 from guides.contacts.events import UnknownCorp, hear, register

@@ -30,6 +30,7 @@ from scrm.wecom import transfers as wecom
 LEASE = dt.timedelta(hours=1)
 DAILY = dt.timedelta(hours=20)
 GIVEN_UP = dt.timedelta(days=7)
+ASSIGNED = 202  # WeCom's way of adding, see customers.Follow
 PAGE = 100  # each is some writes; the accounts of both are locked meanwhile
 TAKERS_AT_ONCE = 200
 REASONS = {"customer_refused": HandoverItem.State.REFUSED, "customer_limit_exceed": HandoverItem.State.AT_LIMIT}
@@ -128,7 +129,7 @@ def _tell_mirror(taker: HandoverTaker, external_userid: str, at: dt.datetime) ->
     contacts.hear(corp=corp, userid=taker.case.userid, external_userid=external_userid, change=gone)
     known = Friendship.objects.filter(contact__external_userid=external_userid, corp=corp, userid=taker.userid)
     if not known.filter(ended_at=None, is_confirmed=True).exists():
-        contacts.hear(corp=corp, userid=taker.userid, external_userid=external_userid, change=came)
+        _assigned(contacts.hear(corp=corp, userid=taker.userid, external_userid=external_userid, change=came))
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -143,6 +144,8 @@ def hear_friend(friendship: Friendship) -> None:
     at = friendship.added_at
     for item in db.lock(items):
         if at is not None and (item.state in UNDECIDED or at >= item.state_at):
+            if item.state in UNDECIDED:
+                _assigned(friendship)
             _decide(item, State.DONE, "", at)
             moving.finish(case_id=item.case_id, now=at)
 
@@ -157,6 +160,13 @@ def hear_failure(corp: Corp, userid: str, external_userid: str, reason: str, at:
             state = REASONS.get(reason, State.FAILED)
             _decide(item, state, "" if reason in REASONS else reason[:48], at)
             moving.finish(case_id=item.case_id, now=at)
+
+
+def _assigned(friendship: Friendship) -> None:
+    """She came by the handover and chose nobody, unless a code or a reading of WeCom says otherwise."""
+    if not friendship.add_way and not friendship.state:
+        friendship.add_way = ASSIGNED
+        friendship.save(update_fields=["add_way"])
 
 
 def _decide(item: HandoverItem, state: str, code: str, at: dt.datetime) -> None:

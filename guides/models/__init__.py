@@ -3,14 +3,16 @@ from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews,
 from guides.models.directory import Department, DirectorySweep, WecomMember
 from guides.models.handover import HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
 from guides.models.staff import Delegation, Employment, Guide, LoginCode
+from guides.models.sweeps import ContactSweep, EventHour, HeldEnds, SweepBatch
 from guides.models.tags import CorpTag, TagGroup, TagMapping, TagPush, TagSweep
 from guides.models.touches import Touch
 from guides.models.ways import ContactWay, StrayWay, WayDay, WayPicture, WayStaff
 from guides.models.welcomes import Material, Welcome, WelcomePart, WelcomeSend
 
 __all__ = [
-    "Binding", "BindingRequest", "Contact", "ContactToRead", "ContactWay", "CorpTag", "Delegation", "Department",
-    "DirectorySweep", "Employment", "Follower", "FriendNews", "Friendship", "Guide", "HandoverCase", "HandoverGroup",
-    "HandoverItem", "HandoverTaker", "LinkConflict", "LoginCode", "Material", "StrayWay", "TagGroup", "TagMapping", "TagPush",
-    "TagSweep", "Touch", "WayDay", "WayPicture", "WayStaff", "WecomMember", "Welcome", "WelcomePart", "WelcomeSend",
+    "Binding", "BindingRequest", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag", "Delegation",
+    "Department", "DirectorySweep", "Employment", "EventHour", "Follower", "FriendNews", "Friendship", "Guide",
+    "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "HeldEnds", "LinkConflict", "LoginCode",
+    "Material", "StrayWay", "SweepBatch", "TagGroup", "TagMapping", "TagPush", "TagSweep", "Touch", "WayDay",
+    "WayPicture", "WayStaff", "WecomMember", "Welcome", "WelcomePart", "WelcomeSend",
 ]  # fmt: skip

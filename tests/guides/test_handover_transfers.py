@@ -11,7 +11,7 @@ from django.utils import timezone
 from attribution import rulebook
 from attribution.models import RuleVersion
 from guides.handover import cases, figures, moving, plan, results
-from guides.models import Binding, Friendship, HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
+from guides.models import Binding, Friendship, HandoverCase, HandoverGroup, HandoverItem, HandoverTaker, Touch
 from scrm.models import OutboxMessage
 from scrm.wecom import inbox, outbox
 from tests.factories import shops as factory
@@ -176,6 +176,7 @@ def test_after_24_hours_the_result_is_read_and_the_mirror_follows(company: Compa
     before, after = friendship(company, "安琪", "A"), friendship(company, "安琪", "M")
     assert (before.ended_at, before.ended_by) == (at, "TRANSFERRED")
     assert (after.added_at, after.is_confirmed, after.ended_at, after.guide) == (at, True, None, company.guide("M"))
+    assert after.add_way == 202 and not Touch.objects.exists()  # she chose nobody
     assert HandoverTaker.objects.get().next_poll_at is None
     assert results.poll_due(now=now + 100 * DAY) == 0
 
@@ -254,6 +255,7 @@ def test_events_say_it_before_the_result_is_read(company: Company, other_side: T
     tell("transfer_fail", at, "zhangmin", "晨曦", FailReason="customer_limit_exceed")
     assert company.states(case) == {"安琪": "DONE", "白露": "REFUSED", "晨曦": "AT_LIMIT", "丁香": "WAITING"}
     assert friendship(company, "安琪", "A").ended_by == "TRANSFERRED"
+    assert friendship(company, "安琪", "M").add_way == 202 and not Touch.objects.exists()
     other_side.decide("wangfang", "zhangmin", 1, at)  # the later reading does not undo what was decided
     results.poll_due(now=at + HOUR)
     assert company.states(case) == {"安琪": "DONE", "白露": "REFUSED", "晨曦": "AT_LIMIT", "丁香": "DONE"}
