@@ -79,12 +79,13 @@ PAGES: dict[str, set[str]] = {
     "rights": set(SEES),
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
+    "guides_follower_proof": set(SEES),
 }
 SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
-    "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
+    "guides_follower_sweep", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor",
 }  # fmt: skip
 DJANGO = {
