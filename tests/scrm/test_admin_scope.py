@@ -24,14 +24,20 @@ from attribution.models import (
 )
 from guides.models import (
     Binding,
+    Contact,
+    ContactSweep,
     Delegation,
     Department,
     DirectorySweep,
     Employment,
+    Follower,
+    Friendship,
     Guide,
     HandoverCase,
     HandoverItem,
     HandoverTaker,
+    HeldEnds,
+    LinkConflict,
     WecomMember,
 )
 from members.models import (
@@ -51,6 +57,7 @@ from scrm.models import (
     Act,
     Brand,
     CallbackEndpoint,
+    Corp,
     DeviceToken,
     Grant,
     InboxEvent,
@@ -66,12 +73,12 @@ from tests.factories.console import SEES, Console, console
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
-    Department, DirectorySweep, Grant, InboxEvent, Job, WecomMember,
+    ContactSweep, Department, DirectorySweep, Grant, LinkConflict, InboxEvent, Job, WecomMember,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
 SCOPED: set[Any] = {
-    Binding, Decision, Employment, Entry, Guide, HandoverCase, HandoverItem, Hold, Identity, Member, OrderLine, Store,
+    Binding, Contact, Decision, Employment, Entry, Follower, Friendship, Guide, HeldEnds, HandoverCase, HandoverItem, Hold, Identity, Member, OrderLine, Store,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -123,7 +130,28 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         **handovers(company, guides, members),
+        **friends(guides),
     }
+
+
+def friends(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    sweep, _is_new = ContactSweep.objects.get_or_create(corp=corp, kind="FULL", defaults={"started_at": timezone.now()})
+    found: dict[Any, dict[str, Any]] = {Contact: {}, Friendship: {}, Follower: {}, HeldEnds: {}}
+    for code, guide in guides.items():
+        contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
+        found[Contact][code] = contact
+        found[Friendship][code], _is_new = Friendship.objects.get_or_create(
+            contact=contact, corp=corp, userid=code.lower(), guide=guide
+        )
+        follower = Follower.objects.get(userid=code.lower())
+        Follower.objects.filter(pk=follower.pk).update(guide=guide)
+        found[Follower][code] = follower
+        found[HeldEnds][code], _is_new = HeldEnds.objects.get_or_create(
+            sweep=sweep, follower=follower,
+            defaults={"read_from": timezone.now(), "friendship_ids": [], "missing_count": 1, "friend_count": 1},
+        )  # fmt: skip
+    return found
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
