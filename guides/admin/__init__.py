@@ -1,5 +1,5 @@
-"""Guides, employments, delegations, bindings and WeCom's contacts in the console."""
+"""Guides, employments, bindings, WeCom's contacts, codes, welcomes and tags in the console."""
 
-from guides.admin import bindings, contacts, directory, handover, staff
+from guides.admin import bindings, contacts, directory, handover, staff, tags, touches, ways, welcomes
 
-__all__ = ["bindings", "contacts", "directory", "handover", "staff"]
+__all__ = ["bindings", "contacts", "directory", "handover", "staff", "tags", "touches", "ways", "welcomes"]

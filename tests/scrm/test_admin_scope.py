@@ -22,10 +22,14 @@ from attribution.models import (
     RuleVersion,
     Txn,
 )
+from guides import touches
 from guides.models import (
     Binding,
+    BindingRequest,
     Contact,
     ContactSweep,
+    ContactWay,
+    CorpTag,
     Delegation,
     Department,
     DirectorySweep,
@@ -38,7 +42,14 @@ from guides.models import (
     HandoverTaker,
     HeldEnds,
     LinkConflict,
+    Material,
+    StrayWay,
+    TagMapping,
+    TagPush,
+    Touch,
     WecomMember,
+    Welcome,
+    WelcomeSend,
 )
 from members.models import (
     Category,
@@ -73,12 +84,13 @@ from tests.factories.console import SEES, Console, console
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
-    ContactSweep, Department, DirectorySweep, Grant, LinkConflict, InboxEvent, Job, WecomMember,
+    ContactSweep, CorpTag, Department, DirectorySweep, Grant, LinkConflict, InboxEvent, Job, Material, StrayWay, TagMapping, TagPush, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
 SCOPED: set[Any] = {
-    Binding, Contact, Decision, Employment, Entry, Follower, Friendship, Guide, HeldEnds, HandoverCase, HandoverItem, Hold, Identity, Member, OrderLine, Store,
+    Binding, BindingRequest, Contact, ContactWay, Decision, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, Store, Touch, WelcomeSend,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -87,13 +99,18 @@ PAGES: dict[str, set[str]] = {
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "guides_follower_proof": set(SEES),
+    "guides_contactway_new": {"hq", "operator"},
+    "guides_contactway_bulk": {"hq", "operator"},
+    "guides_tagmapping_new": {"hq", "operator"},
 }
 SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
-    "guides_follower_sweep", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
-    "import_state", "import_run", "import_cancel", "import_errors", "second_factor",
+    "guides_follower_sweep",
+    "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
+    "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
+    "guides_contactway_picture",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -130,11 +147,12 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         **handovers(company, guides, members),
-        **friends(guides),
+        **accounts(guides),
+        **friends(company, guides, members),
     }
 
 
-def friends(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
     sweep, _is_new = ContactSweep.objects.get_or_create(corp=corp, kind="FULL", defaults={"started_at": timezone.now()})
     found: dict[Any, dict[str, Any]] = {Contact: {}, Friendship: {}, Follower: {}, HeldEnds: {}}
@@ -165,6 +183,32 @@ def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any])
             defaults={"taker": taker, "member": members[code], "state_at": timezone.now()},
         )  # fmt: skip
     return {HandoverCase: cases, HandoverItem: items}
+
+
+def friends(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="ww1", defaults={"name": "示例公司"})
+    found: dict[Any, dict[str, Any]] = {ContactWay: {}, Touch: {}, BindingRequest: {}, WelcomeSend: {}}
+    for code in STORES:
+        store, guide, at = company.shops.stores[code], guides[code], timezone.now()
+        contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
+        friend, _is_new = Friendship.objects.get_or_create(contact=contact, userid=code, corp=corp, guide=guide)
+        found[ContactWay][code], _is_new = ContactWay.objects.get_or_create(
+            corp=corp, purpose="STORE", store=store, name=code, state=f"w{code}"
+        )
+        touch = Touch.objects.filter(key=code).first()
+        found[Touch][code] = (
+            touch
+            or touches.record(
+                key=code, kind="QR", guide_id=guide.pk, store_id=store.pk, member_id=members[code].pk, at=at
+            )[0]
+        )
+        found[BindingRequest][code], _is_new = BindingRequest.objects.get_or_create(
+            key=code, defaults={"member": members[code], "guide": guide, "store": store, "source": "SCAN", "answer": "OPEN", "at": at}
+        )  # fmt: skip
+        found[WelcomeSend][code], _is_new = WelcomeSend.objects.get_or_create(
+            code_hash=code, defaults={"friendship": friend, "guide": guide, "event_at": at}
+        )
+    return found
 
 
 def hq_rows(company: Console) -> dict[Any, Any]:

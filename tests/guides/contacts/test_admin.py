@@ -116,7 +116,6 @@ def test_a_conflict_is_seen_and_checked_again(company: Console) -> None:
     conflict = LinkConflict.objects.get()
     assert get(company, "hq", "guides_linkconflict_changelist").status_code == 200
     found = get(company, "hq", "guides_contact_changelist").content.decode()
-    import re
 
     print(re.findall(r"wmA1.{0,1500}", found, re.S)[0])
     assert "身份冲突" in found
