@@ -83,7 +83,8 @@ def test_the_page_of_a_contact_names_the_member_and_the_guides_one_may_see(compa
 )
 def test_a_list_asks_the_same_for_one_row_and_for_many(company: Console, name: str, one: str | None) -> None:
     held_back(company, "A")
-    client, counts = company.client("hq"), []
+    client = company.client("hq")
+    counts: list[int] = []
     for query in ({"q": one} if one else {}, {}):
         if not one and counts:
             held_back(company, "B")
