@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
-from guides.models import Binding, Employment, Guide
+from guides.models import Binding, Employment, Friendship, Guide
 from members import reveals
 from members.models import Member
 from scrm import db, org
@@ -313,6 +313,12 @@ def binding_history(*, member_id: int, limit: int = 20) -> list[dict[str, Any]]:
         "guide_id", "guide__code", "guide__name", "store__code", "store__name", "source", "started_at", "ended_at"
     )
     return [dict(row) for row in found[:limit]]
+
+
+def friends_of(*, member_id: int, limit: int = 50) -> list[Friendship]:
+    """The member's friends among our staff on WeCom, those who last first."""
+    rows = Friendship.objects.filter(contact__member=member_id).select_related("contact", "guide")
+    return sorted(rows.order_by("-pk")[:limit], key=lambda row: row.ended_at is not None)
 
 
 NEW_FRIENDS = f"""

@@ -1,5 +1,5 @@
-"""Guides, employments, delegations, bindings, codes, welcomes and tags in the console."""
+"""Guides, employments, bindings, WeCom's contacts, codes, welcomes and tags in the console."""
 
-from guides.admin import bindings, directory, handover, staff, tags, touches, ways, welcomes
+from guides.admin import bindings, contacts, directory, handover, staff, tags, touches, ways, welcomes
 
-__all__ = ["bindings", "directory", "handover", "staff", "tags", "touches", "ways", "welcomes"]
+__all__ = ["bindings", "contacts", "directory", "handover", "staff", "tags", "touches", "ways", "welcomes"]

@@ -96,7 +96,8 @@ _END = """
     UPDATE guides_friendship SET ended_at = GREATEST(%(read_from)s, added_at), ended_by = 'MISSING', heard_at = %(read_from)s
     WHERE id = ANY(%(ids)s) AND ended_at IS NULL AND (heard_at IS NULL OR heard_at < %(read_from)s)"""
 _SWEPT = """
-    UPDATE guides_follower a SET wecom_count = COALESCE(n.count, 0), swept_at = %(read_from)s, error_code = '', is_listed = true
+    UPDATE guides_follower a SET wecom_count = COALESCE(n.count, 0), counted_here = a.friend_count,
+        swept_at = %(read_from)s, error_code = '', is_listed = true
     FROM unnest(%(userids)s::text[]) u LEFT JOIN (SELECT userid, count(*) FROM seen GROUP BY userid) n ON n.userid = u
     WHERE a.corp_id = %(corp)s AND a.userid = u"""
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from django.db import connection, transaction
 
 from guides.contacts import followers, linking, listeners, pairs
 from guides.models import Contact, ContactToRead, Follower, Friendship
-from scrm import db
+from scrm import audit, db
 from scrm.errors import RuleViolation
 from scrm.models import Corp
 from scrm.wecom import corps, customers, errors
@@ -52,6 +53,14 @@ def ask(contact_id: int) -> None:
             [contact_id],
         )
     transaction.on_commit(_ring)
+
+
+@transaction.atomic
+def read_again(*, contact: Contact, actor: Any) -> None:
+    """A person wants the contact read now, also when WeCom has put it off."""
+    ask(contact.pk)
+    ContactToRead.objects.filter(pk=contact.pk).update(due_at=db.clock(), attempts=0)
+    audit.record(actor=actor, verb="contacts.read_again", target=contact)
 
 
 def read_due(*, limit: int | None = None) -> int:

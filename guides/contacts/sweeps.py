@@ -83,15 +83,26 @@ def start_or_resume(*, corp: Corp, kind: str, actor: Any, userids: Iterable[str]
     return jobs.enqueue(KIND, actor=actor, params={"sweep": sweep.pk})
 
 
+def start_now(*, accounts: dict[int, list[str]], is_all: bool, actor: Any) -> list[Job]:
+    """A person wants these accounts compared now, by corp; ``is_all``: those of every corp that has an app."""
+    if is_all:
+        return [start_or_resume(corp=corp, kind=Kind.FULL, actor=actor) for corp in _with_app()]
+    corps_by_pk = Corp.objects.in_bulk(list(accounts))
+    return [
+        start(corp=corps_by_pk[pk], kind=Kind.CHOSEN, actor=actor, userids=mine)
+        for pk, mine in sorted(accounts.items())
+    ]
+
+
 def start_nightly(*, now: dt.datetime) -> list[Job]:
     """The sweep of this business day of each corp that has an app; once, however often it is asked (W10)."""
     today = now.astimezone(ZONE)
     if today.hour not in NIGHT_HOURS:
         return []
     kind = Kind.FULL if today.weekday() == FULL_WEEKDAY else Kind.ROLLING
-    with_app = Corp.objects.filter(apps__kind=WecomApp.Kind.SELF_BUILT).distinct().order_by("pk")
     return [
-        start(corp=corp, kind=kind, actor=None, key=f"{KIND} {corp.pk} {today.date().isoformat()}") for corp in with_app
+        start(corp=corp, kind=kind, actor=None, key=f"{KIND} {corp.pk} {today.date().isoformat()}")
+        for corp in _with_app()
     ]
 
 
@@ -125,6 +136,10 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
             _pause(sweep, HeldUp(db.clock() + LONGEST_PAUSE, getattr(error, "code", type(error).__name__)))
             raise
         return _finish(sweep)
+
+
+def _with_app() -> list[Corp]:
+    return list(Corp.objects.filter(apps__kind=WecomApp.Kind.SELF_BUILT).distinct().order_by("pk"))
 
 
 # --- planning ---------------------------------------------------------------------------------------------------------

@@ -55,6 +55,18 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("WeCom customers"),
+        (
+            (_("Contacts"), "contact_page", "guides_contact"),
+            (_("Friends"), "diversity_1", "guides_friendship"),
+            (_("Proof of the friend count"), "fact_check", "guides_follower_proof"),
+            (_("Ends held back"), "person_alert", "guides_heldends"),
+            (_("Conflicts of identities"), "person_search", "guides_linkconflict"),
+            (_("Accounts with customers"), "support_agent", "guides_follower"),
+            (_("Sweeps of contacts"), "sync", "guides_contactsweep"),
+        ),
+    ),
+    (
         _("Codes, welcomes and corp tags"),
         (
             (_("Contact ways"), "qr_code_2", "guides_contactway"),
@@ -124,6 +136,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
+    "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }
 

@@ -27,17 +27,21 @@ from guides.models import (
     Binding,
     BindingRequest,
     Contact,
+    ContactSweep,
     ContactWay,
     CorpTag,
     Delegation,
     Department,
     DirectorySweep,
     Employment,
+    Follower,
     Friendship,
     Guide,
     HandoverCase,
     HandoverItem,
     HandoverTaker,
+    HeldEnds,
+    LinkConflict,
     Material,
     StrayWay,
     TagMapping,
@@ -80,13 +84,13 @@ from tests.factories.console import SEES, Console, console
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
-    CorpTag, Department, DirectorySweep, Grant, InboxEvent, Job, Material, StrayWay, TagMapping, TagPush, WecomMember, Welcome,
+    ContactSweep, CorpTag, Department, DirectorySweep, Grant, LinkConflict, InboxEvent, Job, Material, StrayWay, TagMapping, TagPush, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
 SCOPED: set[Any] = {
-    Binding, BindingRequest, ContactWay, Decision, Employment, Entry, Guide, HandoverCase, HandoverItem, Hold, Identity, Member,
-    OrderLine, Store, Touch, WelcomeSend,
+    Binding, BindingRequest, Contact, ContactWay, Decision, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, Store, Touch, WelcomeSend,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -94,6 +98,7 @@ PAGES: dict[str, set[str]] = {
     "rights": set(SEES),
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
+    "guides_follower_proof": set(SEES),
     "guides_contactway_new": {"hq", "operator"},
     "guides_contactway_bulk": {"hq", "operator"},
     "guides_tagmapping_new": {"hq", "operator"},
@@ -102,6 +107,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture",
@@ -141,8 +147,29 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         **handovers(company, guides, members),
+        **accounts(guides),
         **friends(company, guides, members),
     }
+
+
+def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    sweep, _is_new = ContactSweep.objects.get_or_create(corp=corp, kind="FULL", defaults={"started_at": timezone.now()})
+    found: dict[Any, dict[str, Any]] = {Contact: {}, Friendship: {}, Follower: {}, HeldEnds: {}}
+    for code, guide in guides.items():
+        contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
+        found[Contact][code] = contact
+        found[Friendship][code], _is_new = Friendship.objects.get_or_create(
+            contact=contact, corp=corp, userid=code.lower(), guide=guide
+        )
+        follower = Follower.objects.get(userid=code.lower())
+        Follower.objects.filter(pk=follower.pk).update(guide=guide)
+        found[Follower][code] = follower
+        found[HeldEnds][code], _is_new = HeldEnds.objects.get_or_create(
+            sweep=sweep, follower=follower,
+            defaults={"read_from": timezone.now(), "friendship_ids": [], "missing_count": 1, "friend_count": 1},
+        )  # fmt: skip
+    return found
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
