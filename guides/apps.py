@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import bindings, directory, directory_sweep, staff_import
+        from guides import bindings, contacts, directory, directory_sweep, staff_import
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
@@ -26,6 +26,7 @@ class GuidesConfig(AppConfig):
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
         bindings.register_import_column()
         bench.register("import_members", import_members)
+        contacts.register()
         for what in ("user", "party"):
             for change in ("create", "update", "delete"):
                 inbox.register("change_contact", f"{change}_{what}", directory.take_event)

@@ -41,6 +41,11 @@ def ring(task: Task, *args: Any) -> None:
     transaction.on_commit(lambda: _send(task, args))
 
 
+def ring_after(task: Task, seconds: float) -> None:
+    """Wake a worker in ``seconds``, which are few: what is due later is a row that a sweep looks for."""
+    _send(task, (), seconds)
+
+
 class Doorbell:
     """For a task that takes everything that waits: however many rows come, it is rung at most twice in ``quiet_seconds``.
 

@@ -10,9 +10,12 @@ from typing import Any
 ENTRIES: dict[str, dict[str, Any]] = {
     "channel events": {"task": "attribution.tasks.sweep_intake", "schedule": 60.0},
     "WeCom events": {"task": "scrm.wecom.tasks.sweep_inbox", "schedule": 60.0},
+    "messages to WeCom": {"task": "scrm.wecom.tasks.sweep_outbox", "schedule": 60.0},
+    "old events and messages of WeCom": {"task": "scrm.wecom.tasks.forget_wecom", "schedule": 3600.0},
     "open jobs": {"task": "scrm.tasks.sweep_jobs", "schedule": 60.0},
     "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
     "old answers and tokens": {"task": "scrm.tasks.forget_api_leftovers", "schedule": 3600.0},
+    "WeCom contacts": {"task": "guides.tasks.sweep_contacts", "schedule": 60.0},
     "old login codes": {"task": "guides.tasks.forget_login_codes", "schedule": 3600.0},
     "WeCom directory": {"task": "guides.tasks.sweep_directories", "schedule": 3600.0},  # one job a day, by its key
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},

@@ -139,6 +139,10 @@ if urlsplit(WECOM_API_BASE).scheme not in (
     {"https"} if PRODUCTION else {"https", "http"}
 ):  # secrets travel in addresses
     problems.append("WECOM_API_BASE 应写作 https://主机/cgi-bin/;http 只能用于本机的沙箱。")
+WECOM_KEPT_DAYS = _number("WECOM_KEPT_DAYS", 90, 7, 3650)  # what WeCom told us and was told, once it is done
+PUBLIC_URL = _text("PUBLIC_URL").rstrip("/")
+if PUBLIC_URL and (urlsplit(PUBLIC_URL).scheme not in ("https", "http") or not urlsplit(PUBLIC_URL).hostname):
+    problems.append("PUBLIC_URL 应写作 https://域名。")
 # an account deleted on WeCom ends the employment; otherwise only the list of guides does
 WECOM_LEAVER_ENDS_EMPLOYMENT = _flag("WECOM_LEAVER_ENDS_EMPLOYMENT")
 # WeCom accounts of the brand itself that take over customers, each of a guide
@@ -302,6 +306,10 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = WORKER_PROCESSES
+CELERY_TASK_ROUTES = {  # a worker of their own takes them: no long job may stand before a code that lives for 20 seconds
+    "scrm.wecom.tasks.process_welcomes": {"queue": "welcome"},
+    "scrm.wecom.tasks.send_welcomes": {"queue": "welcome"},
+}
 CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BEAT_SCHEDULER = "scrm.beat:SingleScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True

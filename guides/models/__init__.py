@@ -1,10 +1,11 @@
 from guides.models.bindings import Binding
-from guides.models.contacts import Contact, Friendship
+from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews, Friendship, LinkConflict
 from guides.models.directory import Department, DirectorySweep, WecomMember
 from guides.models.handover import HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
 from guides.models.staff import Delegation, Employment, Guide, LoginCode
 
 __all__ = [
-    "Binding", "Contact", "Delegation", "Department", "DirectorySweep", "Employment", "Friendship", "Guide", "HandoverCase",
-    "HandoverGroup", "HandoverItem", "HandoverTaker", "LoginCode", "WecomMember",
+    "Binding", "Contact", "ContactToRead", "Delegation", "Department", "DirectorySweep", "Employment", "Follower", "FriendNews",
+    "Friendship", "Guide", "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "LinkConflict", "LoginCode",
+    "WecomMember",
 ]  # fmt: skip

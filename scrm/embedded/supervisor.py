@@ -22,7 +22,7 @@ LAST_WORDS_SECONDS = 1
 GRACE_SECONDS = 10  # a job that is cut off goes on at the next start
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-COLOURS = {"web": 36, "worker": 33, "beat": 35, "postgres": 34, "valkey": 31}
+COLOURS = {"web": 36, "worker": 33, "welcome": 32, "beat": 35, "postgres": 34, "valkey": 31}
 
 _printing = threading.Lock()
 

@@ -6,7 +6,8 @@
    bodies of one second are two rows.
 3. An event that tells how a thing now stands is about an aggregate (a customer of a guide, a group, a tag, an employee).
    Events of one aggregate are applied one at a time in the order in which they happened, by one worker at a time. One
-   that comes after a newer one was applied is kept and marked as overtaken. Every other event stands for itself.
+   that comes after a newer one was applied is kept and marked as overtaken; only a handler that asks for it sees it.
+   Every other event stands for itself.
 4. Upper apps register a handler for an event, or for one kind of its changes. Its effects and the event's state are one
    transaction. An event without a handler is kept as unknown, and is played again when there is one.
 5. An event whose handler fails is tried again by the sweep and holds up its own aggregate only. After MAX_ATTEMPTS, or at
@@ -74,6 +75,7 @@ class Delivery:
     change_type: str
     event_at: dt.datetime
     fields: dict[str, Any]
+    is_overtaken: bool = False  # something newer about the same was applied before; only handlers who asked see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,20 @@ class Processed:
 
 Handler = Callable[[Delivery], None]
 _handlers: dict[tuple[str, str], Handler] = {}
+_take_overtaken: set[Handler] = set()
 
 
-def register(event: str, change_type: str, handler: Handler) -> None:
+def register(event: str, change_type: str, handler: Handler, *, takes_overtaken: bool = False) -> None:
     """Called from ``AppConfig.ready``. An empty ``change_type`` takes every change that has no handler of its own.
+
+    ``takes_overtaken``: it also wants events that come after a newer one about the same, for what they say beside.
 
     The handler writes inside the event's transaction and asks nobody over the network; it raises RuleViolation for an
     event that no repetition will make right.
     """
     _handlers[event, change_type] = handler
+    if takes_overtaken:
+        _take_overtaken.add(handler)
 
 
 def handler_of(event: str, change_type: str) -> Handler | None:
@@ -350,11 +357,11 @@ def _apply(event_id: int, now: dt.datetime) -> InboxEvent.Status:
         return Status(event.status)
     if handler is None:
         event.status = Status.UNKNOWN
-    elif _is_overtaken(event):
-        event.status = Status.STALE
     else:
-        handler(_delivery(event))
-        event.status = Status.PROCESSED
+        is_overtaken = _is_overtaken(event)
+        if not is_overtaken or handler in _take_overtaken:
+            handler(_delivery(event, is_overtaken=is_overtaken))
+        event.status = Status.STALE if is_overtaken else Status.PROCESSED
     event.processed_at = now
     event.save(update_fields=["status", "processed_at"])
     return Status(event.status)
@@ -366,10 +373,10 @@ def _is_overtaken(event: InboxEvent) -> bool:
     return same.filter(event_at__gt=event.event_at, status=Status.PROCESSED).exists()
 
 
-def _delivery(event: InboxEvent) -> Delivery:
+def _delivery(event: InboxEvent, *, is_overtaken: bool) -> Delivery:
     body = seals.open_text(PURPOSE_EVENT, bytes(event.body_sealed)).encode()
     return Delivery(
-        event.endpoint.corp_id, event.event, event.change_type, event.event_at, fields=crypto.read_xml(body)
+        event.endpoint.corp_id, event.event, event.change_type, event.event_at, crypto.read_xml(body), is_overtaken
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
+from scrm.management.commands import up
 from tests.scrm.test_settings import documented
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,16 +24,26 @@ def compose() -> dict[str, Any]:
 
 
 def test_every_documented_setting_reaches_the_containers(compose: dict[str, Any]) -> None:
-    for name in ("migrate", "web", "worker", "beat"):
+    for name in ("migrate", "web", "worker", "welcome", "beat"):
         assert documented() - NOT_PASSED <= set(compose["services"][name]["environment"]), name
 
 
 def test_all_services_are_there_and_watched(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert set(services) == {"migrate", "web", "worker", "beat", "postgres", "redis"}
+    assert set(services) == {"migrate", "web", "worker", "welcome", "beat", "postgres", "redis"}
     image = (ROOT / "Dockerfile").read_text()
     assert "HEALTHCHECK" in image  # the web service uses the image's own
-    assert all("healthcheck" in services[name] for name in ("worker", "beat", "postgres", "redis"))
+    assert all("healthcheck" in services[name] for name in ("worker", "welcome", "beat", "postgres", "redis"))
+
+
+def test_every_queue_has_its_worker(compose: dict[str, Any]) -> None:
+    """The default queue and that of the welcomes, in containers and in ``bin/up``; no worker takes the other's."""
+    queues = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+    commands = [compose["services"][name]["command"] for name in ("worker", "welcome")]
+    commands += [child.command for child in up._processes() if child.name in ("worker", "welcome")]
+    taken = [command[command.index("--queues") + 1] if "--queues" in command else "celery" for command in commands]
+    assert queues == {"welcome"}
+    assert taken == ["celery", "welcome"] * 2
 
 
 def test_nobody_is_root_and_no_secret_has_a_default(compose: dict[str, Any]) -> None:

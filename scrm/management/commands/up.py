@@ -130,13 +130,15 @@ def _processes(wecom: str) -> list[Child]:
     metrics.mkdir(parents=True)
     celery = [*python, "celery", "-A", "scrm", "--quiet"]
     base = {"WECOM_API_BASE": wecom} if wecom else {}
-    web = {"SCRM_PROCESS": "web", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    web = base | {"SCRM_PROCESS": "web", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     sandbox = [sys.executable, str(settings.BASE_DIR / "manage.py"), "wecom_sandbox"]
+    worker, works = [*celery, "worker", "--without-gossip", "--without-mingle"], base | {"SCRM_PROCESS": "worker"}
     return [
         *([Child("sandbox", sandbox, base)] if wecom else []),
-        Child("web", [*python, "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"], web | base),
-        Child("worker", [*celery, "worker", "--without-gossip", "--without-mingle"], {"SCRM_PROCESS": "worker"} | base),
-        Child("beat", [*celery, "beat", "--pidfile="], {"SCRM_PROCESS": "beat"} | base),
+        Child("web", [*python, "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"], web),
+        Child("worker", worker, works),
+        Child("welcome", [*worker, "--queues", "welcome", "--hostname", "welcome@%h"], works),
+        Child("beat", [*celery, "beat", "--pidfile="], base | {"SCRM_PROCESS": "beat"}),
     ]
 
 

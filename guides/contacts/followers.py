@@ -1,0 +1,54 @@
+"""Accounts that may have customers (客户联系账号): one row each, which is locked before any of their friendships.
+
+1. An account is written in lower case: WeCom does not tell cases apart.
+2. It belongs to the guide who has this WeCom account; its friendships that last follow when the guide becomes known later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import connection, transaction
+
+from guides.models import Follower, Friendship, Guide
+from scrm import db
+from scrm.models import Corp
+
+_FOUND = """
+    SELECT f.id, g.id FROM guides_follower f JOIN guides_guide g ON lower(g.wecom_userid) = f.userid
+    WHERE f.guide_id IS DISTINCT FROM g.id ORDER BY f.id
+"""
+
+
+def locked(corp: Corp, userids: Iterable[str]) -> dict[str, Follower]:
+    """The rows of these accounts, made where they are missing, locked in pk order. Needs an open transaction."""
+    wanted = sorted({userid.lower() for userid in userids})
+    rows = Follower.objects.filter(corp=corp, userid__in=wanted)
+    found = {follower.userid: follower for follower in db.lock(rows)}
+    if missing := [userid for userid in wanted if userid not in found]:
+        new = [Follower(corp=corp, userid=userid, guide_id=_guide_of(userid)) for userid in missing]
+        Follower.objects.bulk_create(new, ignore_conflicts=True)
+        found = {follower.userid: follower for follower in db.lock(rows)}
+    return found
+
+
+def match_guides() -> int:
+    """Give accounts to the guides who have them by now, with the friendships that last; the number of accounts."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FOUND)
+        pairs = cursor.fetchall()
+    for follower_id, guide_id in pairs:
+        _give(follower_id, guide_id)
+    return len(pairs)
+
+
+@transaction.atomic
+def _give(follower_id: int, guide_id: int) -> None:
+    (follower,) = db.lock(Follower.objects.filter(pk=follower_id))
+    ours = Friendship.objects.filter(corp=follower.corp_id, userid=follower.userid, ended_at=None)
+    ours.exclude(guide=guide_id).update(guide_id=guide_id)
+    Follower.objects.filter(pk=follower_id).update(guide_id=guide_id)
+
+
+def _guide_of(userid: str) -> int | None:
+    return Guide.objects.filter(wecom_userid__iexact=userid).values_list("pk", flat=True).first()
