@@ -123,7 +123,7 @@ def _wait_for_web(supervisor: Supervisor) -> bool:
     return True
 
 
-def _processes(wecom: str) -> list[Child]:
+def _processes(wecom: str = "") -> list[Child]:
     python = [sys.executable, "-m"]
     metrics = settings.SCRM_VAR / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
