@@ -10,12 +10,11 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import bindings, contacts, directory, directory_sweep, staff_import
+        from guides import binding_import, staff_import
         from guides.bench import import_members
         from guides.models import Binding
         from members.models import Member
-        from scrm import bench, imports, jobs, org
-        from scrm.wecom import inbox
+        from scrm import bench, imports, org
 
         def bound_here(store_ids: frozenset[int]) -> Q:
             # asked row by row through the index of the open binding: a list of every bound member would be built first
@@ -24,10 +23,39 @@ class GuidesConfig(AppConfig):
 
         org.also_visible(Member, bound_here)
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
-        bindings.register_import_column()
+        binding_import.register_import_column()
         bench.register("import_members", import_members)
+        self._listen_to_wecom()
+        self._take_jobs()
+
+    def _listen_to_wecom(self) -> None:
+        """In this order: a listener may look at what the one before it has written."""
+        from guides import contact_ways, contacts, corp_tags, directory, new_friends, welcomes
+        from guides.handover import results, transfers
+        from scrm.wecom import inbox
+
         contacts.register()
+        contacts.on_friend_added(results.hear_friend)
+        contacts.on_friend_added(new_friends.friend_added)
+        contacts.on_transfer_failed(results.hear_failure)
+        contacts.on_member_linked(new_friends.member_linked)
+        contacts.on_member_linked(corp_tags.member_linked)
+        contacts.on_tags_read(corp_tags.tags_read)
+        contacts.on_welcome_code(new_friends.asked)
+        contacts.on_welcome_code(welcomes.greet)
         for what in ("user", "party"):
             for change in ("create", "update", "delete"):
-                inbox.register("change_contact", f"{change}_{what}", directory.take_event)
+                inbox.register("change_contact", f"{change}_{what}", directory.take_event, takes_overtaken=True)
+        for topic in (transfers, contact_ways, corp_tags, welcomes):
+            topic.register()
+
+    def _take_jobs(self) -> None:
+        from guides import directory_sweep
+        from guides.contacts import sweeps
+        from guides.handover import moving, plan
+        from scrm import jobs
+
         jobs.register(directory_sweep.KIND, directory_sweep.run)
+        jobs.register(sweeps.KIND, sweeps.run)
+        jobs.register(plan.KIND, plan.run)
+        jobs.register(plan.RUN_KIND, moving.run)

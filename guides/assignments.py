@@ -17,8 +17,9 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from guides import bindings
 from guides.models import Binding, Guide
-from members.models import Identity, Member
+from members.models import Member
 from scrm import audit, db
 from scrm.errors import RuleViolation
 
@@ -86,13 +87,12 @@ def _require_moment(current: Binding | None, at: dt.datetime, now: dt.datetime) 
 
 
 def _require_not_herself(member: Member, guide: Guide) -> None:
-    hers = {(Identity.Kind.MOBILE, guide.mobile_index), (Identity.Kind.UNIONID, guide.unionid)}
-    if hers & set(Identity.objects.filter(member=member).values_list("kind", "value")):
+    if bindings.keys_of_guide(guide) & bindings.keys_of_member(member):
         raise SelfBinding(_("A guide cannot be her own customer."))
 
 
 def _store_at(guide: Guide, at: dt.datetime) -> int:
-    for employment in guide.employments.filter(started_at__lte=at).order_by("-started_at")[:1]:
-        if employment.ended_at is None or at < employment.ended_at:
-            return employment.store_id
+    store_id = bindings.store_id_at(guide.pk, at)
+    if store_id is not None:
+        return store_id
     raise NotEmployed(_("The guide does not work in any store at that moment."))

@@ -1,121 +1,153 @@
-"""Bindings (专属导购关系): which guide is responsible for a member.
+"""Bindings by the rule (专属导购绑定): a guide claims a member, and the rule answers.
 
-1. A member list may name a guide per member. That opens a binding from 00:00 (Shanghai) of the registration date on, with
-   the store in which the guide worked then.
-2. It does so only where no binding covers that moment. Otherwise nothing is re-bound; a difference is counted.
-3. Before a later binding the imported one ends where that one begins.
+1. A claim rests on a fact: a code scanned, a friend added, a contact recognised as a member. The same fact claims once;
+   its repetition gets the first answer again.
+2. Whether the claim holds is the policy in ``snatching`` under the rule in force. Claims on one member come one after the
+   other: the first to commit wins, the next one is answered in view of it.
+3. The binding names the store in which the guide works at that moment; who works nowhere binds nobody. A guide is never
+   bound to herself: no mobile number, unionid or member of hers may be the member's.
+4. A binding begins where the fact lies. What is learned late rewrites nothing: a claim from before the present binding
+   takes nothing over, and one from within an ended binding begins where that one ended.
+5. The end of the protection is promised when the binding opens; a later rule does not shorten it.
+6. Every claim is kept with its answer, so that whoever is refused can read why.
 """
 
 from __future__ import annotations
 
-from django.utils.translation import gettext_lazy as _
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from guides.models import Guide
-from members import legacy_import
-from members.legacy_import import Chunk, ExtraColumn
-from scrm import copyin
-from scrm.copyin import Column, Kind
-from scrm.copyin.rules import Check
-from scrm.models import Brand
+from django.db import transaction
+from django.db.models import Q
 
-ZONE = copyin.rules.ZONE
+from guides import snatching
+from guides.models import Binding, BindingRequest, Employment, Guide
+from guides.snatching import CurrentBinding, Policy, Validity, Verdict
+from members.models import Identity, Member, OrderLine
+from scrm import db
 
-GUIDE_COLUMN = Column(
-    "guide", _("guide"), ("专属导购", "专属导购编码", "导购编码", "导购", "服务导购", "guide_code", "guide"), kind=Kind.CODE
-)  # fmt: skip
-
-# The store in which the guide worked then; before her first day the first one, in a gap and after her last day the last.
-_EMPLOYED = """
-    LEFT JOIN guides_employment e ON e.guide_id = w.guide_id AND e.started_at <= w.started_at
-          AND (e.ended_at IS NULL OR e.ended_at > w.started_at)"""
-_STORE = """COALESCE(e.store_id,
-    (SELECT x.store_id FROM guides_employment x WHERE x.guide_id = w.guide_id
-     ORDER BY x.started_at <= w.started_at DESC, abs(extract(epoch FROM x.started_at - w.started_at)) LIMIT 1))"""
-
-copyin.problems.register(
-    {"unknown_guide": _("There is no guide with this code. Import the list of guides first, or correct the code.")}
-)
+PolicyAt = Callable[[int, dt.datetime], Policy]  # of a brand's id, at a moment
+_policy_at: PolicyAt = lambda brand_id, at: Policy()  # noqa: E731
 
 
-def register_import_column() -> None:
-    """专属导购 as a column of the member list."""
-    legacy_import.add_column(
-        ExtraColumn(
-            column=GUIDE_COLUMN,
-            before="registered_on",
-            joins=_joins,
-            values={
-                "guide_id": "g.id",
-                "bound_on": "COALESCE(t.registered_on, m.registered_on)",
-                "covered_by": "b.guide_id",
-            },
-            earliest=frozenset({"bound_on"}),
-            checks=(Check("guide", "unknown_guide", "t.guide <> '' AND g.id IS NULL"),),
-            news="g.id IS NOT NULL AND b.id IS NULL",
-            counts={"bindings_kept": "guide_id <> covered_by"},
-            after_merge=bind_imported,
-            references=lambda: dict(Guide.objects.values_list("code", "pk")),
-            settled="guide_id IS NULL OR bound_on IS NOT NULL",  # a binding covers a past moment for good
-        )
+def take_policy_from(policy_at: PolicyAt) -> None:
+    """Called from ``AppConfig.ready`` of the app that keeps the rule book."""
+    global _policy_at
+    _policy_at = policy_at
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """``key`` (96 characters) names the fact. ``at``: when it happened. ``more_keys``: further identities of the member."""
+
+    key: str
+    member_id: int
+    guide_id: int
+    source: str
+    at: dt.datetime
+    touch_id: int | None = None
+    more_keys: frozenset[str] = frozenset()
+
+
+@transaction.atomic
+def bind(claim: Claim) -> tuple[BindingRequest, bool]:
+    """Judge the claim and, if it holds, open the binding; the answer as it is kept, and whether it is new."""
+    (member,) = db.lock(Member.objects.filter(pk=claim.member_id))
+    answered = BindingRequest.objects.filter(key=claim.key).first()
+    if answered is not None:
+        return answered, False
+    guide = Guide.objects.get(pk=claim.guide_id)
+    store_id = store_id_at(guide.pk, claim.at)
+    policy = _policy_at(member.brand_id, claim.at)
+    holding = Binding.objects.filter(member=member, brand=member.brand_id, ended_at=None).first()
+    verdict = _verdict(claim, member, guide, holding, policy, is_employed=store_id is not None)
+    opened = None
+    if verdict in snatching.OPENING:
+        assert store_id is not None
+        opened = _open(claim, member, holding, policy, store_id)
+    request = BindingRequest.objects.create(
+        key=claim.key,
+        member=member,
+        guide=guide,
+        store_id=store_id,
+        source=claim.source,
+        answer=verdict,
+        binding=opened or (holding if verdict == Verdict.UNCHANGED else None),
+        holder_id=holding.guide_id if holding else None,
+        protected_until=_protected_until(holding, policy) if verdict == Verdict.REFUSED_PROTECTED else None,
+        touch_id=claim.touch_id,
+        at=claim.at,
     )
+    return request, True
 
 
-def bind_imported(chunk: Chunk) -> dict[str, int]:
-    """Open the bindings of one chunk's persons; counts of opened ones and of those that stand against the list.
-
-    New members are bound by a statement of their own: they have no history to look at.
-    """
-    return {"bindings_opened": _bind_new(chunk) + _bind_known(chunk), "bindings_kept": _count_kept(chunk)}
-
-
-def _bind_new(chunk: Chunk) -> int:
-    chunk.cursor.execute(f"""
-        INSERT INTO guides_binding (brand_id, member_id, guide_id, store_id, source, started_at, job_id)
-        SELECT %s, w.member_id, w.guide_id, {_STORE}, 'IMPORT', w.started_at, %s
-        FROM ({_wanted(chunk)}) w {_EMPLOYED} WHERE w.is_new ORDER BY w.member_id
-    """, [chunk.brand.pk, chunk.job_id])  # fmt: skip
-    return int(chunk.cursor.rowcount)
-
-
-def _bind_known(chunk: Chunk) -> int:
-    chunk.cursor.execute(f"""
-        INSERT INTO guides_binding (brand_id, member_id, guide_id, store_id, source, started_at, ended_at, job_id)
-        SELECT %s, w.member_id, w.guide_id, {_STORE}, 'IMPORT', w.started_at,
-               (SELECT min(b.started_at) FROM guides_binding b
-                WHERE b.member_id = w.member_id AND b.brand_id = %s AND b.started_at > w.started_at), %s
-        FROM ({_wanted(chunk)}) w {_EMPLOYED}
-        WHERE NOT w.is_new AND NOT EXISTS (SELECT 1 {_covering(chunk)}) ORDER BY w.member_id
-    """, [chunk.brand.pk, chunk.brand.pk, chunk.job_id])  # fmt: skip
-    return int(chunk.cursor.rowcount)
-
-
-def _count_kept(chunk: Chunk) -> int:
-    chunk.cursor.execute(
-        f"SELECT count(*) FROM ({_wanted(chunk)}) w WHERE NOT w.is_new"
-        f" AND EXISTS (SELECT 1 {_covering(chunk)} AND b.guide_id <> w.guide_id)"
+def store_id_at(guide_id: int, at: dt.datetime) -> int | None:
+    """The store in which the guide worked at that moment."""
+    worked = Employment.objects.filter(guide_id=guide_id, started_at__lte=at).filter(
+        Q(ended_at=None) | Q(ended_at__gt=at)
     )
-    return int(chunk.cursor.fetchone()[0])
+    return worked.order_by("-started_at").values_list("store_id", flat=True).first()
 
 
-def _wanted(chunk: Chunk) -> str:
-    return f"""
-        SELECT c.member_id, c.guide_id, c.is_new, {_starts_at("c.bound_on")} AS started_at
-        FROM {chunk.table} c WHERE c.guide_id IS NOT NULL"""
+def keys_of_guide(guide: Guide) -> frozenset[str]:
+    """What says that a guide and a member are one person."""
+    keys = {f"mobile:{guide.mobile_index}"} if guide.mobile_index else set()
+    return frozenset(keys | ({f"unionid:{guide.unionid}"} if guide.unionid else set()))
 
 
-def _covering(chunk: Chunk) -> str:
-    return f"""FROM guides_binding b WHERE b.member_id = w.member_id AND b.brand_id = {chunk.brand.pk}
-        AND b.started_at <= w.started_at AND (b.ended_at IS NULL OR b.ended_at > w.started_at)"""
+def keys_of_member(member: Member) -> frozenset[str]:
+    kinds = (Identity.Kind.MOBILE, Identity.Kind.UNIONID)
+    rows = Identity.objects.filter(member=member, kind__in=kinds).values_list("kind", "value")
+    return frozenset(f"{kind.lower()}:{value}" for kind, value in rows)
 
 
-def _joins(brand: Brand) -> str:
-    start = _starts_at("COALESCE(t.registered_on, m.registered_on)")
-    return f"""
-        LEFT JOIN guides_guide g ON g.code = t.guide
-        LEFT JOIN guides_binding b ON b.member_id = m.id AND b.brand_id = {brand.pk}
-             AND b.started_at <= {start} AND (b.ended_at IS NULL OR b.ended_at > {start})"""
+def _verdict(
+    claim: Claim, member: Member, guide: Guide, holding: Binding | None, policy: Policy, *, is_employed: bool
+) -> Verdict:
+    current = _current(holding, policy, claim.at) if holding else None
+    answer = snatching.verdict(
+        current,
+        str(guide.pk),
+        policy,
+        at=claim.at,
+        guide_keys=keys_of_guide(guide),
+        member_keys=keys_of_member(member) | claim.more_keys,
+        is_employed=is_employed,
+    )
+    if holding is not None and answer in snatching.OPENING and claim.at <= holding.started_at:
+        return Verdict.UNCHANGED if holding.guide_id == guide.pk else Verdict.REFUSED_OVERTAKEN
+    return answer
 
 
-def _starts_at(day: str) -> str:
-    """00:00 in Shanghai of ``day``; of today for a member whose registration nobody knows."""
-    return f"COALESCE({day}, (now() AT TIME ZONE '{ZONE}')::date)::timestamp AT TIME ZONE '{ZONE}'"
+def _current(holding: Binding, policy: Policy, at: dt.datetime) -> CurrentBinding:
+    active_at = None
+    if policy.validity == Validity.DAYS_SINCE_ACTIVITY:
+        bought = OrderLine.objects.filter(member_id=holding.member_id, paid_at__lte=at, is_voided=False, is_test=False)
+        active_at = bought.order_by("-paid_at").values_list("paid_at", flat=True).first()
+    return CurrentBinding(str(holding.guide_id), holding.started_at, active_at, holding.protected_until)
+
+
+def _protected_until(holding: Binding | None, policy: Policy) -> dt.datetime | None:
+    if holding is None:
+        return None
+    return holding.protected_until or snatching.protected_until(holding.started_at, policy)
+
+
+def _open(claim: Claim, member: Member, holding: Binding | None, policy: Policy, store_id: int) -> Binding:
+    started_at = claim.at
+    if holding is not None:
+        Binding.objects.filter(pk=holding.pk).update(ended_at=started_at)
+    else:
+        last = Binding.objects.filter(member=member, brand=member.brand_id, ended_at__gt=started_at)
+        ended_at = last.order_by("-ended_at").values_list("ended_at", flat=True).first()
+        started_at = ended_at or started_at
+    return Binding.objects.create(
+        brand_id=member.brand_id,
+        member=member,
+        guide_id=claim.guide_id,
+        store_id=store_id,
+        source=claim.source,
+        started_at=started_at,
+        protected_until=snatching.protected_until(started_at, policy),
+    )

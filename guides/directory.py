@@ -27,9 +27,9 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from guides import staff
+from guides import contacts, staff
 from guides.handover import cases
-from guides.models import Department, Employment, Friendship, Guide, WecomMember
+from guides.models import Department, Employment, Follower, Friendship, Guide, WecomMember
 from scrm import audit, db
 from scrm.errors import RuleViolation
 from scrm.models import Corp, Store
@@ -37,10 +37,6 @@ from scrm.wecom.inbox import Delivery
 
 MOST_PARENTS = 20  # WeCom allows 15 levels; a loop in what we know ends too
 _SPLIT = re.compile(r"[\s\-_·|/()（）【】\[\]]+")
-
-
-class UnknownCorp(RuleViolation):
-    code = "unknown_corp"
 
 
 class AccountTaken(RuleViolation):
@@ -118,7 +114,9 @@ def take_event(delivery: Delivery) -> None:
     """Handler of every change_contact that we know; runs in the transaction of the inbox."""
     corp = Corp.objects.filter(corp_id=delivery.corp_id).first()
     if corp is None:
-        raise UnknownCorp(_("There is no corp with this id. Add it under WeCom corps."))
+        raise contacts.UnknownCorp(
+            _("The WeCom corp of this event is not entered here. Add it, then play the event again.")
+        )
     fields, at = delivery.fields, delivery.event_at
     kind, _underscore, what = delivery.change_type.partition("_")
     if what == "party":
@@ -143,10 +141,11 @@ def say_department(
     """What was said at ``at`` about a department; None: nothing."""
     Department.objects.bulk_create([Department(corp=corp, number=number, state_at=at)], ignore_conflicts=True)
     (row,) = db.lock(Department.objects.filter(corp=corp, number=number))
-    if at > row.state_at or (at == row.state_at and not is_there):
+    stands = _second(row.state_at)
+    if at > stands or (at == stands and not is_there):
         row.state_at, row.gone_at = at, None if is_there else at
     if parent_number is not None and (
-        row.parent_at is None or (at, parent_number) >= (row.parent_at, row.parent_number)
+        row.parent_at is None or (at, parent_number) >= (_second(row.parent_at), row.parent_number)
     ):
         row.parent_at, row.parent_number = at, parent_number
     if name is not None and (row.named_at is None or at >= row.named_at):
@@ -167,11 +166,12 @@ def say_member(
     elif member is None:
         WecomMember.objects.bulk_create([WecomMember(corp=corp, userid=userid, state_at=at)], ignore_conflicts=True)
         (member,) = db.lock(WecomMember.objects.filter(corp=corp, userid=userid))
-    if at > member.state_at or (at == member.state_at and not is_there):
+    stands = _second(member.state_at)
+    if at > stands or (at == stands and not is_there):
         member.state_at, member.left_at = at, None if is_there else at
     if departments is not None:
         wanted = sorted(set(departments))
-        if member.placed_at is None or (at, wanted) > (member.placed_at, member.departments):
+        if member.placed_at is None or (at, wanted) > (_second(member.placed_at), member.departments):
             member.placed_at, member.departments = at, wanted
     if member.guide_id is None:
         member.guide = Guide.objects.filter(wecom_userid__iexact=member.userid).first()
@@ -219,6 +219,10 @@ def _take_over(member: WecomMember, before: WecomMember) -> None:
 
 def _rename_friendships(corp: Corp, old: str, new: str) -> None:
     """Her friends go by the new account. Where the mirror knows a friend under both already, the older row gives way."""
+    if not Friendship.objects.filter(corp=corp, userid=old).exists():
+        return
+    contacts.locked(corp, [old, new])
+    Follower.objects.filter(corp=corp, userid=old).update(guide=None)
     twin = Friendship.objects.filter(contact=OuterRef("contact"), userid=new)
     Friendship.objects.filter(~Exists(twin), corp=corp, userid=old).update(userid=new)
     for before in Friendship.objects.filter(corp=corp, userid=old):
@@ -275,26 +279,19 @@ UNMATCH = """
 """
 MATCH = """
     UPDATE guides_wecommember m SET guide_id = g.id FROM guides_guide g
-    WHERE lower(g.wecom_userid) = m.userid AND m.guide_id IS NULL RETURNING m.corp_id, m.userid, g.id
-"""
-CLAIM = """
-    UPDATE guides_friendship f SET guide_id = t.guide_id
-    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) t(corp_id, userid, guide_id)
-    WHERE f.corp_id = t.corp_id AND f.userid = t.userid AND f.ended_at IS NULL AND f.guide_id IS NULL
+    WHERE lower(g.wecom_userid) = m.userid AND m.guide_id IS NULL
 """
 
 
 @transaction.atomic
 def match_guides() -> int:
-    """Link every account with the guide whose record names it; the number of new links. Three statements."""
+    """Link every account, and its friends, with the guide whose record names it; the number of new links."""
     with connection.cursor() as cursor:
         cursor.execute(UNMATCH)
         cursor.execute(MATCH)
-        linked = cursor.fetchall()
-        if linked:
-            corps, userids, guides = (list(column) for column in zip(*linked, strict=True))
-            cursor.execute(CLAIM, [corps, userids, guides])
-    return len(linked)
+        count = cursor.rowcount
+    contacts.match_guides()
+    return count
 
 
 @transaction.atomic
@@ -318,7 +315,7 @@ def link(*, member: WecomMember, guide: Guide, actor: Any) -> WecomMember:
     guide.save(update_fields=["wecom_userid"])
     member.guide, member.ignored_at = guide, None
     member.save(update_fields=["guide", "ignored_at"])
-    Friendship.objects.filter(corp=member.corp_id, userid=member.userid, guide=None, ended_at=None).update(guide=guide)
+    contacts.match_guides()
     audit.record(actor=actor, verb="directory.link", target=guide, member=member.pk, before=before)
     return member
 
@@ -419,6 +416,11 @@ def map_stores(*, chosen: Mapping[int, int | None], actor: Any) -> int:
         audit.record(actor=actor, verb="directory.map", target=row, store=row.store_id, before=before)
     Department.objects.bulk_update(rows, ["store"], batch_size=500)
     return len(rows)
+
+
+def _second(at: dt.datetime) -> dt.datetime:
+    """Events know whole seconds, sweeps more: what both said in one second is said at once."""
+    return at.replace(microsecond=0)
 
 
 def _text(fields: dict[str, Any], tag: str) -> str:

@@ -102,7 +102,11 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
     corp = Corp.objects.get(pk=progress.job.params["corp"])
     sweep, _is_new = DirectorySweep.objects.update_or_create(
         job=progress.job,
-        defaults={"corp": corp, "started_at": timezone.now(), "allowed_count": progress.job.params.get("allowed")},
+        defaults={
+            "corp": corp,
+            "started_at": timezone.now(),
+            "allowed_count": progress.job.params.get("allowed"),
+        },
     )
     reading = read(corp, progress)
     progress.stage("write", len(reading.members))
@@ -151,7 +155,8 @@ SEEN = """
             AS t(userid text, departments bigint[], name text, status smallint, has_feature boolean)
     )
 """
-# a row that was spoken of after the reading had begun is not compared with it
+# A row that was spoken of after the reading had begun is not compared with it. Events know whole seconds only: one of the
+# very second in which we began may have happened after that, and stands.
 COMPARE = f"""
     {SEEN}
     SELECT (SELECT count(*) FROM guides_wecommember m WHERE m.corp_id = %(corp)s AND m.left_at IS NULL),
@@ -161,7 +166,7 @@ COMPARE = f"""
            (SELECT count(*) FROM seen s JOIN guides_wecommember m ON m.corp_id = %(corp)s AND m.userid = s.userid
             WHERE m.left_at IS NULL AND m.departments <> s.departments),
            (SELECT count(*) FROM guides_wecommember m WHERE m.corp_id = %(corp)s AND m.left_at IS NULL
-                AND m.state_at <= %(at)s AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.userid = m.userid))
+                AND m.state_at < %(at)s AND m.state_at <> %(second)s AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.userid = m.userid))
 """
 PUT_MEMBERS = f"""
     {SEEN}
@@ -170,22 +175,22 @@ PUT_MEMBERS = f"""
     SELECT %(corp)s, s.userid, '', s.name, s.departments, s.status, s.has_feature, %(at)s, %(at)s FROM seen s
     WHERE NOT EXISTS (  -- renamed while we read
         SELECT 1 FROM guides_wecommember r
-        WHERE r.corp_id = %(corp)s AND r.former_userid = s.userid AND r.renamed_at > %(at)s
+        WHERE r.corp_id = %(corp)s AND r.former_userid = s.userid AND r.renamed_at >= %(second)s
     )
     ORDER BY s.userid
     ON CONFLICT (userid, corp_id) DO UPDATE SET
         name = CASE WHEN excluded.name = '' THEN m.name ELSE excluded.name END,
-        departments = CASE WHEN m.placed_at > %(at)s THEN m.departments ELSE excluded.departments END,
+        departments = CASE WHEN m.placed_at > %(at)s OR m.placed_at = %(second)s THEN m.departments ELSE excluded.departments END,
         placed_at = greatest(m.placed_at, %(at)s),
         status = CASE WHEN excluded.status = 0 THEN m.status ELSE excluded.status END,
         has_feature = excluded.has_feature,
-        left_at = CASE WHEN m.state_at > %(at)s THEN m.left_at END,
+        left_at = CASE WHEN m.state_at > %(at)s OR m.state_at = %(second)s THEN m.left_at END,
         state_at = greatest(m.state_at, %(at)s)
 """
 MARK_MISSING = f"""
     {SEEN}
     UPDATE guides_wecommember m SET left_at = %(at)s, state_at = %(at)s, has_feature = false
-    WHERE m.corp_id = %(corp)s AND m.left_at IS NULL AND m.state_at <= %(at)s
+    WHERE m.corp_id = %(corp)s AND m.left_at IS NULL AND m.state_at < %(at)s AND m.state_at <> %(second)s
       AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.userid = m.userid)
 """
 PUT_DEPARTMENTS = """
@@ -194,26 +199,27 @@ PUT_DEPARTMENTS = """
            %(at)s
     FROM jsonb_to_recordset(%(departments)s::jsonb) AS s(number bigint, parent_number bigint, name text) ORDER BY s.number
     ON CONFLICT (number, corp_id) DO UPDATE SET
-        parent_number = CASE WHEN d.parent_at > %(at)s THEN d.parent_number ELSE excluded.parent_number END,
+        parent_number = CASE WHEN d.parent_at > %(at)s OR d.parent_at = %(second)s THEN d.parent_number ELSE excluded.parent_number END,
         parent_at = greatest(d.parent_at, %(at)s),
         name = CASE WHEN excluded.named_at IS NULL THEN d.name ELSE excluded.name END,
         named_at = coalesce(excluded.named_at, d.named_at),
-        gone_at = CASE WHEN d.state_at > %(at)s THEN d.gone_at END,
+        gone_at = CASE WHEN d.state_at > %(at)s OR d.state_at = %(second)s THEN d.gone_at END,
         state_at = greatest(d.state_at, %(at)s)
 """
 MARK_DEPARTMENTS = """
     UPDATE guides_department d SET gone_at = %(at)s, state_at = %(at)s
-    WHERE d.corp_id = %(corp)s AND d.gone_at IS NULL AND d.state_at <= %(at)s AND NOT d.number = ANY(%(numbers)s)
+    WHERE d.corp_id = %(corp)s AND d.gone_at IS NULL AND d.state_at < %(at)s AND d.state_at <> %(second)s AND NOT d.number = ANY(%(numbers)s)
 """
 
 
 @transaction.atomic
 def write(sweep: DirectorySweep, reading: Reading) -> None:
     """Set-based; 50,000 members are seven statements."""
-    (sweep_row,) = db.lock(DirectorySweep.objects.filter(pk=sweep.pk))
+    db.lock(DirectorySweep.objects.filter(pk=sweep.pk))
     values = {
-        "corp": sweep_row.corp_id,
+        "corp": sweep.corp_id,
         "at": sweep.started_at,
+        "second": sweep.started_at.replace(microsecond=0),
         "members": reading.member_rows(),
         "departments": reading.department_rows(),
         "numbers": list(reading.departments),

@@ -8,6 +8,7 @@
 5. A guide cannot be bound to herself (自绑): any identity she shares with the customer refuses it.
 6. The guide who already holds the customer changes nothing by asking again.
 7. Who is refused is told why, and her contact still counts as a touch.
+8. A guide who works in no store at that moment binds nobody.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Verdict(StrEnum):
     REFUSED_SELF = "REFUSED_SELF"
     REFUSED_PROTECTED = "REFUSED_PROTECTED"
     REFUSED_NEVER = "REFUSED_NEVER"
+    REFUSED_OVERTAKEN = "REFUSED_OVERTAKEN"  # said by ``bindings``: history is not rewritten
+    REFUSED_NOT_EMPLOYED = "REFUSED_NOT_EMPLOYED"
 
 
 OPENING = frozenset({Verdict.OPEN, Verdict.SNATCH, Verdict.REPLACE_EXPIRED})
@@ -91,10 +94,13 @@ def verdict(
     at: datetime,
     guide_keys: frozenset[str] = frozenset(),
     member_keys: frozenset[str] = frozenset(),
+    is_employed: bool = True,
 ) -> Verdict:
     """Whether `guide` may bind the customer at `at`. Keys identify persons (mobile index, unionid, staff id)."""
     if not guide_keys.isdisjoint(member_keys):
         return Verdict.REFUSED_SELF
+    if not is_employed:
+        return Verdict.REFUSED_NOT_EMPLOYED
     if current is None:
         return Verdict.OPEN
     if not is_valid(current, policy, at=at):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from guides import contacts, directory, directory_sweep, login
-from guides.handover import cases
+from guides import contact_ways, contacts, corp_tags, directory, directory_sweep, login, welcomes
+from guides.contacts import gaps, sweeps
+from guides.handover import cases, results
 from scrm import celery
 
 
@@ -31,6 +32,20 @@ def sweep_contacts() -> None:
     contacts.read_due()
     contacts.recognise_late(now=now, since=now - contacts.RECENT)
     contacts.tell_news(now=now)
+    sweeps.go_on(now=now)
+
+
+@shared_task
+def plan_contact_sweeps() -> None:
+    """The night's sweep where it has not begun yet, and those that a gap in the events calls for."""
+    now = timezone.now()
+    sweeps.start_nightly(now=now)
+    gaps.look(now=now)
+
+
+@shared_task
+def recognise_all_members() -> None:
+    contacts.recognise_late(now=timezone.now())
 
 
 @shared_task
@@ -40,3 +55,35 @@ def sweep_directories() -> None:
     directory.match_guides()
     directory_sweep.start_daily(now=now)
     cases.open_for_leavers(now=now)
+
+
+@shared_task
+def read_transfer_results() -> None:
+    results.poll_due(now=timezone.now())
+
+
+@shared_task
+def refresh_ways() -> None:
+    """Codes by the hour and by the cap, those whose time is up, and the pictures of new ones."""
+    now = timezone.now()
+    contact_ways.refresh(now=now)
+    contact_ways.pictures.fetch_pictures(now=now)
+
+
+@shared_task
+def compare_ways() -> None:
+    contact_ways.ledger.start(now=timezone.now())
+
+
+@shared_task
+def upload_materials() -> None:
+    welcomes.upload_materials(now=timezone.now())
+
+
+@shared_task
+def sweep_tags() -> None:
+    """The catalogue where it changed, then the next piece of friends."""
+    now = timezone.now()
+    corp_tags.pull_due(now=now)
+    corp_tags.follow_names(now=now)
+    corp_tags.sweep(now=now)

@@ -9,15 +9,34 @@
    paid.
 5. Between several valid touches the latest counts; of two in the same instant the one with the smaller id, whatever
    arrived first.
+6. A touch is recorded once per fact: the fact's key with the same content gives back the first row, with other content
+   it is an error. It never changes and never vanishes.
+7. The touches of a member are those that name her and those of the contacts who are she, whenever that was found out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from guides.models import Touch as Row
+from scrm import db
+from scrm.errors import RuleViolation
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+class TouchDiffers(RuleViolation):
+    """The same fact was recorded before with another content."""
+
+    code = "touch_differs"
 
 
 class TouchKind(StrEnum):
@@ -26,6 +45,8 @@ class TouchKind(StrEnum):
     LIVE = "LIVE"
     GROUP = "GROUP"
     POSTER = "POSTER"
+    QR = "QR"  # a code of WeCom scanned
+    FRIEND = "FRIEND"  # a WeCom friend added without one
 
 
 class TouchObject(StrEnum):
@@ -122,3 +143,67 @@ def latest_first(touches: Iterable[Touch], *, created_at: datetime) -> list[Touc
     """The touches up to the order, in the order in which they claim it; later ones are left out."""
     known = sorted((touch for touch in touches if touch.at <= created_at), key=lambda touch: touch.id)
     return sorted(known, key=lambda touch: touch.at, reverse=True)  # stable: equal instants keep the order of ids
+
+
+def record(
+    *,
+    key: str,
+    kind: str,
+    guide_id: int,
+    at: datetime,
+    store_id: int | None = None,
+    contact_id: int | None = None,
+    member_id: int | None = None,
+    way_id: int | None = None,
+    object_kind: str = TouchObject.ALL,
+    object_code: str = "",
+    expires_at: datetime | None = None,
+    is_signed: bool = True,
+) -> tuple[Row, bool]:
+    """The touch of the fact ``key``, and whether it is new. Raises TouchDiffers.
+
+    ``key`` (96 characters) and ``at`` come from the fact, so that its repetition finds the first row.
+    """
+    day = at.astimezone(SHANGHAI).date()
+    values: dict[str, Any] = {
+        "kind": kind, "guide_id": guide_id, "store_id": store_id, "contact_id": contact_id, "way_id": way_id,
+        "object_kind": object_kind, "object_code": object_code, "at": at, "expires_at": expires_at, "is_signed": is_signed,
+    }  # fmt: skip
+    db.ensure_partitions(Row, day, day)
+    try:
+        with transaction.atomic():
+            return Row.objects.create(key=key, touched_on=day, member_id=member_id, **values), True
+    except IntegrityError:
+        first = Row.objects.filter(key=key, touched_on=day).first()
+        if first is None:
+            raise
+    # who she was known to be then is no part of the fact
+    if any(getattr(first, name) != value for name, value in values.items()):
+        raise TouchDiffers(_("This touch was recorded before with another content."))
+    return first, False
+
+
+OF_MEMBERS = """
+    SELECT w.member_id, t.id, g.code, t.kind, t.at, t.expires_at, t.is_signed, t.object_kind, t.object_code
+    FROM unnest(%s::bigint[]) w(member_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM guides_touch d WHERE d.member_id = w.member_id AND d.touched_on BETWEEN %s AND %s AND d.at BETWEEN %s AND %s
+        UNION
+        SELECT k.* FROM guides_contact c JOIN guides_touch k ON k.contact_id = c.id
+        WHERE c.member_id = w.member_id AND k.touched_on BETWEEN %s AND %s AND k.at BETWEEN %s AND %s
+    ) t
+    JOIN guides_guide g ON g.id = t.guide_id
+    ORDER BY w.member_id, t.at, t.id
+"""
+
+
+def of_members(member_ids: Sequence[int], *, since: datetime, until: datetime) -> dict[int, list[Touch]]:
+    """The touches of each member from ``since`` to ``until``, both inclusive, the oldest first; one query."""
+    period = [since.astimezone(SHANGHAI).date(), until.astimezone(SHANGHAI).date(), since, until]
+    found: dict[int, list[Touch]] = {}
+    for member_id, pk, guide, kind, at, expires_at, is_signed, object_kind, object_code in db.read(
+        OF_MEMBERS, [db.array(member_ids), *period, *period]
+    ):
+        touch = Touch(pk, guide, TouchKind(kind), at, expires_at, is_signed, TouchObject(object_kind), object_code)
+        found.setdefault(member_id, []).append(touch)
+    return found

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from members import reveals
 from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund
-from scrm import crypto, org
+from scrm import crypto, db, org
 from scrm.models import Act
 from scrm.money import yuan
 
@@ -35,6 +35,22 @@ def favourites(purchases: Sequence[dict[str, Any]], *, limit: int = 5) -> list[d
         if line["refunded_fen"] < line["paid_fen"] or line["paid_fen"] == 0:
             counts[line["sku"], line["product_name"]] += 1
     return [{"sku": sku, "name": name, "line_count": count} for (sku, name), count in counts.most_common(limit)]
+
+
+SPENT = """
+    SELECT l.member_id, sum(l.paid_fen - l.refunded_fen)::bigint FROM members_orderline l
+    WHERE l.member_id = ANY(%s) AND l.booked_on >= %s AND NOT l.is_test AND NOT l.is_voided
+    GROUP BY l.member_id HAVING sum(l.paid_fen - l.refunded_fen) > 0
+"""
+MEMBERS_AT_ONCE = 2_000
+
+
+def spent(*, member_ids: Sequence[int], since: dt.date) -> dict[int, int]:
+    """``{member: fen}`` spent from the business day ``since`` on, net of refunds; a query per two thousand members."""
+    found: dict[int, int] = {}
+    for start in range(0, len(member_ids), MEMBERS_AT_ONCE):
+        found.update(db.read(SPENT, [list(member_ids[start : start + MEMBERS_AT_ONCE]), since]))
+    return found
 
 
 # ---- the console: the list of members and the page of one member ---------------------------------------------------

@@ -16,8 +16,18 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
     "old answers and tokens": {"task": "scrm.tasks.forget_api_leftovers", "schedule": 3600.0},
     "WeCom contacts": {"task": "guides.tasks.sweep_contacts", "schedule": 60.0},
+    "sweeps of WeCom contacts": {
+        "task": "guides.tasks.plan_contact_sweeps",
+        "schedule": 600.0,
+    },  # one a day, by its key
+    "members who came later": {"task": "guides.tasks.recognise_all_members", "schedule": 86_400.0},
     "old login codes": {"task": "guides.tasks.forget_login_codes", "schedule": 3600.0},
     "WeCom directory": {"task": "guides.tasks.sweep_directories", "schedule": 3600.0},  # one job a day, by its key
+    "results of handovers": {"task": "guides.tasks.read_transfer_results", "schedule": 600.0},
+    "codes by the hour and the cap": {"task": "guides.tasks.refresh_ways", "schedule": 180.0},
+    "codes at WeCom": {"task": "guides.tasks.compare_ways", "schedule": 3600.0},  # one job a day, by its key
+    "files of welcome messages": {"task": "guides.tasks.upload_materials", "schedule": 120.0},
+    "corp tags": {"task": "guides.tasks.sweep_tags", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},
     "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},

@@ -1,5 +1,5 @@
-"""Guides, employments, delegations and bindings in the console."""
+"""Guides, employments, bindings, WeCom's contacts, codes, welcomes and tags in the console."""
 
-from guides.admin import bindings, directory, staff
+from guides.admin import bindings, contacts, directory, handover, staff, tags, touches, ways, welcomes
 
-__all__ = ["bindings", "directory", "staff"]
+__all__ = ["bindings", "contacts", "directory", "handover", "staff", "tags", "touches", "ways", "welcomes"]

@@ -18,7 +18,6 @@ from guides.models import Department, DirectorySweep, WecomMember
 from scrm.admin import lists, words
 from scrm.admin.bases import ReadOnlyAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, NEW, QUIET, display, link, state
-from scrm.copyin import problems
 from scrm.errors import RuleViolation
 from scrm.models import Store
 from scrm.org import Right
@@ -36,13 +35,6 @@ words.register(
         "summary.joined": gettext_lazy("joined"),
         "summary.missing": gettext_lazy("missing"),
         "summary.unseen": gettext_lazy("departments without names"),
-    }
-)
-problems.register(
-    {
-        "unknown_corp": gettext_lazy(
-            "The event is of a corp that is not known here. Add it under WeCom corps, then replay."
-        )
     }
 )
 

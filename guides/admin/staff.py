@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from import_export import fields
 
 from guides import queries
+from guides.handover import cases
 from guides.models import Delegation, Employment, Guide
 from members import reveals
 from scrm import org
 from scrm.admin import lists
-from scrm.admin.bases import ReadOnlyAdmin, ReadOnlyInline
+from scrm.admin.bases import ReadOnlyAdmin, ReadOnlyInline, object_act
 from scrm.admin.exchange import ConfigAdmin, ConfigResource
 from scrm.admin.shown import EMPTY, GOOD, NEW, QUIET, display, link, percent, state, until
 from scrm.org import Right
@@ -69,8 +72,22 @@ class DelegationInline(ReadOnlyInline):
         return percent(delegation.delegate_bp)
 
 
+class HandoverForm(forms.Form):
+    reason = forms.CharField(label=gettext_lazy("reason"), min_length=2, max_length=200)
+
+
+@object_act(
+    gettext_lazy("Hand over the customers"), icon="move_up", form=HandoverForm,
+    warning=gettext_lazy("Opens a handover, to be planned and confirmed under Handovers. Nothing moves yet."),
+)  # fmt: skip
+def hand_over(self: Any, request: HttpRequest, guide: Guide, data: dict[str, Any]) -> str:
+    case = cases.open_by_hand(guide=guide, reason=data["reason"], actor=request.user, now=timezone.now())
+    return _("Handover #%(number)s is open; plan it under Handovers.") % {"number": case.pk}
+
+
 @admin.register(Guide)
 class GuideAdmin(ConfigAdmin):
+    acts = (hand_over,)
     add_right: ClassVar[Right | None] = None
     change_right: ClassVar[Right | None] = None
     import_right = Right.CHANGE

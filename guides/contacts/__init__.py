@@ -11,21 +11,26 @@
    contact who is no member stays a contact, and is recognised when the member comes (``linking``).
 5. Other topics are told of a new friend, a recognised member, a welcome code and a failed transfer in the transaction
    that learns of it (``listeners``); what a sweep finds by the thousand is told soon after, each in its own transaction.
+6. Events may be lost, so the whole list of friends is read and compared: a part each night, everything each week and after
+   a gap in the events (``sweeps``, ``compare``, ``gaps``). Ends that are too many to be believed wait for a person
+   (``held``).
 """
 
 from guides.contacts.events import UnknownCorp, hear, register
 from guides.contacts.followers import locked, match_guides
-from guides.contacts.linking import RECENT, prove_mobile, recognise_late
+from guides.contacts.linking import RECENT, check_again, prove_mobile, recognise_late
 from guides.contacts.listeners import (
     on_friend_added,
     on_member_linked,
+    on_tags_read,
     on_transfer_failed,
     on_welcome_code,
     tell_news,
 )
-from guides.contacts.reading import ask, read_due, record, record_friend
+from guides.contacts.reading import ask, read_again, read_due, record, record_friend
 
 __all__ = [
-    "RECENT", "UnknownCorp", "ask", "hear", "locked", "match_guides", "on_friend_added", "on_member_linked", "on_transfer_failed",
-    "on_welcome_code", "prove_mobile", "read_due", "recognise_late", "record", "record_friend", "register", "tell_news",
+    "RECENT", "UnknownCorp", "ask", "check_again", "hear", "locked", "match_guides", "on_friend_added",
+    "on_member_linked", "on_tags_read", "on_transfer_failed", "on_welcome_code", "prove_mobile", "read_again",
+    "read_due", "recognise_late", "record", "record_friend", "register", "tell_news",
 ]  # fmt: skip

@@ -17,9 +17,9 @@ from typing import Any
 from django.db import connection, transaction
 
 from guides.contacts import listeners
-from guides.models import Contact, FriendNews
+from guides.models import Contact, FriendNews, LinkConflict
 from members.purchases.buyers import BRAND
-from scrm import db
+from scrm import audit, db
 
 CHUNK_CONTACTS = 1_000
 RECENT = dt.timedelta(minutes=15)
@@ -77,7 +77,8 @@ _RESOLVED = f"""
 # contacts whom an identity of ``since`` or later names, unless they are that member already
 _LATE = " UNION ".join(
     f"SELECT c.id FROM members_identity i, guides_contact c, scrm_corp k WHERE k.id = c.corp_id AND {by}"
-    " AND i.linked_at >= %(since)s AND c.member_id IS DISTINCT FROM i.member_id"
+    " AND i.linked_at >= %(since)s AND (i.kind IN ('UNIONID', 'EXTERNAL_USERID') OR i.kind = 'MOBILE' AND i.is_verified)"
+    " AND c.member_id IS DISTINCT FROM i.member_id"
     for _kind, _rank, by in _WAYS
 )
 
@@ -115,6 +116,15 @@ def prove_mobile(*, contact: Contact, mobile_index: str, now: dt.datetime) -> Co
         contact.save(update_fields=["mobile_index"])
     recognise_one(contact, now)
     return contact
+
+
+@transaction.atomic
+def check_again(*, conflict: LinkConflict, actor: Any, now: dt.datetime) -> bool:
+    """Somebody has put the identities right: whether the conflict is gone."""
+    (contact,) = db.lock(Contact.objects.filter(pk=conflict.contact_id))
+    recognise_one(contact, now)
+    audit.record(actor=actor, verb="contacts.check_again", target=conflict)
+    return LinkConflict.objects.filter(pk=conflict.pk, resolved_at__isnull=False).exists()
 
 
 def recognise_late(*, now: dt.datetime, since: dt.datetime | None = None) -> int:

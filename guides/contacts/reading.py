@@ -13,13 +13,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from django.db import connection, transaction
 
 from guides.contacts import followers, linking, listeners, pairs
 from guides.models import Contact, ContactToRead, Follower, Friendship
-from scrm import db
+from scrm import audit, db
 from scrm.errors import RuleViolation
 from scrm.models import Corp
 from scrm.wecom import corps, customers, errors
@@ -52,6 +53,14 @@ def ask(contact_id: int) -> None:
             [contact_id],
         )
     transaction.on_commit(_ring)
+
+
+@transaction.atomic
+def read_again(*, contact: Contact, actor: Any) -> None:
+    """A person wants the contact read now, also when WeCom has put it off."""
+    ask(contact.pk)
+    ContactToRead.objects.filter(pk=contact.pk).update(due_at=db.clock(), attempts=0)
+    audit.record(actor=actor, verb="contacts.read_again", target=contact)
 
 
 def read_due(*, limit: int | None = None) -> int:
@@ -216,7 +225,11 @@ def _record_follow(
         return None
     friendship.guide_id, friendship.contact = account.guide_id or friendship.guide_id, contact
     before = pairs.Pair() if is_new else pairs.of(friendship)
-    return friendship if save_pair(friendship, before, pairs.after_reading(before, follow), read_at) else None
+    after = pairs.after_reading(before, follow)
+    is_added = save_pair(friendship, before, after, read_at)
+    if not is_new and before.tag_ids != after.tag_ids:
+        listeners.tell_tags_read(friendship)
+    return friendship if is_added else None
 
 
 def _heard_since(friendship: Friendship, read_at: dt.datetime) -> bool:

@@ -56,6 +56,32 @@ def open_case(
 
 
 @transaction.atomic
+def open_by_hand(*, guide: Guide, reason: str, actor: Any, now: dt.datetime) -> HandoverCase:
+    """HQ wants the customers of ``guide`` handed over, on the job or after she has left. Raises WrongState."""
+    if HandoverCase.objects.filter(guide=guide, status__in=OPEN).exists():
+        raise WrongState(_("A handover of this guide is open already."))
+    corp, userid, is_gone = _account_of(guide)
+    case = open_case(
+        guide=guide, cause=Cause.BY_HAND, at=now, actor=actor, corp=corp, userid=userid, is_resigned=is_gone, reason=reason
+    )  # fmt: skip
+    assert case is not None
+    return case
+
+
+def _account_of(guide: Guide) -> tuple[Corp | None, str, bool]:
+    """Her corp and WeCom account, and whether it is gone: from the directory, else from her record."""
+    accounts = list(guide.wecom_members.select_related("corp").order_by("left_at", "pk"))
+    present = [account for account in accounts if account.left_at is None]
+    if accounts:
+        account = (present or accounts)[-1]
+        return account.corp, account.userid, not present
+    corps = list(Corp.objects.order_by("pk")[:2])
+    if guide.wecom_userid and len(corps) == 1:
+        return corps[0], guide.wecom_userid.lower(), False
+    return None, "", False
+
+
+@transaction.atomic
 def withdraw(*, guide: Guide, at: dt.datetime) -> bool:
     """The account of ``guide`` was there at ``at``: a case of an earlier departure that nobody planned ends."""
     cases = db.lock(
@@ -92,12 +118,11 @@ def open_for_leavers(*, now: dt.datetime) -> int:
     """Cases for guides whose employment has ended while customers still stand with them; the number of new ones."""
     opened = 0
     for guide in _leavers(now):
-        account = guide.wecom_members.order_by("left_at", "pk").last()  # the present one, if there is any
+        corp, userid, is_gone = _account_of(guide)
         job = guide.employments.order_by("-started_at").first()
         case = open_case(
             guide=guide, cause=Cause.EMPLOYMENT_ENDED, at=job.ended_at if job and job.ended_at else now, actor=None,
-            corp=account.corp if account else None, userid=account.userid if account else "",
-            is_resigned=account is not None and account.left_at is not None,
+            corp=corp, userid=userid, is_resigned=is_gone,
         )  # fmt: skip
         opened += case is not None
     return opened

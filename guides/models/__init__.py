@@ -1,11 +1,18 @@
-from guides.models.bindings import Binding
+from guides.models.bindings import Binding, BindingRequest
 from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews, Friendship, LinkConflict
 from guides.models.directory import Department, DirectorySweep, WecomMember
 from guides.models.handover import HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
 from guides.models.staff import Delegation, Employment, Guide, LoginCode
+from guides.models.sweeps import ContactSweep, EventHour, HeldEnds, SweepBatch
+from guides.models.tags import CorpTag, TagGroup, TagMapping, TagPush, TagSweep
+from guides.models.touches import Touch
+from guides.models.ways import ContactWay, StrayWay, WayDay, WayPicture, WayStaff
+from guides.models.welcomes import Material, Welcome, WelcomePart, WelcomeSend
 
 __all__ = [
-    "Binding", "Contact", "ContactToRead", "Delegation", "Department", "DirectorySweep", "Employment", "Follower", "FriendNews",
-    "Friendship", "Guide", "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "LinkConflict", "LoginCode",
-    "WecomMember",
+    "Binding", "BindingRequest", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag", "Delegation",
+    "Department", "DirectorySweep", "Employment", "EventHour", "Follower", "FriendNews", "Friendship", "Guide",
+    "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "HeldEnds", "LinkConflict", "LoginCode",
+    "Material", "StrayWay", "SweepBatch", "TagGroup", "TagMapping", "TagPush", "TagSweep", "Touch", "WayDay",
+    "WayPicture", "WayStaff", "WecomMember", "Welcome", "WelcomePart", "WelcomeSend",
 ]  # fmt: skip

@@ -8,7 +8,9 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from guides.models.staff import Guide
+from guides.snatching import Verdict
 from members.models import Member
+from scrm.db import AppendOnlyModel
 from scrm.models import Brand, Job, Store
 
 # A new interval may begin only where the member's last one has ended. Together with the unique open binding this is
@@ -90,3 +92,54 @@ class Binding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.member_id} → {self.guide_id}"
+
+
+class BindingRequest(AppendOnlyModel):
+    """A guide's claim on a member and the answer it got (绑定申请): the refused one can read why.
+
+    ``holder`` is the guide who had the member at that moment; ``touch_id`` the contact on which the claim rests.
+    """
+
+    class Answer(models.TextChoices):
+        OPEN = Verdict.OPEN, _("bound: nobody had her")
+        SNATCH = Verdict.SNATCH, _("bound: taken over")
+        REPLACE_EXPIRED = Verdict.REPLACE_EXPIRED, _("bound: the earlier binding had expired")
+        UNCHANGED = Verdict.UNCHANGED, _("bound already")
+        REFUSED_SELF = Verdict.REFUSED_SELF, _("refused: a guide cannot be her own customer")
+        REFUSED_PROTECTED = Verdict.REFUSED_PROTECTED, _("refused: another guide's binding is still protected")
+        REFUSED_NEVER = Verdict.REFUSED_NEVER, _("refused: the rule lets nobody take over")
+        REFUSED_OVERTAKEN = Verdict.REFUSED_OVERTAKEN, _("refused: another guide was bound later than this contact")
+        REFUSED_NOT_EMPLOYED = Verdict.REFUSED_NOT_EMPLOYED, _("refused: the guide worked in no store then")
+
+    key = models.CharField(max_length=96, unique=True)  # the fact on which the claim rests
+    member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"), db_index=False, related_name="+")
+    guide = models.ForeignKey(Guide, models.PROTECT, verbose_name=_("guide"), db_index=False, related_name="+")
+    store = models.ForeignKey(
+        Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False, related_name="+"
+    )
+    source = models.CharField(_("source"), max_length=16, choices=Binding.Source)
+    answer = models.CharField(_("answer"), max_length=24, choices=Answer)
+    binding = models.ForeignKey(Binding, models.PROTECT, null=True, db_index=False, related_name="+")
+    holder = models.ForeignKey(
+        Guide, models.PROTECT, verbose_name=_("guide at that time"), null=True, db_index=False, related_name="+"
+    )
+    protected_until = models.DateTimeField(_("protected until"), null=True)
+    touch_id = models.BigIntegerField(_("touch"), null=True)
+    at = models.DateTimeField(_("at"))
+    recorded_at = models.DateTimeField(_("recorded at"), db_default=models.functions.Now())
+
+    class Meta(AppendOnlyModel.Meta):
+        verbose_name = _("binding request")
+        verbose_name_plural = _("binding requests")
+        indexes = (
+            models.Index(fields=["guide", "-id"], name="binding_request_guide"),
+            models.Index(fields=["member", "-id"], name="binding_request_member"),
+            models.Index(fields=["store", "-id"], name="binding_request_store"),
+        )
+
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        return Q(store_id__in=store_ids)
+
+    def __str__(self) -> str:
+        return f"{self.member_id} → {self.guide_id} {self.answer}"

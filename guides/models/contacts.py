@@ -178,6 +178,7 @@ class Follower(models.Model):
     friend_count = models.IntegerField(_("friends here"), db_default=0)  # kept by triggers on friendships
     left_count = models.IntegerField(_("of them deleted by the customer"), db_default=0)
     wecom_count = models.IntegerField(_("friends on WeCom"), null=True)  # at the last sweep
+    counted_here = models.IntegerField(_("friends here then"), null=True)
     swept_at = models.DateTimeField(_("last compared with WeCom"), null=True)  # our clock, before WeCom was asked
     error_code = models.CharField(_("problem"), max_length=64, blank=True, db_default="")  # of the last sweep
 

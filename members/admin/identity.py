@@ -149,6 +149,7 @@ class MemberAdmin(BigReadOnlyAdmin):
             member=member,
             page=page,
             bindings=bindings,
+            friends=guide_queries.friends_of(member_id=member.pk, limit=50),
             lines=lines,
             commission=commission,
             timeline=queries.timeline(page=page, bindings=bindings, lines=lines, acts=list(acts.order_by("-pk")[:20])),

@@ -112,6 +112,14 @@ class Identity(models.Model):
     class Meta:
         verbose_name = _("identity")
         verbose_name_plural = _("identities")
+        indexes = (
+            # those by which a WeCom contact may be recognised: each minute somebody asks which are new
+            models.Index(
+                fields=["linked_at"],
+                name="identity_recent",
+                condition=Q(kind__in=["UNIONID", "EXTERNAL_USERID"]) | Q(kind="MOBILE", is_verified=True),
+            ),
+        )
         constraints = (
             models.UniqueConstraint(name="identity_once", fields=["value", "kind", "namespace"]),
             models.CheckConstraint(

@@ -30,6 +30,7 @@ class MemberTag(models.Model):
     class Source(models.TextChoices):
         IMPORT = "IMPORT", _("import")
         MANUAL = "MANUAL", _("manual")
+        WECOM = "WECOM", _("marked in WeCom")
 
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"), related_name="tags", db_index=False)
     tag = models.ForeignKey(Tag, models.PROTECT, verbose_name=_("tag"))

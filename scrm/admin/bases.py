@@ -105,6 +105,8 @@ class ScopedAdmin(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         declared = [item[0] if isinstance(item, (list, tuple)) else item for item in self.list_filter]
+        if lookup in [getattr(item, "parameter_name", None) for item in declared]:
+            return True  # a filter's own word, which names no column
         fields = [item for item in declared if isinstance(item, str)]
         return any(lookup == name or lookup.startswith(name + "__") for name in fields) and super().lookup_allowed(
             lookup, value, request

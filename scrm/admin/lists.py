@@ -31,6 +31,7 @@ from unfold.views import ChangeList
 from unfold.widgets import (
     UnfoldAdminDateWidget,
     UnfoldAdminFileFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
@@ -201,6 +202,7 @@ _WIDGETS: tuple[tuple[type[forms.Widget], type[forms.Widget]], ...] = (
     (forms.CheckboxInput, UnfoldBooleanWidget),
     (forms.DateInput, UnfoldAdminDateWidget),
     (forms.SplitDateTimeWidget, UnfoldAdminSplitDateTimeWidget),
+    (forms.NumberInput, UnfoldAdminIntegerFieldWidget),
     (forms.TextInput, UnfoldAdminTextInputWidget),
 )
 

@@ -45,11 +45,40 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Bindings"), "link", "guides_binding"),
             (_("Employments"), "work_history", "guides_employment"),
             (_("Delegations"), "swap_horiz", "guides_delegation"),
+            (_("Handovers"), "move_up", "guides_handovercase"),
+            (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("WeCom members"), "contacts", "guides_wecommember"),
             (_("WeCom departments"), "lan", "guides_department"),
             (_("Directory sweeps"), "sync", "guides_directorysweep"),
             (_("Decisions"), "balance", "attribution_decision"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
+        ),
+    ),
+    (
+        _("WeCom customers"),
+        (
+            (_("Contacts"), "contact_page", "guides_contact"),
+            (_("Friends"), "diversity_1", "guides_friendship"),
+            (_("Proof of the friend count"), "fact_check", "guides_follower_proof"),
+            (_("Ends held back"), "person_alert", "guides_heldends"),
+            (_("Conflicts of identities"), "person_search", "guides_linkconflict"),
+            (_("Accounts with customers"), "support_agent", "guides_follower"),
+            (_("Sweeps of contacts"), "sync", "guides_contactsweep"),
+        ),
+    ),
+    (
+        _("Codes, welcomes and corp tags"),
+        (
+            (_("Contact ways"), "qr_code_2", "guides_contactway"),
+            (_("Welcome messages"), "waving_hand", "guides_welcome"),
+            (_("Welcomes sent"), "outgoing_mail", "guides_welcomesend"),
+            (_("Materials"), "attach_file", "guides_material"),
+            (_("Touches"), "touch_app", "guides_touch"),
+            (_("Binding requests"), "how_to_reg", "guides_bindingrequest"),
+            (_("Tag mappings"), "sync_alt", "guides_tagmapping"),
+            (_("Corp tags"), "label", "guides_corptag"),
+            (_("Tags being marked"), "new_label", "guides_tagpush"),
+            (_("Stray contact ways"), "qr_code_scanner", "guides_strayway"),
         ),
     ),
     (
@@ -107,6 +136,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
+    "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }
 

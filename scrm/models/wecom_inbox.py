@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -65,6 +66,7 @@ class InboxEvent(models.Model):
                 fields=["status", "id"], name="inbox_event_left", condition=Q(status__in=["UNKNOWN", "PARKED"])
             ),
             models.Index(fields=["aggregate", "endpoint", "event_at"], name="inbox_event_about"),
+            BrinIndex(fields=["received_at"], name="inbox_event_age", autosummarize=True),
         )
 
     def __str__(self) -> str:

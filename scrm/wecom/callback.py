@@ -1,6 +1,7 @@
 """``/wecom/callback/<name>``: the address that WeCom calls. Verify, store, answer; WeCom waits five seconds, once one.
 
-Whatever does not verify gets the same empty 403. A plain view: WeCom sends no cookie and reads no page.
+Whatever does not verify gets the same empty 403; what WeCom has signed and we cannot read gets an empty 400. A plain view:
+WeCom sends no cookie and reads no page.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def receive(request: HttpRequest, name: str) -> HttpResponse:
         return _echo(request, name) if request.method == "GET" else _store(request, name, body)
     except inbox.NotVerified:
         return HttpResponse(status=403)
+    except inbox.NotReadable:
+        return HttpResponse(status=400)
 
 
 def _echo(request: HttpRequest, name: str) -> HttpResponse:

@@ -69,10 +69,15 @@ def signature(token: str, timestamp: str, nonce: str, encrypted: str) -> str:
     return hashlib.sha1(signed.encode(errors="replace"), usedforsecurity=False).hexdigest()  # the protocol's, not ours
 
 
+def is_signed(keys: Keys, *, signed: str, timestamp: str, nonce: str, encrypted: str) -> bool:
+    """Whether ``signed`` is the signature of the rest under the endpoint's token."""
+    expected = signature(keys.token, timestamp, nonce, encrypted)
+    return hmac.compare_digest(expected.encode(), signed.encode(errors="replace"))
+
+
 def open_envelope(keys: Keys, *, signed: str, timestamp: str, nonce: str, encrypted: str) -> bytes:
     """The message in ``encrypted`` (base64), when ``signed`` is its signature and it is for us. Raises NotVerified."""
-    expected = signature(keys.token, timestamp, nonce, encrypted)
-    if not hmac.compare_digest(expected.encode(), signed.encode(errors="replace")):
+    if not is_signed(keys, signed=signed, timestamp=timestamp, nonce=nonce, encrypted=encrypted):
         raise NotVerified
     return decrypt(keys, encrypted)
 

@@ -87,6 +87,14 @@ class Served:
     added_at: dt.datetime | None
 
 
+@dataclass(frozen=True)
+class Page:
+    """``next_cursor`` is empty on the last one. WeCom keeps a cursor for four hours."""
+
+    pairs: list[Pair]
+    next_cursor: str
+
+
 def followers(app: WecomApp) -> list[str]:
     """Member ids with the customer contact feature in the app's visible range."""
     return list(client.call(app, _FOLLOWERS).get("follow_user", []))
@@ -114,12 +122,14 @@ def get(app: WecomApp, external_userid: str) -> tuple[Customer, list[Follow]]:
 
 def by_members(app: WecomApp, userids: Sequence[str]) -> Iterator[Pair]:
     """Every pair of up to 100 members with their customers, page by page."""
-    bounds.items(_BY_MEMBERS.path, "userid_list", userids, MEMBERS_PER_CALL, least=1)
-    for userid in userids:
-        bounds.userid(_BY_MEMBERS.path, "userid_list", userid)
-    for answer in client.pages(app, _BY_MEMBERS, {"userid_list": list(userids), "limit": PAIRS_PER_PAGE}):
-        for row in answer.get("external_contact_list", []):
-            yield Pair(_customer(row["external_contact"]), _follow(row["follow_info"]))
+    for answer in client.pages(app, _BY_MEMBERS, _members(userids)):
+        yield from _pairs(answer)
+
+
+def page_by_members(app: WecomApp, userids: Sequence[str], cursor: str = "") -> Page:
+    """One page of ``by_members``, for who keeps the cursor. Stale: WeCom has forgotten it, begin anew."""
+    answer = client.call(app, _BY_MEMBERS, {**_members(userids), "cursor": cursor})
+    return Page(list(_pairs(answer)), answer.get("next_cursor") or "")
 
 
 def served(app: WecomApp) -> Iterator[Served]:
@@ -165,6 +175,18 @@ def remark(
 def pair_record(userid: str, external_userid: str) -> str:
     """The name under which writes on one pair wait for each other."""
     return f"{userid.lower()} {external_userid}"
+
+
+def _members(userids: Sequence[str]) -> dict[str, Any]:
+    bounds.items(_BY_MEMBERS.path, "userid_list", userids, MEMBERS_PER_CALL, least=1)
+    for userid in userids:
+        bounds.userid(_BY_MEMBERS.path, "userid_list", userid)
+    return {"userid_list": list(userids), "limit": PAIRS_PER_PAGE}
+
+
+def _pairs(answer: client.Answer) -> Iterator[Pair]:
+    for row in answer.get("external_contact_list", []):
+        yield Pair(_customer(row["external_contact"]), _follow(row["follow_info"]))
 
 
 def _customer(row: dict[str, Any]) -> Customer:

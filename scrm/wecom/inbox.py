@@ -1,19 +1,22 @@
 """The inbox (企微事件): what WeCom tells us is verified, stored sealed, answered, and understood later.
 
 1. A call is taken when it is signed and encrypted for the endpoint it names, and its timestamp differs from our clock by
-   ten minutes at most. What does not hold leaves no trace.
+   ten minutes at most. What is not is refused alike (403); what is, but cannot be decrypted or read, says so (400).
+   Neither leaves a trace.
 2. WeCom gives its events no id and tells them again: the same decrypted body is one row however often it comes, and two
    bodies of one second are two rows.
 3. An event that tells how a thing now stands is about an aggregate (a customer of a guide, a group, a tag, an employee).
    Events of one aggregate are applied one at a time in the order in which they happened, by one worker at a time. One
-   that comes after a newer one was applied is kept and marked as overtaken; only a handler that asks for it sees it.
-   Every other event stands for itself.
+   that comes after a newer one was applied is kept and marked as overtaken; a handler gets it only when it asked to, for
+   what it says beside the state (a welcome code, a channel). Every other event stands for itself.
 4. Upper apps register a handler for an event, or for one kind of its changes. Its effects and the event's state are one
    transaction. An event without a handler is kept as unknown, and is played again when there is one.
 5. An event whose handler fails is tried again by the sweep and holds up its own aggregate only. After MAX_ATTEMPTS, or at
    once when a rule says no, it is parked (待核对) with a code. A person may play it again.
 6. A welcome code lives for 20 seconds: an event that carries one is taken before the others, and by a task of its own.
 7. The broker only rings. A sweep each minute takes what nobody rang for and what was cut short.
+8. What was understood, overtaken or unknown is deleted after some months, as long as nothing older about the same waits:
+   the newer event must be there to overtake it. Parked events stay.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ MAX_ATTEMPTS = 5  # of an event whose handler fails for reasons that may pass
 KEYS_SECONDS = 5  # how long a process may go on using keys that were replaced
 BATCH_AGGREGATES = 500
 SWEPT_AGGREGATES = 10_000
+FORGOTTEN_AT_ONCE = 1_000
 PURPOSE_KEYS = "wecom callback keys"  # bound into the seal
 PURPOSE_EVENT = "wecom event"
 
@@ -68,14 +72,17 @@ class BadEndpoint(RuleViolation):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a handler gets. ``fields`` are the tags of the decrypted body, in the shape of ``crypto.read_xml``."""
+    """What a handler gets. ``fields`` are the tags of the decrypted body, in the shape of ``crypto.read_xml``.
+
+    ``is_overtaken``: something newer about the same was applied before, so the state must not be taken from this one.
+    """
 
     corp_id: str
     event: str
     change_type: str
     event_at: dt.datetime
     fields: dict[str, Any]
-    is_overtaken: bool = False  # something newer about the same was applied before; only handlers who asked see it
+    is_overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +108,27 @@ class Processed:
 # --- handlers ---------------------------------------------------------------------------------------------------------
 
 Handler = Callable[[Delivery], None]
-_handlers: dict[tuple[str, str], Handler] = {}
-_take_overtaken: set[Handler] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    handler: Handler
+    takes_overtaken: bool
+
+
+_handlers: dict[tuple[str, str], Registered] = {}
 
 
 def register(event: str, change_type: str, handler: Handler, *, takes_overtaken: bool = False) -> None:
     """Called from ``AppConfig.ready``. An empty ``change_type`` takes every change that has no handler of its own.
 
-    ``takes_overtaken``: it also wants events that come after a newer one about the same, for what they say beside.
-
     The handler writes inside the event's transaction and asks nobody over the network; it raises RuleViolation for an
-    event that no repetition will make right.
+    event that no repetition will make right. ``takes_overtaken``: it also gets events that a newer one has overtaken.
     """
-    _handlers[event, change_type] = handler
-    if takes_overtaken:
-        _take_overtaken.add(handler)
+    _handlers[event, change_type] = Registered(handler, takes_overtaken)
 
 
-def handler_of(event: str, change_type: str) -> Handler | None:
+def handler_of(event: str, change_type: str) -> Registered | None:
     return _handlers.get((event, change_type)) or _handlers.get((event, ""))
 
 
@@ -182,12 +192,15 @@ def _opened(endpoint: CallbackEndpoint) -> Keys:
 
 
 def echo(*, name: str, signed: str, timestamp: str, nonce: str, encrypted: str, now: dt.datetime) -> bytes:
-    """The answer to WeCom's question whether the address is ours. Raises NotVerified."""
+    """The answer to WeCom's question whether the address is ours. Raises NotVerified and NotReadable."""
     return _opened_call(name, signed, timestamp, nonce, encrypted, now)[1]
 
 
 def receive(*, name: str, signed: str, timestamp: str, nonce: str, body: bytes, now: dt.datetime) -> str | None:
-    """Verify and store one call in one statement. The lane of a new event, None for a repeat. Raises NotVerified."""
+    """Verify and store one call in one statement. The lane of a new event, None for a repeat.
+
+    Raises NotVerified for what WeCom has not signed now, NotReadable for what it has signed and nobody can read.
+    """
     try:
         encrypted = crypto.read_xml(body).get("Encrypt")
     except NotReadable:
@@ -200,7 +213,7 @@ def receive(*, name: str, signed: str, timestamp: str, nonce: str, body: bytes, 
         heading, text = read_heading(crypto.read_xml(message), body_hash), message.decode()
     except (NotReadable, UnicodeDecodeError):
         log.warning("wecom_message_not_readable", endpoint=name)  # signed, yet nothing that WeCom ever sends
-        raise NotVerified from None
+        raise NotReadable from None
     return heading.lane if _store(endpoint_id, body_hash, text, heading) else None
 
 
@@ -230,10 +243,14 @@ def _opened_call(
 ) -> tuple[int, bytes]:
     """An unknown name takes the same way as a known one, and fails at the signature."""
     endpoint_id, keys = _keys_of(name) or _NOBODY
-    message = crypto.open_envelope(keys, signed=signed, timestamp=timestamp, nonce=nonce, encrypted=encrypted)
-    if not endpoint_id or not _is_now(timestamp, now):
+    is_signed = crypto.is_signed(keys, signed=signed, timestamp=timestamp, nonce=nonce, encrypted=encrypted)
+    if not (is_signed and endpoint_id and _is_now(timestamp, now)):
         raise NotVerified
-    return endpoint_id, message
+    try:
+        return endpoint_id, crypto.decrypt(keys, encrypted)
+    except NotVerified:
+        log.warning("wecom_message_not_decrypted", endpoint=name)  # our EncodingAESKey or corp id is another
+        raise NotReadable from None
 
 
 def _is_now(timestamp: str, now: dt.datetime) -> bool:
@@ -300,6 +317,23 @@ def replay(*, event_ids: Iterable[int], actor: Any) -> int:
     )
 
 
+def forget(*, now: dt.datetime, days: int) -> int:
+    """Delete events that came more than ``days`` ago and ask for nothing more; returns how many."""
+    done = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM scrm_inboxevent WHERE id = ANY(ARRAY("
+                " SELECT id FROM scrm_inboxevent e WHERE received_at < %s AND status IN ('PROCESSED', 'STALE', 'UNKNOWN')"
+                " AND NOT EXISTS (SELECT FROM scrm_inboxevent o WHERE o.endpoint_id = e.endpoint_id"
+                "  AND o.aggregate = e.aggregate AND o.status IN ('RECEIVED', 'PARKED')) LIMIT %s))",
+                [now - dt.timedelta(days=days), FORGOTTEN_AT_ONCE],
+            )
+            done += cursor.rowcount
+            if cursor.rowcount < FORGOTTEN_AT_ONCE:
+                return done
+
+
 def _waiting(lane: str) -> list[tuple[int, str]]:
     """Aggregates with fresh events, welcomes first. Those that a failed event holds up are left to the sweep."""
     failed = InboxEvent.objects.filter(
@@ -352,15 +386,15 @@ def _attempt(event_id: int, now: dt.datetime, done: Processed) -> bool:
 def _apply(event_id: int, now: dt.datetime) -> InboxEvent.Status:
     """The event's new state, written in the transaction of its handler's effects."""
     event = InboxEvent.objects.select_for_update(of=("self",)).select_related("endpoint").get(pk=event_id)
-    handler = handler_of(event.event, event.change_type)
+    known = handler_of(event.event, event.change_type)
     if event.status != Status.RECEIVED:  # the sweep gave it up between our list and our lock
         return Status(event.status)
-    if handler is None:
+    if known is None:
         event.status = Status.UNKNOWN
     else:
         is_overtaken = _is_overtaken(event)
-        if not is_overtaken or handler in _take_overtaken:
-            handler(_delivery(event, is_overtaken=is_overtaken))
+        if known.takes_overtaken or not is_overtaken:
+            known.handler(_delivery(event, is_overtaken))
         event.status = Status.STALE if is_overtaken else Status.PROCESSED
     event.processed_at = now
     event.save(update_fields=["status", "processed_at"])
@@ -373,11 +407,10 @@ def _is_overtaken(event: InboxEvent) -> bool:
     return same.filter(event_at__gt=event.event_at, status=Status.PROCESSED).exists()
 
 
-def _delivery(event: InboxEvent, *, is_overtaken: bool) -> Delivery:
-    body = seals.open_text(PURPOSE_EVENT, bytes(event.body_sealed)).encode()
-    return Delivery(
-        event.endpoint.corp_id, event.event, event.change_type, event.event_at, crypto.read_xml(body), is_overtaken
-    )
+def _delivery(event: InboxEvent, is_overtaken: bool) -> Delivery:
+    fields = crypto.read_xml(seals.open_text(PURPOSE_EVENT, bytes(event.body_sealed)).encode())
+    corp_id = event.endpoint.corp_id
+    return Delivery(corp_id, event.event, event.change_type, event.event_at, fields, is_overtaken)
 
 
 def _failed(event_id: int, error: Exception, now: dt.datetime) -> InboxEvent.Status:

@@ -53,6 +53,7 @@ def sweep_outbox() -> None:
 def forget_wecom() -> None:
     """Events that were understood and messages that were answered long ago."""
     now = timezone.now()
+    inbox.forget(now=now, days=settings.WECOM_KEPT_DAYS)
     outbox.forget(now=now, days=settings.WECOM_KEPT_DAYS)
 
 

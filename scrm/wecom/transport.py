@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
 
+import orjson
 import requests
 import sentry_sdk
 from django.conf import settings
@@ -186,8 +187,18 @@ def _judged(path: str, answer: Any) -> dict[str, Any] | errors.WecomError:
     return answer
 
 
+class _Wire(WeChatClient):
+    """Pages of a hundred customers are read at a third of the cost."""
+
+    def _decode_result(self, res: requests.Response) -> Any:
+        try:
+            return orjson.loads(res.content)
+        except ValueError:  # bytes that are no UTF-8, bare control characters: wechatpy bears with them
+            return super()._decode_result(res)
+
+
 def _wire() -> WeChatClient:
     """One per thread: a session of requests is not made to be shared."""
     if not hasattr(_local, "wire"):
-        _local.wire = WeChatClient("", "", auto_retry=False)
+        _local.wire = _Wire("", "", auto_retry=False)
     return _local.wire

@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from scrm.models import Corp, WecomApp
+from scrm.models import Corp, WecomApp, WecomToken
 from scrm.wecom import client, corps, inbox, pace, tokens
 from scrm.wecom.sandbox import MINI, SELF, SYNC, Sandbox, World
 from scrm.wecom.sandbox.callbacks import Callbacks
@@ -48,6 +48,11 @@ class Wired:
     @property
     def callbacks(self) -> Callbacks:
         return self.box.callbacks
+
+    def later(self, seconds: float) -> None:
+        """Let the sandbox's time pass. Its tokens grow old with it, ours by the real clock: ours are forgotten."""
+        self.world.clock.advance(seconds)
+        WecomToken.objects.all().delete()
 
     def deliver(self) -> int:
         """Post the events that are due; how many."""

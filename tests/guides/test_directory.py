@@ -149,7 +149,7 @@ def test_an_event_of_an_unknown_corp_is_parked(db: None) -> None:
     calls.send(calls.event(event="change_contact", ChangeType="create_user", UserID="a", Department="1"))
     inbox.process(now=timezone.now())
     event = InboxEvent.objects.get()
-    assert (event.status, event.error_code) == ("PARKED", "unknown_corp")
+    assert (event.status, event.error_code) == ("PARKED", "wecom_unknown_corp")
     assert CallbackEndpoint.objects.count() == 1 and not WecomMember.objects.exists()
 
 

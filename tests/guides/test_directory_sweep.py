@@ -180,6 +180,21 @@ def test_what_was_said_after_the_reading_began_stands(world: World, corp: Corp) 
     assert WecomMember.objects.get(userid="renamed").departments == [18]
 
 
+def test_a_departure_of_the_second_in_which_a_sweep_began_stands(world: World, corp: Corp) -> None:
+    """Events know whole seconds: told before the sweep or after it, the departure counts."""
+    sweep(corp)
+    begun = timezone.now().replace(microsecond=0)
+    for userid, told_first in (("guide_01", True), ("guide_02", False)):
+        done = DirectorySweep(corp=corp, started_at=begun + dt.timedelta(milliseconds=500))
+        done.save()
+        reading = directory_sweep.Reading(members={f"guide_{n:02}": {SHOP} for n in range(20)})
+        if told_first:
+            directory.say_member(corp=corp, userid=userid, at=begun, is_there=False)
+        directory_sweep.write(done, reading)
+        directory.say_member(corp=corp, userid=userid, at=begun, is_there=False)
+        assert userid not in present()
+
+
 def test_departments_out_of_range_stay_without_names(world: World, corp: Corp) -> None:
     world.hidden = {SHOP}
     done = sweep(corp)

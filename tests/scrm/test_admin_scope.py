@@ -8,6 +8,7 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from attribution.models import (
     Account,
@@ -21,7 +22,35 @@ from attribution.models import (
     RuleVersion,
     Txn,
 )
-from guides.models import Binding, Delegation, Department, DirectorySweep, Employment, Guide, WecomMember
+from guides import touches
+from guides.models import (
+    Binding,
+    BindingRequest,
+    Contact,
+    ContactSweep,
+    ContactWay,
+    CorpTag,
+    Delegation,
+    Department,
+    DirectorySweep,
+    Employment,
+    Follower,
+    Friendship,
+    Guide,
+    HandoverCase,
+    HandoverItem,
+    HandoverTaker,
+    HeldEnds,
+    LinkConflict,
+    Material,
+    StrayWay,
+    TagMapping,
+    TagPush,
+    Touch,
+    WecomMember,
+    Welcome,
+    WelcomeSend,
+)
 from members.models import (
     Category,
     Channel,
@@ -39,6 +68,7 @@ from scrm.models import (
     Act,
     Brand,
     CallbackEndpoint,
+    Corp,
     DeviceToken,
     Grant,
     InboxEvent,
@@ -54,24 +84,33 @@ from tests.factories.console import SEES, Console, console
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
-    Department, DirectorySweep, Grant, InboxEvent, Job, WecomMember,
+    ContactSweep, CorpTag, Department, DirectorySweep, Grant, LinkConflict, InboxEvent, Job, Material, StrayWay, TagMapping, TagPush, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
-SCOPED: set[Any] = {Binding, Decision, Employment, Entry, Guide, Hold, Identity, Member, OrderLine, Store}
+SCOPED: set[Any] = {
+    Binding, BindingRequest, Contact, ContactWay, Decision, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, Store, Touch, WelcomeSend,
+}  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
+    "guides_follower_proof": set(SEES),
+    "guides_contactway_new": {"hq", "operator"},
+    "guides_contactway_bulk": {"hq", "operator"},
+    "guides_tagmapping_new": {"hq", "operator"},
 }
 SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
-    "import_state", "import_run", "import_cancel", "import_errors", "second_factor",
+    "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
+    "guides_contactway_picture",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -107,7 +146,69 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Guide: guides,
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
+        **handovers(company, guides, members),
+        **accounts(guides),
+        **friends(company, guides, members),
     }
+
+
+def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    sweep, _is_new = ContactSweep.objects.get_or_create(corp=corp, kind="FULL", defaults={"started_at": timezone.now()})
+    found: dict[Any, dict[str, Any]] = {Contact: {}, Friendship: {}, Follower: {}, HeldEnds: {}}
+    for code, guide in guides.items():
+        contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
+        found[Contact][code] = contact
+        found[Friendship][code], _is_new = Friendship.objects.get_or_create(
+            contact=contact, corp=corp, userid=code.lower(), guide=guide
+        )
+        follower = Follower.objects.get(userid=code.lower())
+        Follower.objects.filter(pk=follower.pk).update(guide=guide)
+        found[Follower][code] = follower
+        found[HeldEnds][code], _is_new = HeldEnds.objects.get_or_create(
+            sweep=sweep, follower=follower,
+            defaults={"read_from": timezone.now(), "friendship_ids": [], "missing_count": 1, "friend_count": 1},
+        )  # fmt: skip
+    return found
+
+
+def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    cases, items = {}, {}
+    for code in STORES:
+        sign = {"store": company.shops.stores[code], "cause": "BY_HAND", "opened_at": timezone.now()}
+        cases[code], _is_new = HandoverCase.objects.get_or_create(guide=guides[code], defaults=sign)
+        taker, _is_new = HandoverTaker.objects.get_or_create(case=cases[code], guide=company.shops.guides["M"])
+        items[code], _is_new = HandoverItem.objects.get_or_create(
+            case=cases[code], binding=Binding.objects.get(member=members[code]),
+            defaults={"taker": taker, "member": members[code], "state_at": timezone.now()},
+        )  # fmt: skip
+    return {HandoverCase: cases, HandoverItem: items}
+
+
+def friends(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="ww1", defaults={"name": "示例公司"})
+    found: dict[Any, dict[str, Any]] = {ContactWay: {}, Touch: {}, BindingRequest: {}, WelcomeSend: {}}
+    for code in STORES:
+        store, guide, at = company.shops.stores[code], guides[code], timezone.now()
+        contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
+        friend, _is_new = Friendship.objects.get_or_create(contact=contact, userid=code, corp=corp, guide=guide)
+        found[ContactWay][code], _is_new = ContactWay.objects.get_or_create(
+            corp=corp, purpose="STORE", store=store, name=code, state=f"w{code}"
+        )
+        touch = Touch.objects.filter(key=code).first()
+        found[Touch][code] = (
+            touch
+            or touches.record(
+                key=code, kind="QR", guide_id=guide.pk, store_id=store.pk, member_id=members[code].pk, at=at
+            )[0]
+        )
+        found[BindingRequest][code], _is_new = BindingRequest.objects.get_or_create(
+            key=code, defaults={"member": members[code], "guide": guide, "store": store, "source": "SCAN", "answer": "OPEN", "at": at}
+        )  # fmt: skip
+        found[WelcomeSend][code], _is_new = WelcomeSend.objects.get_or_create(
+            code_hash=code, defaults={"friendship": friend, "guide": guide, "event_at": at}
+        )
+    return found
 
 
 def hq_rows(company: Console) -> dict[Any, Any]:
@@ -230,6 +331,12 @@ def test_a_filter_by_a_foreign_store_finds_and_names_nothing(company: Console) -
 def test_undeclared_look_ups_are_refused(company: Console, address: str, query: dict[str, str]) -> None:
     for name in ("hq", "manager"):
         assert company.client(name).get(reverse(f"admin:{address}_changelist"), query).status_code == 400
+
+
+def test_a_filter_that_is_no_column_is_taken(company: Console) -> None:
+    for name in ("hq", "manager"):
+        response = company.client(name).get(reverse("admin:guides_binding_changelist"), {"active": "0"})
+        assert (response.status_code, list(response.context["cl"].result_list)) == (200, [])
 
 
 def test_a_forged_action_reaches_no_foreign_row(company: Console) -> None:

@@ -24,7 +24,7 @@ It shares nothing with our client but the protocol, so that one proves the other
 import importlib
 import pkgutil
 
-from scrm.wecom.sandbox import acts, endpoints, panels
+from scrm.wecom.sandbox import acts, endpoints, groups, links, messages, moments, panels, sends, transfers, visitors
 from scrm.wecom.sandbox.records import MINI, SELF, SYNC
 from scrm.wecom.sandbox.server import Sandbox, new_world
 from scrm.wecom.sandbox.world import World
@@ -32,4 +32,7 @@ from scrm.wecom.sandbox.world import World
 for _module in pkgutil.iter_modules(endpoints.__path__):
     importlib.import_module(f"{endpoints.__name__}.{_module.name}")
 
-__all__ = ["MINI", "SELF", "SYNC", "Sandbox", "World", "acts", "new_world", "panels"]
+__all__ = [
+    "MINI", "SELF", "SYNC", "Sandbox", "World", "acts", "groups", "links", "messages", "moments", "new_world", "panels", "sends",
+    "transfers", "visitors",
+]  # fmt: skip

@@ -25,7 +25,7 @@ PAIR = (Field("userid", "导购", "member"), Field("external_userid", "客户", 
     group="客户",
 )
 def scan(world: World, config_id: str, external_userid: str = "", name: str = "") -> Approach | Follow:
-    return people.scan(world, config_id, external_userid or _newcomer(world, name))
+    return people.scan(world, config_id, external_userid or people.newcomer(world, name))
 
 
 @act(
@@ -37,7 +37,7 @@ def scan(world: World, config_id: str, external_userid: str = "", name: str = ""
     group="客户",
 )
 def scan_card(world: World, userid: str, external_userid: str = "", name: str = "") -> Approach | Follow:
-    return people.approach(world, userid, external_userid or _newcomer(world, name), add_way=people.BY_CARD)
+    return people.approach(world, userid, external_userid or people.newcomer(world, name), add_way=people.BY_CARD)
 
 
 @act("delete_by_customer", "客户删除导购", *PAIR, group="客户", is_grave=True)
@@ -48,6 +48,11 @@ def delete_by_customer(world: World, userid: str, external_userid: str) -> None:
 @act("chat", "客户发来一句话", *PAIR, group="客户")
 def chat(world: World, userid: str, external_userid: str) -> None:
     people.chat(world, userid, external_userid)
+
+
+@act("reply", "导购回一句话", *PAIR, group="导购")
+def reply(world: World, userid: str, external_userid: str) -> None:
+    people.chat(world, userid, external_userid, is_by_member=True)
 
 
 @act("new_contact", "来一位新客户", Field("name", "昵称"), Field("unionid", "unionid", is_optional=True), group="客户")
@@ -184,9 +189,3 @@ def verify(box: Any) -> None:
     for app in box.world.apps:
         if app.receiver is not None and not box.callbacks.verify(app):
             raise Impossible(f"{app.name}:{app.receiver.error}")
-
-
-def _newcomer(world: World, name: str) -> str:
-    if not name.strip():
-        raise Impossible("请选一位客户,或者填写新客户的昵称")
-    return world.add_contact(name.strip(), unionid=world.new_id("oSANDBOX", 20)).external_userid

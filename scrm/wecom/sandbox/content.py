@@ -17,7 +17,7 @@ def of(call: Call) -> dict[str, Any]:
     text = call.text("content", of=call.object("text"), size=call.world.quotas.text_bytes)
     attachments = call.objects("attachments", most=call.world.quotas.attachments, code=TOO_MANY)
     for one in attachments:
-        _check(call, one)
+        check(call, one)
     if not text and not attachments:
         raise Refusal(40058, "text or attachments")
     return {"text": text, "attachments": attachments}
@@ -30,7 +30,8 @@ def media(call: Call, media_id: str, *kinds: str) -> None:
         raise Refusal(BAD_MEDIA)
 
 
-def _check(call: Call, one: dict[str, Any]) -> None:
+def check(call: Call, one: dict[str, Any]) -> None:
+    """One attachment; Refusal 41065 for a kind that is none."""
     kind = call.text("msgtype", of=one)
     if kind not in KINDS or not isinstance(one.get(kind), dict):
         raise Refusal(BAD_KIND)

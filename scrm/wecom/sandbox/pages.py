@@ -67,6 +67,8 @@ def _api(box: Sandbox, path: str, request: Request) -> Answer:
             return _json({"rows": one.rows(box if one.of_box else box.world, query)})
         if kind == "find":
             return _json({"found": panels.find(box.world, name, query)})
+        if kind == "ways" and name in box.world.join_ways:
+            return _json(_join_way(box, name))
         if kind == "ways" and name in box.world.ways:
             return _json(_way(box, name))
         if kind == "sent":
@@ -147,6 +149,12 @@ def _way(box: Sandbox, config_id: str) -> dict[str, Any]:
     way = box.world.ways[config_id]
     members = people.members_of(box.world, way)
     return {"corp": box.world.corp_name, "members": [one.name for one in members[:5]], "count": len(members)}
+
+
+def _join_way(box: Sandbox, config_id: str) -> dict[str, Any]:
+    """A code into groups: their names stand for the members, and scanning it is another act."""
+    those = [box.world.groups[one].name for one in box.world.join_ways[config_id].chat_ids if one in box.world.groups]
+    return {"corp": box.world.corp_name, "members": those[:5], "count": len(those), "act": "scan_join_way"}
 
 
 def _code(box: Sandbox, path: str, request: Request) -> Answer:

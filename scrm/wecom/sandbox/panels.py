@@ -42,7 +42,7 @@ def approaches(world: World, query: str) -> list[dict[str, Any]]:
     ("guide", "导购"), ("customer", "客户"), ("created_at", "添加时间"), ("way", "方式"), ("state", "渠道参数"), ("remark", "备注"),
     ("tags", "企业标签"), ("left", "客户侧"),
     buttons=(
-        Button("edit", "改备注标签", OF_PAIR), Button("chat", "客户说话", OF_PAIR),
+        Button("edit", "改备注标签", OF_PAIR), Button("chat", "客户说话", OF_PAIR), Button("reply", "导购回话", OF_PAIR),
         Button("delete_by_customer", "客户删除", OF_PAIR), Button("delete_by_member", "导购删除", OF_PAIR),
     ),
     hint="最近成为好友的在前;可按导购、客户、备注、渠道参数查找。",
@@ -127,7 +127,9 @@ def sent(world: World, query: str) -> list[dict[str, Any]]:
     rows = (
         {
             "at": one.at,
-            "kind": {"welcome": "欢迎语"}.get(one.kind, one.kind),
+            "kind": {"welcome": "欢迎语", "mass": "群发", "moment": "朋友圈", "app": "应用消息"}.get(
+                one.kind, one.kind
+            ),
             "guide": member_name(world, one.userid),
             "customer": contact_name(world, one.to),
             "text": f"{one.content.get('text', '')} {_attached(one.content)}".strip(),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scrm.wecom.sandbox import activity
 from scrm.wecom.sandbox.records import ACTIVE, LEFT, WECOM, Approach, Contact, Follow, Member, Way, WelcomeCode
 from scrm.wecom.sandbox.registry import job
 from scrm.wecom.sandbox.world import World
@@ -85,6 +86,7 @@ def confirm(world: World, userid: str, external_userid: str) -> Follow:
             code_text = "" if asked.welcome_code else _welcome_code(world, member, contact)
         else:
             code_text = code.code  # the half event's, not used yet: its twenty seconds go on
+        activity.befriended(world, follow)
         _tell(world, "add_external_contact", member, contact, State=asked.state, WelcomeCode=code_text)
         return follow
 
@@ -96,6 +98,7 @@ def add_by_member(world: World, userid: str, external_userid: str, *, add_way: i
         if external_userid in member.follows:
             raise Impossible("已经是好友")
         follow = world.befriend(userid, external_userid, add_way=add_way, oper_userid=member.userid)
+        activity.befriended(world, follow)
         _tell(world, "add_external_contact", member, contact, WelcomeCode=_welcome_code(world, member, contact))
         return follow
 
@@ -103,10 +106,14 @@ def add_by_member(world: World, userid: str, external_userid: str, *, add_way: i
 # --- among friends
 
 
-def chat(world: World, userid: str, external_userid: str) -> None:
-    """They write to each other; WeCom tells nobody."""
+def chat(world: World, userid: str, external_userid: str, *, is_by_member: bool = False, count: int = 1) -> None:
+    """One of them writes; WeCom tells nobody, save of what a customer of an acquisition link writes."""
     with world.lock:
-        follow_of(world, userid, external_userid).chatted_at = world.clock.epoch()
+        follow = follow_of(world, userid, external_userid)
+        if follow.customer_left_at:
+            raise Impossible("客户已经删除了导购")
+        activity.wrote(world, follow, is_by_member=is_by_member, count=count)
+        follow.chatted_at = world.clock.epoch()
         world.touch()
 
 
@@ -145,6 +152,7 @@ def delete_by_customer(world: World, userid: str, external_userid: str) -> None:
         if follow.customer_left_at:
             raise Impossible("客户已经删除过这位导购")
         follow.customer_left_at = world.clock.epoch()
+        activity.lost(world, follow)
         _tell(world, "del_follow_user", world.members[userid.lower()], contact_of(world, external_userid))
 
 
@@ -198,6 +206,13 @@ def rename(world: World, userid: str, new_userid: str) -> None:
             contact.followers = tuple(member.key if one == old_key else one for one in contact.followers)
         for way in world.ways.values():
             way.users = tuple(new_userid if one.lower() == old_key else one for one in way.users)
+        for link in world.links.values():
+            link.users = tuple(new_userid if one.lower() == old_key else one for one in link.users)
+        for group in world.groups.values():
+            group.owner = member.key if group.owner == old_key else group.owner
+            if old_key in group.members:
+                group.members[member.key] = group.members.pop(old_key)
+                group.members[member.key].userid = member.key
         world.emit(DIRECTORY, "update_user", about=old_key, UserID=old, NewUserID=new_userid)
 
 
@@ -210,6 +225,13 @@ def _confirm_later(world: World, *, at: float, userid: str, external_userid: str
 
 
 # --- what other acts use too
+
+
+def newcomer(world: World, name: str) -> str:
+    """The id of a person who is nobody's friend yet."""
+    if not name.strip():
+        raise Impossible("请选一位客户,或者填写新客户的昵称")
+    return world.add_contact(name.strip(), unionid=world.new_id("oSANDBOX", 20)).external_userid
 
 
 def member_of(world: World, userid: str) -> Member:

@@ -46,3 +46,7 @@ class Quotas:
     tickets_per_hour: int = 100
     messages_per_minute: int = 30
     messages_per_hour: int = 1_000
+    group_lag_seconds: float = 2.0  # at most, until a group's detail shows a change
+    dispatch_seconds: float = 3.0  # until a mass send or a moment has reached the guides
+    images_per_day: int = 1_000
+    images_per_month: int = 3_000

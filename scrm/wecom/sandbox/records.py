@@ -208,3 +208,165 @@ class Job:
     number: int
     name: str = field(compare=False)
     values: dict[str, Any] = field(compare=False, default_factory=dict)
+
+
+# --- groups
+
+
+@dataclass(slots=True)
+class GroupMember:
+    """``userid`` is a member's, in lower case, or an external_userid."""
+
+    userid: str
+    is_staff: bool
+    joined_at: int
+    join_scene: int  # as groupchat/get counts
+    inviter: str = ""
+    state: str = ""
+    nickname: str = ""
+
+
+@dataclass(slots=True)
+class Group:
+    """``shown``: what is told of it until ``shown_until``, when a change is too fresh to be seen."""
+
+    chat_id: str
+    name: str
+    owner: str
+    created_at: int
+    notice: str = ""
+    members: dict[str, GroupMember] = field(default_factory=dict, repr=False)
+    admins: tuple[str, ...] = ()
+    status: int = 0
+    shown: dict[str, Any] | None = None
+    shown_until: float = 0.0
+    transferred_at: tuple[int, ...] = ()
+    talk: dict[str, dict[str, int]] = field(default_factory=dict)  # by day: who wrote how much
+
+
+@dataclass(slots=True)
+class JoinWay:
+    config_id: str
+    scene: int
+    created_at: int
+    creator: int | None
+    chat_ids: tuple[str, ...]
+    remark: str = ""
+    makes_groups: bool = True
+    base_name: str = ""
+    base_number: int = 1
+    next_number: int = 1
+    state: str = ""
+    served: int = 0
+
+
+@dataclass(slots=True)
+class GroupWelcome:
+    template_id: str
+    creator: int | None
+    content: dict[str, Any]
+
+
+# --- what is sent
+
+
+@dataclass(slots=True)
+class MassTask:
+    """One guide's part: ``results`` by target, WeCom's number and the moment."""
+
+    userid: str
+    targets: tuple[str, ...]
+    sent_at: int = 0
+    results: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class MassSend:
+    msgid: str
+    is_group: bool
+    created_at: float
+    content: dict[str, Any]
+    allow_select: bool
+    tasks: dict[str, MassTask] = field(default_factory=dict)
+    is_cancelled: bool = False
+    reminded_at: tuple[float, ...] = ()
+
+
+@dataclass(slots=True)
+class MomentTask:
+    userid: str
+    chosen: tuple[str, ...]
+    published_at: int = 0
+    audience: tuple[str, ...] = ()
+    comments: tuple[tuple[str, int], ...] = ()  # who and when
+    likes: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(slots=True)
+class Moment:
+    """``job``: the result of the job that made it."""
+
+    moment_id: str
+    jobid: str
+    created_at: float
+    content: dict[str, Any]
+    is_public: bool
+    job: dict[str, Any]
+    tasks: dict[str, MomentTask] = field(default_factory=dict)
+    is_cancelled: bool = False
+
+
+@dataclass(slots=True)
+class AppMessage:
+    msgid: str
+    agent_id: int | None
+    at: float
+    to: tuple[str, ...]
+    content: dict[str, Any]
+    response_code: str = ""
+    is_recalled: bool = False
+    is_changed: bool = False  # its buttons were replaced
+
+
+# --- transfers, links, what was done
+
+
+@dataclass(slots=True)
+class Transfer:
+    external_userid: str
+    handover: str
+    takeover: str
+    status: int
+    takeover_at: int
+    started_at: int
+    was_resigned: bool
+
+
+@dataclass(slots=True)
+class Link:
+    link_id: str
+    name: str
+    url: str
+    created_at: int
+    creator: int | None
+    users: tuple[str, ...] = ()
+    parties: tuple[int, ...] = ()
+    skip_verify: bool = True
+    priority: dict[str, Any] | None = None
+    served: int = 0
+    clicks: dict[str, int] = field(default_factory=dict)  # by day
+    added: dict[str, int] = field(default_factory=dict)
+    customers: tuple[tuple[str, str, str], ...] = ()  # external_userid, userid, state
+
+
+@dataclass(slots=True)
+class Activity:
+    """What one member did with customers on one day."""
+
+    new_apply: int = 0
+    new_contact: int = 0
+    messages: int = 0
+    negative: int = 0
+    chats: dict[str, int] = field(default_factory=dict)  # customers she wrote to
+    asked: dict[str, float] = field(default_factory=dict)  # customers who wrote first, and when
+    answered: dict[str, float] = field(default_factory=dict)  # seconds until she answered

@@ -30,18 +30,27 @@ from scrm.wecom.sandbox.records import (
     SYNC,
     WECHAT,
     WECOM,
+    Activity,
     App,
+    AppMessage,
     Approach,
     Contact,
     Delivery,
     Department,
     Event,
     Follow,
+    Group,
+    GroupWelcome,
     Job,
+    JoinWay,
+    Link,
+    MassSend,
     Member,
+    Moment,
     Sent,
     Tag,
     TagGroup,
+    Transfer,
     Way,
     WelcomeCode,
 )
@@ -69,6 +78,20 @@ class State:
     ways: dict[str, Way] = field(default_factory=dict)
     welcome_codes: dict[str, WelcomeCode] = field(default_factory=dict)
     media: dict[str, dict[str, Any]] = field(default_factory=dict)  # id: kind, until, name
+    groups: dict[str, Group] = field(default_factory=dict)
+    join_ways: dict[str, JoinWay] = field(default_factory=dict)
+    group_welcomes: dict[str, GroupWelcome] = field(default_factory=dict)
+    mass_sends: dict[str, MassSend] = field(default_factory=dict)
+    mass_received: dict[str, tuple[int, ...]] = field(default_factory=dict)  # customers and groups: when
+    sends_after: float | None = None  # seconds until a guide confirms a mass send or a moment by herself; None: never
+    moments: dict[str, Moment] = field(default_factory=dict)
+    app_messages: dict[str, AppMessage] = field(default_factory=dict)
+    transfers: dict[str, Transfer] = field(default_factory=dict)
+    transfer_refusals: float = 0.0  # the share of customers who refuse
+    links: dict[str, Link] = field(default_factory=dict)
+    acquisition_total: int = 1_000
+    acquisition_balance: int = 1_000
+    activity: dict[str, Activity] = field(default_factory=dict)  # by member and day
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
     sent: deque[Sent] = field(default_factory=lambda: deque(maxlen=KEPT_SENT))
     jobs: list[Job] = field(default_factory=list)
@@ -87,6 +110,7 @@ class World(State):
         self.random = Random(seed)  # noqa: S311  chance, not secrecy
         self.lock = threading.RLock()
         self.base_url = ""  # where the sandbox's own pages are
+        self.files: dict[str, bytes] = {}  # what was uploaded, gone after a restart
         self.changes = 0  # grows with every change that a snapshot must hold
         self.listeners: list[Callable[[Event], None]] = []
         self.departments[ROOT] = Department(ROOT, self.corp_name, 0)

@@ -106,6 +106,23 @@ def test_an_older_event_after_a_newer_one_is_kept_and_not_applied(endpoint: Any,
     assert sorted(times(applied)) == [4, 5, 5]
 
 
+def test_an_overtaken_event_is_given_to_a_handler_that_wants_it(endpoint: Any) -> None:
+    """W4: it learns that the state is older; a welcome code or a channel is said once and must not be lost."""
+    given: list[inbox.Delivery] = []
+    inbox.register("change_external_contact", "edit_external_contact", given.append)
+    inbox.register("change_external_contact", "add_external_contact", given.append, takes_overtaken=True)
+    tell(event(AT + 5, ChangeType="edit_external_contact"))
+    process()
+    tell(event(AT, State="a1"), event(AT + 1, ChangeType="edit_external_contact"), event(AT + 6))
+    assert (done := process()).stale == 2 and done.processed == 1
+    assert [(said.fields.get("State"), said.is_overtaken) for said in given] == [
+        (None, False),
+        ("a1", True),
+        (None, False),
+    ]
+    assert statuses() == ["STALE", "STALE", "PROCESSED", "PROCESSED"]
+
+
 def test_facts_do_not_overtake_each_other(endpoint: Any) -> None:
     given: list[Any] = []
     inbox.register("template_card_event", "", given.append)
@@ -278,6 +295,24 @@ def test_the_sweep_takes_what_nobody_rang_for(endpoint: Any, applied: list[Any])
     tell(event())
     tasks.sweep_inbox()
     assert statuses() == ["PROCESSED"]
+
+
+def test_old_events_are_deleted_unless_something_about_the_same_waits(endpoint: Any, applied: list[Any]) -> None:
+    assert schedule.ENTRIES["old events and messages of WeCom"]["task"] == tasks.forget_wecom.name
+    failing("poison", RuleViolation("no"))
+    tell(event(AT, ExternalUserID="poison"), event(AT + 1, ExternalUserID="poison", State="fine"))
+    tell(event(AT), event(AT + 1), event(event="change_future"))
+    process()
+    InboxEvent.objects.update(received_at=timezone.now() - dt.timedelta(days=11))
+    tell(event(AT + 2))  # waits
+    now = timezone.now()
+    assert inbox.forget(now=now, days=12) == 0
+    assert inbox.forget(now=now, days=10) == 1  # the unknown one
+    process()
+    assert inbox.forget(now=now, days=10) == 2
+    inbox.replay(event_ids=InboxEvent.objects.values_list("pk", flat=True), actor=None)
+    assert process().stale == 1  # what overtook the parked one is still there
+    assert statuses() == ["STALE", "PROCESSED", "PROCESSED"]
 
 
 # --- at the same time -------------------------------------------------------------------------------------------------

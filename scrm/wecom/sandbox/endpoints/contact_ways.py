@@ -97,7 +97,7 @@ def close_temp_chat(call: Call) -> dict[str, Any]:
 
 def ways_used(world: World) -> int:
     """Of the corp's quota, which the join ways of groups share."""
-    return sum(not way.is_temp for way in world.ways.values()) + len(world.more.get("join_ways", ()))
+    return sum(not way.is_temp for way in world.ways.values()) + len(world.join_ways)
 
 
 def qr_code(world: World, way: Way) -> str:

@@ -37,13 +37,14 @@ async function start() {
     try {
       const known = who.value();
       const before = known ? (await ask(`sent?to=${encodeURIComponent(known)}`)).sent.length : 0;
-      const result = await act("scan", { config_id: configId, external_userid: known, name: form.elements.name.value });
+      const result = await act(way.act || "scan", { config_id: configId, external_userid: known, name: form.elements.name.value });
       form.elements.name.value = "";
+      if ("chat_id" in result) return say(`已进群：${result.name}`);
       if ("is_half" in result) say(result.is_half ? "已添加，等待对方确认。" : "申请已发送，等待对方通过。");
       else say("你们已经是好友了。");
-      await listen(result.external_userid, before);
+      return await listen(result.external_userid, before);
     } catch (error) {
-      say(error.message, "没有成功");
+      return say(error.message, "没有成功");
     }
   });
 }
