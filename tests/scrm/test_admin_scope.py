@@ -51,21 +51,25 @@ from scrm.models import (
     Act,
     Brand,
     CallbackEndpoint,
+    Corp,
     DeviceToken,
     Grant,
     InboxEvent,
     Job,
     LegalEntity,
+    OutboxMessage,
     Region,
     Store,
     Upload,
     User,
+    WecomApp,
 )  # fmt: skip
 from tests.factories.console import SEES, Console, console
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
-    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
+    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Corp, Delegation,
+    DeviceToken, OutboxMessage, WecomApp,
     Department, DirectorySweep, Grant, InboxEvent, Job, WecomMember,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
