@@ -10,9 +10,10 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from attribution import bench, intake
+        from attribution import bench, intake, rulebook
         from attribution.models import Decision
         from attribution.sample import loading
+        from guides import bindings
         from members import purchase_import
         from members.models import OrderLine
         from scrm import imports, jobs, org
@@ -28,4 +29,5 @@ class AttributionConfig(AppConfig):
         imports.register(purchase_import.ORDERS, purchase_import.ORDER_COLUMNS, intake.import_orders)
         imports.register(purchase_import.REFUNDS, purchase_import.REFUND_COLUMNS, intake.import_refunds)
         jobs.register(loading.KIND, loading.work)
+        bindings.take_policy_from(rulebook.binding_policy)
         bench.register()

@@ -20,14 +20,16 @@ from django.utils.translation import gettext as _
 
 from attribution import rules
 from attribution.models import RuleRate, RuleVersion
-from guides import touches
+from guides import snatching, touches
 from scrm import audit, db
 from scrm.errors import RuleViolation
 
 CONTENT = (
     "name", "mode", "seller_bp", "service_bp", "share_window_hours", "late_link_days", "binding_validity_days",
-    "gap_pool_bp", "home_pool_bp", "entity_share_bp", "fulfil_fee_bp", "vest_days",
+    "gap_pool_bp", "home_pool_bp", "entity_share_bp", "fulfil_fee_bp", "vest_days", "snatch", "protected_days",
 )  # fmt: skip
+# what came after the first versions were published counts in a digest only where it says something else than before
+LATER = {"snatch": snatching.Snatch.AFTER_PROTECTION, "protected_days": 30}
 
 
 class NoRule(RuleViolation):
@@ -82,6 +84,21 @@ def load(*, brand_code: str = "MAIN") -> Book:
     return Book(tuple(version_of(row) for row in rows))
 
 
+def binding_policy(brand_id: int, at: dt.datetime) -> snatching.Policy:
+    """How long a binding of that moment is valid and protected; the default policy where no published rule covers it."""
+    published = RuleVersion.objects.filter(brand=brand_id, status=RuleVersion.Status.PUBLISHED).filter(
+        Q(effective_from=None) | Q(effective_from__lte=at), Q(effective_until=None) | Q(effective_until__gt=at)
+    )
+    row = published.order_by("-number").first()
+    if row is None:
+        return snatching.Policy()
+    policy = snatching.Policy(snatch=snatching.Snatch(row.snatch), protected_days=row.protected_days)
+    if row.binding_validity_days is None:
+        return policy
+    limited = snatching.Validity.DAYS_SINCE_ACTIVITY
+    return replace(policy, validity=limited, validity_days=row.binding_validity_days)
+
+
 def version_of(row: RuleVersion) -> Version:
     """The pure form of a row; a draft is possible too, for a simulation."""
     rates = {(rate.channel, rate.category.code if rate.category else None): rate.rate_bp for rate in row.rates.all()}
@@ -109,7 +126,8 @@ def version_of(row: RuleVersion) -> Version:
 def digest_of(row: RuleVersion) -> str:
     """SHA-256 over the canonical JSON of what the version says."""
     rates = [[r.channel, r.category.code if r.category else None, r.rate_bp] for r in row.rates.all()]
-    content: dict[str, Any] = {name: getattr(row, name) for name in CONTENT}
+    said = {name: getattr(row, name) for name in CONTENT}
+    content: dict[str, Any] = {name: value for name, value in said.items() if LATER.get(name, ...) != value}
     content |= {"brand": row.brand.code, "number": row.number, "rates": sorted(rates, key=str)}
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

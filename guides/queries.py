@@ -315,6 +315,35 @@ def binding_history(*, member_id: int, limit: int = 20) -> list[dict[str, Any]]:
     return [dict(row) for row in found[:limit]]
 
 
+NEW_FRIENDS = f"""
+    SELECT f.id, c.name, {db.iso("f.added_at")} AS added_at, f.is_confirmed, c.member_id, m.name AS member_name,
+           w.name AS code_name, r.answer, {db.iso("r.protected_until")} AS protected_until
+    FROM guides_friendship f
+    JOIN guides_contact c ON c.id = f.contact_id
+    LEFT JOIN members_member m ON m.id = c.member_id
+    LEFT JOIN guides_contactway w ON f.state <> '' AND w.state = f.state AND w.corp_id = f.corp_id
+    LEFT JOIN LATERAL (
+        SELECT q.answer, q.protected_until FROM guides_bindingrequest q
+        WHERE q.member_id = c.member_id AND q.guide_id = f.guide_id ORDER BY q.id DESC LIMIT 1
+    ) r ON true
+    WHERE f.guide_id = %(guide_id)s AND f.id < %(after)s AND f.added_at >= %(since)s AND f.added_at < %(until)s
+      AND f.ended_at IS NULL
+    ORDER BY f.id DESC LIMIT %(limit)s
+"""
+
+
+def new_friends(
+    *, guide_id: int, since: dt.datetime, until: dt.datetime, after: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """Whom the guide got as WeCom friends in a period, the newest first below the id ``after``: who they are and why they
+    are hers or not."""
+    values = {
+        "guide_id": guide_id, "since": since, "until": until, "after": after if after is not None else 2**63 - 1,
+        "limit": limit,
+    }  # fmt: skip
+    return db.fetch_dicts(NEW_FRIENDS, values)
+
+
 # ---- the console ------------------------------------------------------------------------------------------------
 
 

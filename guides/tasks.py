@@ -64,8 +64,10 @@ def read_transfer_results() -> None:
 
 @shared_task
 def refresh_ways() -> None:
-    """Codes by the hour and by the cap, and those whose time is up."""
-    contact_ways.refresh(now=timezone.now())
+    """Codes by the hour and by the cap, those whose time is up, and the pictures of new ones."""
+    now = timezone.now()
+    contact_ways.refresh(now=now)
+    contact_ways.pictures.fetch_pictures(now=now)
 
 
 @shared_task

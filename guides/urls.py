@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from guides.api import commission, handovers, members, session, today
+from guides.api import code, commission, handovers, members, session, today
 from scrm.api.urls import RowId
 
 register_converter(RowId, "id")
@@ -18,6 +18,8 @@ urlpatterns = [
     path("members/<id:member_id>", members.MemberView.as_view(), name="member"),
     path("members/<id:member_id>/reveal", members.RevealView.as_view(), name="member-reveal"),
     path("handovers", handovers.HandoversView.as_view(), name="handovers"),
+    path("code", code.CodeView.as_view(), name="code"),
+    path("friends", code.FriendsView.as_view(), name="friends"),
     path("commission", commission.CommissionView.as_view(), name="commission"),
     path("commission/lines", commission.CommissionLinesView.as_view(), name="commission-lines"),
     path("commission/<id:line_id>/explain", commission.ExplainView.as_view(), name="commission-explain"),

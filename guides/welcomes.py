@@ -43,6 +43,8 @@ PLACEHOLDERS = (CUSTOMER, GUIDE, STORE)
 NAMELESS = {CUSTOMER: "朋友", GUIDE: "您的专属导购", STORE: "本店"}
 TOO_OLD, TAKEN, NOT_AGREED = 41050, 41051, 41053
 
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
 _BRACES = re.compile(r"[{｛][^{}｛｝]*[}｝]")
 Outcome, Kind = WelcomeSend.Outcome, WelcomePart.Kind
 
@@ -114,6 +116,17 @@ def require_parts(parts: Sequence[WelcomePart]) -> None:
             attachments.body(TOPIC, _attachment(_described(part, "ID")))
         except errors.BadParameter as error:
             raise BadWelcome(error.message) from None
+
+
+def require_file(kind: str, name: str, size: int, start: bytes) -> None:
+    """Raises BadWelcome for a file that WeCom would refuse. ``start``: its first bytes."""
+    most = media.MOST_BYTES[kind]
+    if not media.LEAST_BYTES <= size <= most:
+        raise BadWelcome(_("The file has 6 bytes to %(most)s MB.") % {"most": most // media.MEGABYTE})
+    if kind == Material.Kind.IMAGE and not start.startswith(PICTURES):
+        raise BadWelcome(_("A picture is a JPG or PNG file."))
+    if not name.strip() or len(name) > 128:
+        raise BadWelcome(_("The name has 1 to %(most)s characters.") % {"most": 128})
 
 
 def _is_for(one: Candidate, way_id: int | None, store_id: int | None) -> bool:

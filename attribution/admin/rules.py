@@ -167,6 +167,7 @@ class RuleVersionAdmin(ScopedAdmin):
             {
                 "fields": (
                     ("share_window_hours", "late_link_days", "binding_validity_days"),
+                    ("snatch", "protected_days"),
                     ("seller_bp", "service_bp"),
                     ("gap_pool_bp", "home_pool_bp"),
                 )

@@ -47,6 +47,13 @@ class RuleVersion(models.Model):
         POS_FIRST = "POS_FIRST", _("cashier first")
         SPLIT = "SPLIT", _("split between seller and service")
 
+    class Snatch(models.TextChoices):
+        """Those of ``guides.snatching``."""
+
+        ANY_TIME = "ANY_TIME", _("at any time")
+        NEVER = "NEVER", _("never")
+        AFTER_PROTECTION = "AFTER_PROTECTION", _("after the protection")
+
     class Status(models.TextChoices):
         DRAFT = "DRAFT", _("draft")
         PUBLISHED = "PUBLISHED", _("published")
@@ -62,6 +69,11 @@ class RuleVersion(models.Model):
     binding_validity_days = models.PositiveIntegerField(
         _("binding validity (days)"), null=True, blank=True
     )  # null: ever
+    snatch = models.CharField(
+        _("taking over a member"), max_length=16, choices=Snatch, default=Snatch.AFTER_PROTECTION,
+        db_default=Snatch.AFTER_PROTECTION,
+    )  # fmt: skip
+    protected_days = models.PositiveSmallIntegerField(_("protection of a binding (days)"), default=30, db_default=30)
     gap_pool_bp = models.PositiveSmallIntegerField(_("gap: store pool (bp)"), default=0)  # 0: off
     home_pool_bp = models.PositiveSmallIntegerField(_("home store pool (bp)"), default=0)
     entity_share_bp = models.PositiveSmallIntegerField(_("entity share (bp)"), default=0)

@@ -19,7 +19,7 @@ import datetime as dt
 
 from django.db import connection
 
-from guides.contact_ways import bulk, duty, ledger, topics
+from guides.contact_ways import bulk, duty, figures, ledger, pictures, staffing, topics
 from guides.contact_ways.making import (
     BadWay,
     Staff,
@@ -31,6 +31,7 @@ from guides.contact_ways.making import (
     enqueue_update,
     refresh,
     retire,
+    tell_again,
     wanted_userids,
 )
 from guides.models import ContactWay
@@ -38,7 +39,7 @@ from scrm import jobs
 
 __all__ = [
     "BadWay", "Staff", "WayExists", "WrongState", "bulk", "change", "count", "create", "draft", "duty", "enqueue_update",
-    "find", "ledger", "refresh", "register", "retire", "topics", "wanted_userids",
+    "figures", "find", "ledger", "pictures", "refresh", "register", "retire", "staffing", "tell_again", "topics", "wanted_userids",
 ]  # fmt: skip
 
 COUNT = """

@@ -45,7 +45,7 @@ def work(progress: Progress) -> dict[str, Any]:
         progress.done(len(listed))
     known = dict(ContactWay.objects.filter(corp=corp, config_id__isnull=False).values_list("config_id", "status"))
     alive = {config_id for config_id, status in known.items() if config_id and status != Status.RETIRED}
-    progress.stage("compare_ways")
+    progress.stage("check")
     strays = _strays(app, corp, sorted(listed - alive), now)
     missing = _missing(app, corp, listed, now)
     back = ContactWay.objects.filter(corp=corp, status=Status.LIVE, config_id__in=listed, missing_at__isnull=False)

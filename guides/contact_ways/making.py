@@ -138,6 +138,14 @@ def change(
 
 
 @transaction.atomic
+def tell_again(*, way: ContactWay, actor: Any, now: dt.datetime) -> None:
+    """Tell WeCom once more how a code in use is to be: after a refusal, or in doubt. Raises WrongState."""
+    way = _locked(way, (Status.LIVE,))
+    enqueue_update(way, actor=actor, now=now)
+    audit.record(actor=actor, verb="way.change", target=way)
+
+
+@transaction.atomic
 def retire(*, way: ContactWay, actor: Any, now: dt.datetime, reason: str = "") -> None:
     """Nobody is added through it any more, and WeCom's quota gets it back. Printed pictures of it are dead."""
     way = _locked(way, (Status.DRAFT, Status.CREATING, Status.LIVE, Status.FAILED))

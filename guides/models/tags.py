@@ -77,7 +77,7 @@ class TagMapping(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.tag_id} – {self.corp_tag_id}"
+        return str(self.tag)
 
 
 class TagPush(models.Model):

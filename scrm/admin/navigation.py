@@ -52,6 +52,21 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Codes, welcomes and corp tags"),
+        (
+            (_("Contact ways"), "qr_code_2", "guides_contactway"),
+            (_("Welcome messages"), "waving_hand", "guides_welcome"),
+            (_("Welcomes sent"), "outgoing_mail", "guides_welcomesend"),
+            (_("Materials"), "attach_file", "guides_material"),
+            (_("Touches"), "touch_app", "guides_touch"),
+            (_("Binding requests"), "how_to_reg", "guides_bindingrequest"),
+            (_("Tag mappings"), "sync_alt", "guides_tagmapping"),
+            (_("Corp tags"), "label", "guides_corptag"),
+            (_("Tags being marked"), "new_label", "guides_tagpush"),
+            (_("Stray contact ways"), "qr_code_scanner", "guides_strayway"),
+        ),
+    ),
+    (
         _("Commission"),
         (
             (_("Commission lines"), "payments", "attribution_hold"),

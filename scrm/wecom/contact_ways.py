@@ -12,16 +12,25 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
+import requests
+from django.conf import settings
+
+from scrm import db
 from scrm.models import WecomApp
-from scrm.wecom import bounds, client
+from scrm.wecom import bounds, client, errors, transport
 
 SINGLE, MULTI = 1, 2
 BUTTON, QR_CODE = 1, 2
 REMARK_CHARS, STATE_CHARS = 30, 30
 MOST_MEMBERS = 100  # after WeCom has expanded the departments
 PAGE = 1000
+PICTURE_HOSTS = ("qpic.cn", "weixin.qq.com", "qlogo.cn")  # where WeCom keeps the pictures of codes
+PICTURE_KINDS = ("image/png", "image/jpeg")
+PICTURE_BYTES = 1 << 20
 
 _ADD = client.create("externalcontact/add_contact_way")
 _GET = client.query("externalcontact/get_contact_way")
@@ -149,3 +158,35 @@ def _contact_way(row: dict[str, Any]) -> ContactWay:
         userids=tuple(row.get("user", [])),
         department_ids=tuple(row.get("party", [])),
     )
+
+
+def picture(address: str) -> tuple[bytes, str] | None:
+    """The picture behind a code's address and its kind (``image/png``); None where the address is the target itself.
+
+    ``qr_code`` comes from WeCom's answer, and only WeCom's own hosts are asked. Raises Unreachable.
+    """
+    db.require_no_transaction()
+    if not _is_of_wecom(address):
+        return None
+    try:
+        with requests.get(
+            address, timeout=(transport.CONNECT_SECONDS, transport.ANSWER_SECONDS), stream=True, allow_redirects=False
+        ) as answer:
+            kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if answer.status_code != HTTPStatus.OK:
+                raise errors.Unreachable("qr_code", detail=f"HTTP {answer.status_code}", may_be_done=False)
+            if kind not in PICTURE_KINDS:
+                return None
+            content = answer.raw.read(PICTURE_BYTES + 1, decode_content=True)
+    except requests.RequestException as failure:
+        raise errors.Unreachable("qr_code", detail=type(failure).__name__, may_be_done=False) from None
+    return (content, kind) if len(content) <= PICTURE_BYTES else None
+
+
+def _is_of_wecom(address: str) -> bool:
+    parts = urlsplit(address)
+    base = urlsplit(settings.WECOM_API_BASE)
+    is_known = parts.hostname is not None and any(
+        parts.hostname == host or parts.hostname.endswith(f".{host}") for host in PICTURE_HOSTS
+    )
+    return parts.scheme in ("https", "http") and (is_known or parts.netloc == base.netloc)

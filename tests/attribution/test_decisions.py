@@ -10,9 +10,11 @@ from collections import Counter
 import pytest
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Sum
+from django.utils import timezone
 
 from attribution import decisions, evidence, ledger, queries, replay, rulebook, rules
 from attribution.models import Decision, Entry, Hold, RuleVersion, Txn
+from guides import bindings, snatching
 from guides.models import Binding, Employment
 from members.models import LineToDecide, OrderLine
 from tests.factories import defaults
@@ -316,3 +318,28 @@ def test_the_default_rule_is_what_the_book_says(db: None) -> None:
     assert row.digest == rulebook.digest_of(row)
     version = rulebook.load().at(AT)
     assert (version.rule.mode, version.rule.rates) == (rules.Mode.SERVICE_FIRST, {(None, None): 500})
+
+
+def test_the_published_rule_says_who_may_take_a_member_over(db: None) -> None:
+    """The rule's two knobs reach the bindings; a rule of before they existed keeps its digest."""
+    first = RuleVersion.objects.get(number=1)
+    at = timezone.now()
+    assert first.digest == rulebook.digest_of(first)
+    assert bindings._policy_at is rulebook.binding_policy
+    assert rulebook.binding_policy(first.brand_id, at) == snatching.Policy()
+    RuleVersion.objects.filter(pk=first.pk).update(effective_until=at)
+    assert rulebook.binding_policy(first.brand_id, at) == snatching.Policy()  # none covers it
+    second = RuleVersion.objects.create(
+        brand=first.brand, number=2, name="抢绑", mode="SERVICE_FIRST", binding_validity_days=0, snatch="NEVER",
+        protected_days=7, effective_from=at,
+    )  # fmt: skip
+    assert rulebook.digest_of(second) != rulebook.digest_of(
+        RuleVersion(
+            brand=first.brand, pk=second.pk, number=2, name="抢绑", mode="SERVICE_FIRST", binding_validity_days=0
+        )
+    )
+    RuleVersion.objects.filter(pk=second.pk).update(status="PUBLISHED", digest=rulebook.digest_of(second))
+    policy = rulebook.binding_policy(first.brand_id, at)
+    assert (policy.validity, policy.validity_days, policy.snatch, policy.protected_days) == (
+        snatching.Validity.DAYS_SINCE_ACTIVITY, 0, snatching.Snatch.NEVER, 7,
+    )  # fmt: skip

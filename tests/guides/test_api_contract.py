@@ -31,7 +31,7 @@ CHECKS = (
 )
 OPERATIONS = (
     "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
-    "explain_commission", "handovers",
+    "explain_commission", "handovers", "code", "new_friends",
 )  # fmt: skip
 
 
@@ -70,7 +70,9 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
     try_it()
 
 
-@pytest.mark.parametrize("name", ["members", "search_members", "commission", "commission_lines", "login", "handovers"])
+@pytest.mark.parametrize(
+    "name", ["members", "search_members", "commission", "commission_lines", "login", "handovers", "new_friends"]
+)
 def test_what_the_schema_forbids_is_refused(contract, shops, name):
     headers = {"Authorization": f"Bearer {shops.token('A')}"}
     operation = contract.find_operation_by_id(name)

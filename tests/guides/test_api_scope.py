@@ -36,6 +36,8 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"reason": "电话回访"},
     ),
     "guide-api:handovers": ("get", {None: GUIDES}, None),
+    "guide-api:code": ("get", {None: GUIDES}, None),
+    "guide-api:friends": ("get", {None: GUIDES}, None),
     "guide-api:commission": ("get", {None: GUIDES}, None),
     "guide-api:commission-lines": ("get", {None: GUIDES}, None),
     "guide-api:commission-explain": ("get", {"a": ("A", "M"), "online": ("A", "M"), "b": ("B",), 10**9: ()}, None),

@@ -11,8 +11,24 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from guides.models import Department, DirectorySweep, WecomMember
-from members.models import Member, OrderLine
+from guides import touches
+from guides.models import (
+    BindingRequest,
+    Contact,
+    ContactWay,
+    CorpTag,
+    Department,
+    DirectorySweep,
+    Friendship,
+    StrayWay,
+    TagGroup,
+    TagMapping,
+    TagPush,
+    WecomMember,
+    Welcome,
+    WelcomeSend,
+)
+from members.models import Member, OrderLine, Tag
 from scrm.admin import lists
 from scrm.models import Corp
 from tests.factories import shops as factory
@@ -21,8 +37,11 @@ from tests.factories.console import Console, console
 LISTS = (
     "members_member", "members_identity", "members_orderline", "members_refund", "guides_guide", "guides_binding",
     "guides_employment", "attribution_decision", "attribution_hold", "attribution_entry", "attribution_txn",
-    "attribution_account", "attribution_beneficiary", "scrm_outboxmessage", "scrm_store", "scrm_user", "scrm_grant", "scrm_act", "scrm_job",
-    "guides_wecommember", "guides_department", "guides_directorysweep",
+    "attribution_account", "attribution_beneficiary", "scrm_outboxmessage", "scrm_store", "scrm_user", "scrm_grant",
+    "scrm_act", "scrm_job",
+    "guides_wecommember", "guides_department", "guides_directorysweep", "guides_contactway", "guides_touch",
+    "guides_bindingrequest", "guides_welcomesend", "guides_welcome", "guides_tagmapping", "guides_corptag", "guides_tagpush",
+    "guides_strayway",
 )  # fmt: skip
 
 
@@ -63,6 +82,30 @@ def wecom_rows(company: Console, count: int) -> None:
         Department.objects.create(number=number, name=f"S{number}店", parent_number=max(0, number - 1), **sign)
         WecomMember.objects.create(userid=f"u{number}", name="王芳", departments=[number], **sign)
         DirectorySweep.objects.create(corp=corp, started_at=now)
+        friend_rows(company, corp, number)
+
+
+def friend_rows(company: Console, corp: Corp, number: int) -> None:
+    """One of what follows from a friend."""
+    now, guide, store = timezone.now(), company.shops.guides["A"], company.shops.stores["S1"]
+    member = company.shops.members["安琪"]
+    contact = Contact.objects.create(corp=corp, external_userid=f"wm{number}", name="晚风")
+    friend = Friendship.objects.create(contact=contact, userid="guide_a", corp=corp, guide=guide)
+    way = ContactWay.objects.create(corp=corp, purpose="STORE", store=store, name="门店码", state=f"w{number}")
+    touches.record(
+        key=f"f{number}", kind="QR", guide_id=guide.pk, store_id=store.pk, member_id=member.pk, at=now, way_id=way.pk
+    )
+    BindingRequest.objects.create(
+        key=f"f{number}", member=member, guide=guide, store=store, source="SCAN", answer="REFUSED_PROTECTED", holder=guide, at=now
+    )  # fmt: skip
+    welcome = Welcome.objects.create(corp=corp, name="欢迎", text="您好", way=way)
+    WelcomeSend.objects.create(friendship=friend, guide=guide, welcome=welcome, code_hash=f"f{number}", event_at=now)
+    group = TagGroup.objects.create(corp=corp, group_id=f"g{number}", name="口味")
+    corp_tag = CorpTag.objects.create(corp=corp, group=group, tag_id=f"t{number}", name="少糖")
+    tag = Tag.objects.create(brand=company.shops.brand, name=f"标签{number}")
+    TagMapping.objects.create(corp=corp, tag=tag, group_name="口味", corp_tag=corp_tag)
+    TagPush.objects.create(friendship=friend, add_ids=[corp_tag.tag_id], changed_at=now)
+    StrayWay.objects.create(corp=corp, config_id=f"c{number}", way=way, found_at=now)
 
 
 def test_no_list_asks_row_by_row(company: Console) -> None:

@@ -22,17 +22,30 @@ from attribution.models import (
     RuleVersion,
     Txn,
 )
+from guides import touches
 from guides.models import (
     Binding,
+    BindingRequest,
+    Contact,
+    ContactWay,
+    CorpTag,
     Delegation,
     Department,
     DirectorySweep,
     Employment,
+    Friendship,
     Guide,
     HandoverCase,
     HandoverItem,
     HandoverTaker,
+    Material,
+    StrayWay,
+    TagMapping,
+    TagPush,
+    Touch,
     WecomMember,
+    Welcome,
+    WelcomeSend,
 )
 from members.models import (
     Category,
@@ -70,12 +83,13 @@ STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Corp, Delegation,
     DeviceToken, OutboxMessage, WecomApp,
-    Department, DirectorySweep, Grant, InboxEvent, Job, WecomMember,
+    CorpTag, Department, DirectorySweep, Grant, InboxEvent, Job, Material, StrayWay, TagMapping, TagPush, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
 SCOPED: set[Any] = {
-    Binding, Decision, Employment, Entry, Guide, HandoverCase, HandoverItem, Hold, Identity, Member, OrderLine, Store,
+    Binding, BindingRequest, ContactWay, Decision, Employment, Entry, Guide, HandoverCase, HandoverItem, Hold, Identity, Member,
+    OrderLine, Store, Touch, WelcomeSend,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -83,13 +97,17 @@ PAGES: dict[str, set[str]] = {
     "rights": set(SEES),
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
+    "guides_contactway_new": {"hq", "operator"},
+    "guides_contactway_bulk": {"hq", "operator"},
+    "guides_tagmapping_new": {"hq", "operator"},
 }
 SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
-    "import_state", "import_run", "import_cancel", "import_errors", "second_factor",
+    "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
+    "guides_contactway_picture",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -126,6 +144,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         **handovers(company, guides, members),
+        **friends(company, guides, members),
     }
 
 
@@ -140,6 +159,32 @@ def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any])
             defaults={"taker": taker, "member": members[code], "state_at": timezone.now()},
         )  # fmt: skip
     return {HandoverCase: cases, HandoverItem: items}
+
+
+def friends(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="ww1", defaults={"name": "示例公司"})
+    found: dict[Any, dict[str, Any]] = {ContactWay: {}, Touch: {}, BindingRequest: {}, WelcomeSend: {}}
+    for code in STORES:
+        store, guide, at = company.shops.stores[code], guides[code], timezone.now()
+        contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
+        friend, _is_new = Friendship.objects.get_or_create(contact=contact, userid=code, corp=corp, guide=guide)
+        found[ContactWay][code], _is_new = ContactWay.objects.get_or_create(
+            corp=corp, purpose="STORE", store=store, name=code, state=f"w{code}"
+        )
+        touch = Touch.objects.filter(key=code).first()
+        found[Touch][code] = (
+            touch
+            or touches.record(
+                key=code, kind="QR", guide_id=guide.pk, store_id=store.pk, member_id=members[code].pk, at=at
+            )[0]
+        )
+        found[BindingRequest][code], _is_new = BindingRequest.objects.get_or_create(
+            key=code, defaults={"member": members[code], "guide": guide, "store": store, "source": "SCAN", "answer": "OPEN", "at": at}
+        )  # fmt: skip
+        found[WelcomeSend][code], _is_new = WelcomeSend.objects.get_or_create(
+            code_hash=code, defaults={"friendship": friend, "guide": guide, "event_at": at}
+        )
+    return found
 
 
 def hq_rows(company: Console) -> dict[Any, Any]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guides.contact_ways import duty
+from guides.contact_ways import duty, staffing
 from guides.contact_ways.duty import SHANGHAI, Shift
 
 MONDAY = dt.datetime(2026, 11, 2, 12, tzinfo=SHANGHAI)
@@ -85,3 +85,14 @@ def test_a_code_always_leads_to_somebody_of_its_own(
     found = duty.wanted(people, at=MONDAY + dt.timedelta(hours=hours), added=added, cap=cap)
     assert found and set(found) <= {shift.userid for shift in people}
     assert list(found) == sorted(set(found))
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("周一至周五", (1, 2, 3, 4, 5)), ("周六-日", (6, 7)), ("周六、周日", (6, 7)), ("周五至周一", (1, 5, 6, 7)),
+        ("周一三五", (1, 3, 5)), ("周天", (7,)), ("每天", ()), ("09:00-18:00", ()),
+    ],
+)  # fmt: skip
+def test_days_as_people_write_them(word: str, expected: tuple[int, ...]) -> None:
+    assert staffing.days_of(word) == expected
