@@ -38,7 +38,14 @@ words.register(
         "outbox.ask_again": gettext_lazy("had WeCom asked whether a message is done"),
     }
 )
-_kinds = (errors.WecomError, *errors.CODES, errors.Unreachable, errors.Malformed, outbox.TooLate, outbox.Cancelled)
+_kinds: tuple[type[errors.WecomError], ...] = (
+    errors.WecomError,
+    *errors.CODES,
+    errors.Unreachable,
+    errors.Malformed,
+    outbox.TooLate,
+    outbox.Cancelled,
+)
 problems.register({kind.code: kind.what for kind in _kinds})
 problems.register(
     {corps.AppMissing.code: gettext_lazy("The corp has no WeCom app of this kind yet. Add it under WeCom apps.")}
