@@ -41,6 +41,7 @@ class GuidesConfig(AppConfig):
         contacts.on_transfer_failed(results.hear_failure)
         contacts.on_member_linked(new_friends.member_linked)
         contacts.on_member_linked(corp_tags.member_linked)
+        contacts.on_tags_read(corp_tags.tags_read)
         contacts.on_welcome_code(new_friends.asked)
         contacts.on_welcome_code(welcomes.greet)
         for what in ("user", "party"):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ from scrm.wecom import tags as endpoint
 from scrm.wecom.outbox import Intent
 
 ADD, EDIT, MARK = "corp_tag.add", "corp_tag.edit", "corp_tag.mark"
+RUN_SECONDS = 20.0  # of comparing in one run
 PIECE = 5_000  # friends compared in one transaction
 MOST_PENDING = 10_000  # calls that wait at a time; at 40 a second a quarter of an hour's work
 TEXT_CHARS = 300
@@ -278,6 +280,12 @@ _GIVE_UP = f"""
     DELETE FROM members_membertag t USING ({_LED.format(lead="WECOM")}) l
     WHERE t.tag_id = l.tag_id AND t.source = 'WECOM' AND t.member_id = ANY(%(members)s::bigint[])
       AND NOT EXISTS (SELECT 1 FROM ({_GUIDES_SAY}) s WHERE s.member_id = t.member_id AND s.tag_id = t.tag_id)"""
+_FORGET = f"""
+    DELETE FROM members_membertag t USING ({_LED.format(lead="WECOM")}) l
+    WHERE t.tag_id = l.tag_id AND t.source = 'WECOM' AND NOT EXISTS (
+        SELECT 1 FROM guides_contact c JOIN guides_friendship f ON f.contact_id = c.id
+        WHERE c.member_id = t.member_id AND f.ended_at IS NULL AND f.is_confirmed
+    )"""
 
 
 def member_linked(contact: Contact) -> None:
@@ -286,14 +294,25 @@ def member_linked(contact: Contact) -> None:
         _compare(contact.corp, "f.contact_id = %(contact)s", {"contact": contact.pk, "limit": 1_000}, db.clock())
 
 
-def sweep(*, now: dt.datetime, limit: int = PIECE) -> dict[str, int]:
-    """Compare the next piece of friends of every corp that maps tags; counts of friends compared and calls asked for."""
-    done = {"compared": 0, "asked": 0}
+def tags_read(friendship: Friendship) -> None:
+    """Listener of the mirror: a guide has marked or unmarked a customer."""
+    if friendship.contact.member_id is not None:
+        member_linked(friendship.contact)
+
+
+def sweep(*, now: dt.datetime, seconds: float = RUN_SECONDS, limit: int = PIECE) -> dict[str, int]:
+    """Go on comparing the friends of every corp that maps tags, piece by piece up to the end of its round.
+
+    Counts of friends compared and of calls asked for.
+    """
+    done, until = {"compared": 0, "asked": 0}, time.monotonic() + seconds
     for corp in Corp.objects.filter(pk__in=TagMapping.objects.filter(is_active=True).values("corp")).order_by("pk"):
-        if TagPush.objects.filter(is_pending=True, friendship__corp=corp)[:MOST_PENDING].count() < MOST_PENDING:
+        while TagPush.objects.filter(is_pending=True, friendship__corp=corp)[:MOST_PENDING].count() < MOST_PENDING:
             compared, asked = _sweep(corp, now, limit)
             done["compared"] += compared
             done["asked"] += asked
+            if compared < limit or time.monotonic() > until:
+                break
     return done
 
 
@@ -307,6 +326,8 @@ def _sweep(corp: Corp, now: dt.datetime, limit: int) -> tuple[int, int]:
     state.differing_count += asked
     state.after_id = last_id if compared == limit else 0
     if state.after_id == 0:
+        with connection.cursor() as cursor:
+            cursor.execute(_FORGET)  # members whose last friend has gone are in no piece
         state.finished_at, state.last_differing_count = now, state.differing_count
     state.save()
     return compared, asked
@@ -379,7 +400,7 @@ def _marked(intent: Intent, answer: dict[str, Any] | None, error: errors.WecomEr
         (friendship,) = db.lock(Friendship.objects.filter(pk=wish["friendship"]))
         kept = [tag for tag in friendship.tag_ids if tag not in wish["remove"]]
         tag_ids = list(dict.fromkeys([*kept, *wish["add"]]))
-        Friendship.objects.filter(pk=friendship.pk).update(tag_ids=tag_ids)
+        Friendship.objects.filter(pk=friendship.pk).update(tag_ids=tag_ids, heard_at=db.clock())
         push.add_ids, push.remove_ids = [], []
     elif error is not None:
         push.error_text = error.message[:TEXT_CHARS]

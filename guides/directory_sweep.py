@@ -5,7 +5,8 @@
 2. Reading comes first, writing after it in one transaction. What was said about a row after the reading had begun stands.
 3. Who is missing has left. When more are missing than MOST_MISSING_BP of those known, and more than FEW, nobody is marked: the
    reading may be at fault. A person looks and allows the number; the next sweep marks up to as many.
-4. One sweep a day and corp, begun by the clock; more at any time by hand.
+4. One sweep a day and corp, begun by the clock; more at any time by hand. A corp that was never swept is swept as soon as
+   it has a contact sync.
 """
 
 from __future__ import annotations
@@ -82,6 +83,13 @@ def start_daily(*, now: dt.datetime) -> list[Job]:
     day = now.astimezone(ZONE).date()
     found = Corp.objects.filter(apps__kind=WecomApp.Kind.CONTACT_SYNC).order_by("pk")
     return [start(corp=corp, actor=None, key=f"{KIND} {corp.pk} {day}") for corp in found]
+
+
+def start_first(*, now: dt.datetime) -> list[Job]:
+    """Those of ``start_daily`` for corps that were never swept."""
+    known = set(DirectorySweep.objects.values_list("corp_id", flat=True).distinct())
+    is_new = Corp.objects.filter(apps__kind=WecomApp.Kind.CONTACT_SYNC).exclude(pk__in=known).exists()
+    return start_daily(now=now) if is_new else []
 
 
 @transaction.atomic

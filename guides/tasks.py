@@ -32,6 +32,8 @@ def sweep_contacts() -> None:
     contacts.read_due()
     contacts.recognise_late(now=now, since=now - contacts.RECENT)
     contacts.tell_news(now=now)
+    directory_sweep.start_first(now=now)
+    sweeps.start_first()
     sweeps.go_on(now=now)
 
 

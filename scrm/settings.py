@@ -133,6 +133,7 @@ LOG_JSON = _flag("LOG_JSON", PRODUCTION)
 SENTRY_DSN = _text("SENTRY_DSN")
 METRICS_TOKEN = _text("METRICS_TOKEN")
 REQUIRE_SECOND_FACTOR = _flag("REQUIRE_SECOND_FACTOR", PRODUCTION)
+WECOM_BASE_IS_DEFAULT = not _text("WECOM_API_BASE")
 WECOM_API_BASE = (_text("WECOM_API_BASE") or "https://qyapi.weixin.qq.com/cgi-bin").rstrip("/") + "/"
 if urlsplit(WECOM_API_BASE).scheme not in (
     {"https"} if PRODUCTION else {"https", "http"}
@@ -147,6 +148,7 @@ if PUBLIC_URL and (urlsplit(PUBLIC_URL).scheme not in ("https", "http") or not u
 WECOM_LEAVER_ENDS_EMPLOYMENT = _flag("WECOM_LEAVER_ENDS_EMPLOYMENT")
 # WeCom accounts of the brand itself that take over customers, each of a guide
 WECOM_BRAND_ACCOUNTS = [userid.lower() for userid in _list("WECOM_BRAND_ACCOUNTS")]
+WECOM_SANDBOX_PORT = _number("WECOM_SANDBOX_PORT", min(WEB_PORT + 1, 65535), 1, 65535)  # of a WeCom on this machine
 # what kind of process this is; set by the entry points, not by people
 PROCESS = _choice("SCRM_PROCESS", "command", ("web", "worker", "beat", "command"))
 

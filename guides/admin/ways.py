@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from guides import contact_ways
 from guides.admin import way_pages
 from guides.contact_ways import duty, figures, ledger, pictures
-from guides.models import ContactWay, Guide, StrayWay
+from guides.models import ContactWay, Employment, Guide, StrayWay
 from scrm import org
 from scrm.admin import lists, words
 from scrm.admin.bases import BigReadOnlyAdmin, object_act
@@ -93,6 +93,18 @@ def retire(self: Any, request: HttpRequest, way: ContactWay, data: dict[str, Any
     return _("The code is retired.")
 
 
+class WayStoreFilter(lists.ScopedFilter):
+    """The codes of a store and those of the guides who work there."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.used_parameters.get(self.lookup_kwarg)
+        key = value[0] if isinstance(value, list) else value
+        if not str(key or "").isdecimal():
+            return queryset
+        there = Employment.objects.filter(guide=OuterRef("guide"), store=key, ended_at=None)
+        return queryset.filter(Q(store=key) | Q(Exists(there)))
+
+
 @admin.register(ContactWay)
 class ContactWayAdmin(BigReadOnlyAdmin):
     acts = (make, tell_again, retire)
@@ -103,7 +115,7 @@ class ContactWayAdmin(BigReadOnlyAdmin):
     )  # fmt: skip
     list_select_related = ("store", "guide")
     list_filter = (
-        ("purpose", lists.ChoicesDropdownFilter), ("status", lists.ChoicesDropdownFilter), ("store", lists.ScopedFilter),
+        ("purpose", lists.ChoicesDropdownFilter), ("status", lists.ChoicesDropdownFilter), ("store", WayStoreFilter),
         ("guide", lists.ScopedFilter),
     )  # fmt: skip
     search_fields = ("state__exact", "guide__code__exact", "name__startswith")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils.translation import gettext as _
 
 from guides.contact_ways import duty, topics
 from guides.contact_ways.duty import SHANGHAI, Shift
-from guides.models import ContactWay, Guide, WayDay, WayStaff
+from guides.models import ContactWay, Employment, Guide, WayDay, WayStaff
 from scrm import audit, db
 from scrm.errors import RuleViolation
 from scrm.models import Corp, Store
@@ -23,6 +23,7 @@ from scrm.wecom import outbox
 PREFIX = "w"
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 REFRESHED_AT_ONCE = 500
+LEFT_WITHIN = dt.timedelta(days=7)  # whose codes are looked at again
 
 Purpose, Status = ContactWay.Purpose, ContactWay.Status
 
@@ -157,12 +158,16 @@ def retire(*, way: ContactWay, actor: Any, now: dt.datetime, reason: str = "") -
 
 
 def refresh(*, now: dt.datetime) -> dict[str, int]:
-    """Codes whose people change by the hour or by a cap, and codes whose time is up; called each few minutes.
+    """Codes whose people change by the hour, by a cap or because somebody left, and codes whose time is up; called each few
+    minutes.
 
     WeCom is told only where the people differ from those it was asked for last: what it refuses is for people to look at.
     """
     told = 0
-    shifting = ContactWay.objects.filter(status=Status.LIVE, is_shifting=True, missing_at=None)
+    left = Employment.objects.filter(ended_at__gt=now - LEFT_WITHIN, ended_at__lte=now).values("guide_id")
+    moved = WayStaff.objects.filter(way=OuterRef("pk"), guide_id__in=left)
+    live = ContactWay.objects.filter(status=Status.LIVE, missing_at=None)
+    shifting = live.filter(Q(is_shifting=True) | Q(Exists(moved), is_multi=True))
     for keys in _chunks(shifting.order_by("pk").values_list("pk", flat=True)):
         told += _refresh(keys, now)
     expired = list(ContactWay.objects.filter(status=Status.LIVE, expires_at__lte=now).order_by("pk"))
@@ -184,11 +189,13 @@ def _refresh(keys: Sequence[int], now: dt.datetime) -> int:
 
 
 def wanted_userids(ways: Iterable[ContactWay], now: dt.datetime) -> dict[int, tuple[str, ...]]:
-    """Who is to be added through each code at this moment; two queries for all of them."""
+    """Who is to be added through each code at this moment, of those who work here; two queries for all of them."""
     ways = list(ways)
     keys, day = [way.pk for way in ways], now.astimezone(SHANGHAI).date()
     shifts: dict[int, list[Shift]] = {key: [] for key in keys}
-    for row in WayStaff.objects.filter(way_id__in=keys).select_related("guide").order_by("pk"):
+    works = Employment.objects.filter(guide=OuterRef("guide"), started_at__lte=now)
+    works = works.filter(Q(ended_at=None) | Q(ended_at__gt=now))
+    for row in WayStaff.objects.filter(Exists(works), way_id__in=keys).select_related("guide").order_by("pk"):
         if row.guide.wecom_userid:
             shifts[row.way_id].append(shift_of(row))
     added: dict[int, dict[int, int]] = {key: {} for key in keys}
@@ -213,6 +220,8 @@ def shift_of(row: WayStaff) -> Shift:
 
 def enqueue_create(way: ContactWay, *, actor: Any, now: dt.datetime, userids: Sequence[str] | None = None) -> None:
     people = list(userids if userids is not None else wanted_userids([way], now)[way.pk])
+    if not people:
+        raise BadWay(_("None of the guides behind this code works here now."))
     ContactWay.objects.filter(pk=way.pk).update(asked_userids=people)
     payload = _payload(way, people) | {"is_multi": way.is_multi, "version": way.version}
     outbox.enqueue(
@@ -223,7 +232,7 @@ def enqueue_create(way: ContactWay, *, actor: Any, now: dt.datetime, userids: Se
 
 def enqueue_update(way: ContactWay, *, actor: Any, now: dt.datetime, userids: Sequence[str] | None = None) -> None:
     """Tell WeCom how the code now is. ``live_userids`` changes when WeCom has answered."""
-    people = list(userids if userids is not None else wanted_userids([way], now)[way.pk])
+    people = list(userids if userids is not None else wanted_userids([way], now)[way.pk]) or list(way.live_userids)
     way.version += 1
     ContactWay.objects.filter(pk=way.pk).update(version=way.version, asked_userids=people)
     outbox.enqueue(

@@ -22,6 +22,7 @@ from guides.contacts.linking import RECENT, check_again, prove_mobile, recognise
 from guides.contacts.listeners import (
     on_friend_added,
     on_member_linked,
+    on_tags_read,
     on_transfer_failed,
     on_welcome_code,
     tell_news,
@@ -29,6 +30,7 @@ from guides.contacts.listeners import (
 from guides.contacts.reading import ask, read_again, read_due, record, record_friend
 
 __all__ = [
-    "RECENT", "UnknownCorp", "ask", "check_again", "hear", "locked", "match_guides", "on_friend_added", "on_member_linked", "on_transfer_failed",
-    "on_welcome_code", "prove_mobile", "read_again", "read_due", "recognise_late", "record", "record_friend", "register", "tell_news",
+    "RECENT", "UnknownCorp", "ask", "check_again", "hear", "locked", "match_guides", "on_friend_added",
+    "on_member_linked", "on_tags_read", "on_transfer_failed", "on_welcome_code", "prove_mobile", "read_again",
+    "read_due", "recognise_late", "record", "record_friend", "register", "tell_news",
 ]  # fmt: skip

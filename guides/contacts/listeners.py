@@ -32,6 +32,7 @@ friend_added: list[FriendListener] = []
 member_linked: list[MemberListener] = []
 welcome_code: list[WelcomeListener] = []
 transfer_failed: list[TransferListener] = []
+tags_read: list[FriendListener] = []
 log = structlog.get_logger(__name__)
 
 Kind = FriendNews.Kind
@@ -55,6 +56,11 @@ def on_welcome_code(listener: WelcomeListener) -> None:
     welcome_code.append(listener)
 
 
+def on_tags_read(listener: FriendListener) -> None:
+    """``listener(friendship)`` when a reading shows other corp tags than before."""
+    tags_read.append(listener)
+
+
 def on_transfer_failed(listener: TransferListener) -> None:
     """``listener(corp, taker's userid, external_userid, reason, at)``; WeCom's reason, such as customer_refused."""
     transfer_failed.append(listener)
@@ -62,6 +68,11 @@ def on_transfer_failed(listener: TransferListener) -> None:
 
 def tell_friend_added(friendship: Friendship) -> None:
     for listener in friend_added:
+        listener(friendship)
+
+
+def tell_tags_read(friendship: Friendship) -> None:
+    for listener in tags_read:
         listener(friendship)
 
 

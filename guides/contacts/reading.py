@@ -225,7 +225,11 @@ def _record_follow(
         return None
     friendship.guide_id, friendship.contact = account.guide_id or friendship.guide_id, contact
     before = pairs.Pair() if is_new else pairs.of(friendship)
-    return friendship if save_pair(friendship, before, pairs.after_reading(before, follow), read_at) else None
+    after = pairs.after_reading(before, follow)
+    is_added = save_pair(friendship, before, after, read_at)
+    if not is_new and before.tag_ids != after.tag_ids:
+        listeners.tell_tags_read(friendship)
+    return friendship if is_added else None
 
 
 def _heard_since(friendship: Friendship, read_at: dt.datetime) -> bool:

@@ -8,7 +8,7 @@
    sweep is held up and its job ends; it goes on by itself when the time has come. No account is left out silently: one
    that WeCom does not let us read is named with the reason, and tried by the next sweep.
 4. One sweep of a corp at a time. The clock begins a sweep of a seventh each night and of everything on Sundays, one per
-   business day however often it is asked.
+   business day however often it is asked. A corp that was never swept is swept as soon as it has an app.
 5. An account that is no longer in WeCom's list keeps its friends here: it is marked, not emptied.
 """
 
@@ -104,6 +104,13 @@ def start_nightly(*, now: dt.datetime) -> list[Job]:
         start(corp=corp, kind=kind, actor=None, key=f"{KIND} {corp.pk} {today.date().isoformat()}")
         for corp in _with_app()
     ]
+
+
+def start_first() -> list[Job]:
+    """The first sweep of corps that were never swept; asked again, the same jobs."""
+    known = set(ContactSweep.objects.values_list("corp_id", flat=True).distinct())
+    new = [corp for corp in _with_app() if corp.pk not in known]
+    return [start(corp=corp, kind=Kind.FULL, actor=None, key=f"{KIND} {corp.pk} first") for corp in new]
 
 
 def go_on(*, now: dt.datetime) -> list[Job]:

@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from guides.models.staff import Guide
 from scrm import org
@@ -21,7 +22,7 @@ class ContactWay(models.Model):
 
     class Purpose(models.TextChoices):
         GUIDE = "GUIDE", _("a guide's own code")
-        STORE = "STORE", _("store code")
+        STORE = "STORE", pgettext_lazy("purpose of a contact way", "store code")
         CAMPAIGN = "CAMPAIGN", _("campaign code")
 
     class Status(models.TextChoices):

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from scrm.admin import lists, words
-from scrm.admin.bases import BigReadOnlyAdmin, ReadOnlyAdmin, object_act
+from scrm.admin.bases import BigReadOnlyAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, QUIET, display, state
 from scrm.admin.words import problem_text
-from scrm.models import CallbackEndpoint, InboxEvent
+from scrm.models import InboxEvent
 from scrm.org import Right
 from scrm.wecom import inbox
 
@@ -27,19 +27,7 @@ STATUS_COLOURS = {
     InboxEvent.Status.PARKED: BAD,
 }
 
-words.register(
-    {
-        "wecom.replay": gettext_lazy("replayed a WeCom event"),
-        "wecom.save_endpoint": gettext_lazy("saved the keys of a WeCom callback"),
-    }
-)
-
-
-@admin.register(CallbackEndpoint)
-class CallbackEndpointAdmin(ReadOnlyAdmin):
-    list_display = ("name", "corp_id", "is_active")
-    ordering = ("name",)
-    fields = ("name", "corp_id", "is_active")
+words.register({"wecom.replay": gettext_lazy("replayed a WeCom event")})
 
 
 @object_act(

@@ -24,6 +24,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+import secrets
+import string
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -162,6 +164,22 @@ def save_endpoint(*, name: str, corp_id: str, token: str, aes_key: str, actor: A
     )
     audit.record(actor=actor, verb="wecom.save_endpoint", target=endpoint, is_first=is_new)
     return endpoint
+
+
+@transaction.atomic
+def switch_endpoint(*, endpoint: CallbackEndpoint, is_active: bool, actor: Any, reason: str) -> None:
+    """Take WeCom's calls or refuse them; they are refused within seconds."""
+    CallbackEndpoint.objects.filter(pk=endpoint.pk).update(is_active=is_active)
+    audit.record(actor=actor, verb="wecom.switch_endpoint", target=endpoint, reason=reason, is_active=is_active)
+
+
+def new_token() -> str:
+    return secrets.token_hex(16)
+
+
+def new_aes_key() -> str:
+    """43 letters and digits, as WeCom's console draws them."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _place in range(43))
 
 
 Known = tuple[int, Keys]

@@ -89,7 +89,7 @@ def test_four_eyes_from_draft_to_publication(company: Console) -> None:
 def form_of(draft: RuleVersion, rate: RuleRate, bp: int) -> dict[str, object]:
     fields = (
         "name", "mode", "seller_bp", "service_bp", "share_window_hours", "late_link_days", "gap_pool_bp", "home_pool_bp",
-        "entity_share_bp", "fulfil_fee_bp", "vest_days",
+        "entity_share_bp", "fulfil_fee_bp", "vest_days", "snatch", "protected_days",
     )  # fmt: skip
     return {
         **{name: getattr(draft, name) for name in fields}, "binding_validity_days": "",

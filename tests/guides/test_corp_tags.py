@@ -119,8 +119,7 @@ def test_where_we_lead_a_guides_mark_is_put_back_and_others_stay(company: Compan
     external_userid = friend.contact.external_userid
     people.edit(company.wecom.world, "guide_a", external_userid, add_tags=(mapping.corp_tag.tag_id, private.id))
     company.hear()
-    assert at_wecom(company) == {"少糖", "VIP"}
-    go_round(company)
+    company.send()  # put back as soon as it was read
     assert at_wecom(company) == {"VIP"}
     assert not company.shops.members["安琪"].tags.exists()
 
@@ -132,13 +131,20 @@ def test_where_guides_lead_their_marks_become_ours_and_go_again(company: Company
     switch_on(company, "燕麦", lead="WECOM", corp_tag=CorpTag.objects.get())
     people.edit(world, "guide_a", external_userid, add_tags=(made.id,))
     company.hear()
+    row = MemberTag.objects.get()  # as soon as it was read
     assert go_round(company)["asked"] == 0
-    row = MemberTag.objects.get()
     assert (row.member, row.tag.name, row.source) == (company.shops.members["安琪"], "燕麦", "WECOM")
     world.clock.advance(1)  # two equal events of one second are one
     people.edit(world, "guide_a", external_userid, remove_tags=(made.id,))
     company.hear()
-    go_round(company)
+    assert not MemberTag.objects.exists()
+    world.clock.advance(1)
+    people.edit(world, "guide_a", external_userid, add_tags=(made.id,))
+    company.hear()
+    people.delete_by_member(world, "guide_a", external_userid)
+    company.hear()
+    assert MemberTag.objects.exists()
+    go_round(company)  # nobody is her friend any more
     assert not MemberTag.objects.exists()
     give(company, "燕麦")  # HQ's own stays without any mark, and is not pushed
     assert go_round(company)["asked"] == 0
@@ -230,7 +236,7 @@ def test_the_round_comes_to_all_friends_in_pieces(company: Company, friend: Frie
     switch_on(company)
     give(company, "少糖")
     assert Member.objects.count() == 1
-    assert corp_tags.sweep(now=timezone.now(), limit=1) == {"compared": 1, "asked": 1}
-    assert corp_tags.sweep(now=timezone.now(), limit=1) == {"compared": 0, "asked": 0}  # the round ends
-    assert corp_tags.sweep(now=timezone.now(), limit=1)["compared"] == 1
+    assert corp_tags.sweep(now=timezone.now(), limit=1, seconds=0) == {"compared": 1, "asked": 1}
+    assert corp_tags.sweep(now=timezone.now(), limit=1, seconds=0) == {"compared": 0, "asked": 0}  # the round ends
+    assert corp_tags.sweep(now=timezone.now(), limit=1, seconds=0)["compared"] == 1
     assert outbox.send_due(now=timezone.now()).done == 1

@@ -225,6 +225,14 @@ def test_one_sweep_a_day_and_corp(world: World, corp: Corp) -> None:
     assert Job.objects.filter(kind=directory_sweep.KIND).count() == 3
 
 
+def test_a_corp_that_was_never_swept_is_swept_at_once(world: World, corp: Corp) -> None:
+    now = dt.datetime(2026, 6, 10, 12, tzinfo=dt.UTC)
+    (job,) = directory_sweep.start_first(now=now)
+    jobs.run(job.pk)
+    assert len(present()) == 20
+    assert directory_sweep.start_first(now=now + dt.timedelta(days=1)) == []
+
+
 def test_the_command_says_when_too_many_are_missing(world: World, corp: Corp, capsys: Any) -> None:
     call_command("sync_directory")
     assert '"joined": 20' in capsys.readouterr().out

@@ -37,7 +37,8 @@ from tests.factories.console import Console, console
 LISTS = (
     "members_member", "members_identity", "members_orderline", "members_refund", "guides_guide", "guides_binding",
     "guides_employment", "attribution_decision", "attribution_hold", "attribution_entry", "attribution_txn",
-    "attribution_account", "attribution_beneficiary", "scrm_store", "scrm_user", "scrm_grant", "scrm_act", "scrm_job",
+    "attribution_account", "attribution_beneficiary", "scrm_outboxmessage", "scrm_store", "scrm_user", "scrm_grant",
+    "scrm_act", "scrm_job",
     "guides_wecommember", "guides_department", "guides_directorysweep", "guides_contactway", "guides_touch",
     "guides_bindingrequest", "guides_welcomesend", "guides_welcome", "guides_tagmapping", "guides_corptag", "guides_tagpush",
     "guides_strayway",

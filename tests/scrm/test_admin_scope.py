@@ -74,17 +74,20 @@ from scrm.models import (
     InboxEvent,
     Job,
     LegalEntity,
+    OutboxMessage,
     Region,
     Store,
     Upload,
     User,
+    WecomApp,
 )  # fmt: skip
 from tests.factories.console import SEES, Console, console
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
-    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, Delegation, DeviceToken,
-    ContactSweep, CorpTag, Department, DirectorySweep, Grant, LinkConflict, InboxEvent, Job, Material, StrayWay, TagMapping, TagPush, WecomMember, Welcome,
+    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, ContactSweep, Corp,
+    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, Job, LinkConflict, Material,
+    OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too

@@ -15,7 +15,7 @@ from tests.scrm.test_settings import documented
 
 ROOT = Path(__file__).resolve().parents[2]
 # of a developer's machine, fixed in the image, or following from PRODUCTION
-NOT_PASSED = {"DEBUG", "SCRM_VAR", "WEB_HOST", "WEB_PORT", "LOG_JSON", "REQUIRE_SECOND_FACTOR"}
+NOT_PASSED = {"DEBUG", "SCRM_VAR", "WEB_HOST", "WEB_PORT", "WECOM_SANDBOX_PORT", "LOG_JSON", "REQUIRE_SECOND_FACTOR"}
 
 
 @pytest.fixture(scope="module")

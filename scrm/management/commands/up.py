@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
@@ -64,16 +66,16 @@ class Command(BaseCommand):
     def _run(self, supervisor: Supervisor, *, sample: bool) -> Child | None:
         """Until the end is asked for (None) or a process ends by itself."""
         started = time.monotonic()
-        _require_port()
+        _require_free(settings.WEB_HOST, settings.WEB_PORT, "WEB_PORT")
         _require_space()
         _attach_servers()
         supervisor.require_going_on()
-        self._prepare(sample=sample)
+        wecom = self._prepare(sample=sample)
         supervisor.require_going_on()
-        for child in _processes():
+        for child in _processes(wecom):
             supervisor.start(child)
         if _wait_for_web(supervisor):
-            self._welcome(time.monotonic() - started)
+            self._welcome(time.monotonic() - started, wecom)
         ended = supervisor.watch()
         if ended is None:
             say("up", "正在停止……")
@@ -81,20 +83,28 @@ class Command(BaseCommand):
             say("up", f"{ended.name} 意外退出,其余进程随之停止;原因见上面的日志。")
         return ended
 
-    def _prepare(self, *, sample: bool) -> None:
+    def _prepare(self, *, sample: bool) -> str:
+        """Where WeCom is: an address on this machine for the sample company, empty for the real one."""
         call_command("migrate", verbosity=0, interactive=False)
         require_keys_of_data()
         catalogues.compile_all(settings.BASE_DIR)
         _collect_static()
         if sample:
             call_command("make_sample", "--if-empty", stdout=Said("sample"))
+        wecom = ""
+        if settings.WECOM_BASE_IS_DEFAULT:
+            wecom = call_command("wecom_sandbox", "--prepare", stdout=io.StringIO()) or ""
+        if wecom:
+            _require_free("127.0.0.1", settings.WECOM_SANDBOX_PORT, "WECOM_SANDBOX_PORT")
         connections.close_all()
+        return wecom
 
-    def _welcome(self, seconds: float) -> None:
+    def _welcome(self, seconds: float, wecom: str) -> None:
         for line in (
             f"系统已就绪({seconds:.1f} 秒)。按 Ctrl-C 停止。",
             f"管理后台  {_url(reverse('admin:index'))}",
             f"接口文档  {_url(reverse('api-docs'))}",
+            *([f"企微沙箱  {urljoin(wecom, '/sandbox/')}"] if wecom else []),
         ):
             say("up", line)
         call_command("sample_logins", stdout=Said("up"))
@@ -113,19 +123,22 @@ def _wait_for_web(supervisor: Supervisor) -> bool:
     return True
 
 
-def _processes() -> list[Child]:
+def _processes(wecom: str = "") -> list[Child]:
     python = [sys.executable, "-m"]
     metrics = settings.SCRM_VAR / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
-    web = {"SCRM_PROCESS": "web", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     celery = [*python, "celery", "-A", "scrm", "--quiet"]
-    worker = [*celery, "worker", "--without-gossip", "--without-mingle"]
+    base = {"WECOM_API_BASE": wecom} if wecom else {}
+    web = base | {"SCRM_PROCESS": "web", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    sandbox = [sys.executable, str(settings.BASE_DIR / "manage.py"), "wecom_sandbox"]
+    worker, works = [*celery, "worker", "--without-gossip", "--without-mingle"], base | {"SCRM_PROCESS": "worker"}
     return [
+        *([Child("sandbox", sandbox, base)] if wecom else []),
         Child("web", [*python, "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"], web),
-        Child("worker", worker, {"SCRM_PROCESS": "worker"}),
-        Child("welcome", [*worker, "--queues", "welcome", "--hostname", "welcome@%h"], {"SCRM_PROCESS": "worker"}),
-        Child("beat", [*celery, "beat", "--pidfile="], {"SCRM_PROCESS": "beat"}),
+        Child("worker", worker, works),
+        Child("welcome", [*worker, "--queues", "welcome", "--hostname", "welcome@%h"], works),
+        Child("beat", [*celery, "beat", "--pidfile="], base | {"SCRM_PROCESS": "beat"}),
     ]
 
 
@@ -196,16 +209,15 @@ def _only_one() -> Iterator[bool]:
         yield True
 
 
-def _require_port() -> None:
-    family = socket.AF_INET6 if ":" in settings.WEB_HOST else socket.AF_INET
+def _require_free(host: str, port: int, setting: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.WEB_HOST, settings.WEB_PORT))
+            probe.bind((host, port))
         except OSError as error:
-            port = settings.WEB_PORT
             raise ServerError(
-                f"端口 {port} 无法使用({os.strerror(error.errno or 0)}):请停止占用它的程序,或换一个端口:WEB_PORT={port + 1} bin/up"
+                f"端口 {port} 无法使用({os.strerror(error.errno or 0)}):请停止占用它的程序,或换一个端口:{setting}={port + 1} bin/up"
             ) from error
 
 

@@ -32,12 +32,34 @@ from scrm.wecom.outbox.messages import (
     may_cancel,
     may_retry,
     retry,
+    retry_all,
 )
+from scrm.wecom.outbox.rules import SETTLING
 from scrm.wecom.outbox.sending import Sent, send_due
 from scrm.wecom.outbox.topics import Cancelled, Intent, TooLate, Verdict, register
 from scrm.wecom.outbox.upkeep import sweep
 
 __all__ = [
-    "Cancelled", "Intent", "Lane", "NotPossible", "OtherContent", "Sent", "Status", "TooLate", "Verdict", "ask_again",
-    "cancel", "enqueue", "forget", "may_ask_again", "may_cancel", "may_retry", "register", "retry", "send_due", "sweep",
+    "SETTLING",
+    "Cancelled",
+    "Intent",
+    "Lane",
+    "NotPossible",
+    "OtherContent",
+    "Sent",
+    "Status",
+    "TooLate",
+    "Verdict",
+    "ask_again",
+    "cancel",
+    "enqueue",
+    "forget",
+    "may_ask_again",
+    "may_cancel",
+    "may_retry",
+    "register",
+    "retry",
+    "retry_all",
+    "send_due",
+    "sweep",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import connection, transaction
@@ -108,6 +108,15 @@ def retry(*, message: OutboxMessage, actor: Any, now: dt.datetime) -> None:
     message.save()
     audit.record(actor=actor, verb="outbox.retry", target=message)
     transaction.on_commit(lambda: _ring(message.lane))
+
+
+@transaction.atomic
+def retry_all(*, message_ids: Iterable[int], actor: Any, now: dt.datetime) -> int:
+    """Send again those of them that may be; how many."""
+    refused = db.lock(OutboxMessage.objects.filter(pk__in=list(message_ids), status=Status.REFUSED))
+    for message in refused:
+        retry(message=message, actor=actor, now=now)
+    return len(refused)
 
 
 @transaction.atomic

@@ -49,7 +49,7 @@ def approaches(world: World, query: str) -> list[dict[str, Any]]:
 )  # fmt: skip
 def friends(world: World, query: str) -> list[dict[str, Any]]:
     follows = [follow for member in world.staff() for follow in member.follows.values()]
-    follows.sort(key=lambda follow: -follow.number)
+    follows.sort(key=lambda follow: (-follow.created_at, -follow.number))
     rows = (
         pair(world, one.userid, one.external_userid)
         | {"created_at": one.created_at, "way": _way(one.add_way), "state": one.state, "remark": one.remark}

@@ -13,6 +13,7 @@ from guides.contact_ways import Staff, making, topics
 from guides.models import ContactWay, StrayWay, WayDay
 from scrm.models import OutboxMessage
 from scrm.wecom import outbox
+from tests.factories.shops import leave
 from tests.guides.contact_ways.conftest import Company
 
 HOUR = dt.timedelta(hours=1)
@@ -175,6 +176,26 @@ def test_over_the_cap_the_backup_takes_over_and_wecom_is_told_once(company: Comp
     company.send()
     assert at_wecom(company, way).users == ("guide_b",)
     assert contact_ways.refresh(now=now + dt.timedelta(days=1))["told"] == 1  # a new day, nobody is full
+
+
+def test_a_code_without_anybody_is_not_asked_for(company: Company) -> None:
+    way = company.draft()
+    leave(company.shops.guides["A"], timezone.now() - HOUR)
+    with pytest.raises(contact_ways.BadWay):
+        contact_ways.create(way=way, actor=None, now=timezone.now())
+    way.refresh_from_db()
+    assert way.status == "DRAFT" and not OutboxMessage.objects.exists()
+
+
+def test_who_has_left_is_added_no_more(company: Company) -> None:
+    a, b = company.shops.guides["A"], company.shops.guides["B"]
+    way = company.store_way(Staff(a), Staff(b))
+    leave(a, timezone.now() - HOUR)
+    assert contact_ways.refresh(now=timezone.now())["told"] == 1
+    company.send()
+    assert at_wecom(company, way).users == ("guide_b",)
+    leave(b, timezone.now() - HOUR)
+    assert contact_ways.refresh(now=timezone.now())["told"] == 0  # WeCom takes no code without anybody
 
 
 def test_an_expired_code_is_retired_and_given_back(company: Company) -> None:

@@ -162,6 +162,13 @@ def test_a_store_manager_sees_and_prints_her_codes_and_makes_none(company: Compa
     assert client.post(page("contactway_act", own.pk, "retire"), {"reason": "不要"}).status_code == 403
 
 
+def test_the_codes_of_a_store_are_those_of_its_guides_too(company: Company, hq: Any) -> None:
+    own, store, _other = company.make("A"), company.store_way(*company_staff(company, "A")), company.make("B")
+    query = {"store__id__exact": company.shops.stores["S1"].pk}
+    listed = hq.get(page("contactway_changelist"), query).context["cl"].result_list
+    assert {row.pk for row in listed} == {own.pk, store.pk}
+
+
 def test_the_pages_of_a_code_cost_the_same_for_one_guide_and_for_many(company: Company, hq: Any) -> None:
     few, many = (
         company.store_way(*company_staff(company, "A")),

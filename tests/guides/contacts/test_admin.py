@@ -180,7 +180,7 @@ def test_a_sweep_under_way_is_shown_with_its_share(company: Console) -> None:
         error_code="wecom_rate_limited",
     )  # fmt: skip
     page = get(company, "hq", "guides_follower_proof").content.decode()
-    assert "width: 25%" in page and "http-equiv" in page
+    assert "width: 25%" in page and "reload.js" in page
     assert "http-equiv" not in get(company, "manager", "guides_follower_proof").content.decode()
 
 

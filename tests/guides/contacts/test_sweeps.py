@@ -371,6 +371,15 @@ def test_w10_one_sweep_a_business_day_however_often_it_is_asked(sandbox: Wired) 
     assert [job.params["kind"] for job in Job.objects.order_by("pk")] == ["ROLLING", "FULL"]
 
 
+def test_a_corp_that_was_never_swept_is_swept_at_once_and_once(sandbox: Wired) -> None:
+    fill(sandbox, 2, 3)
+    first, again = sweeps.start_first(), sweeps.start_first()
+    assert [job.pk for job in first] == [job.pk for job in again] and len(first) == 1
+    jobs.run(first[0].pk)
+    assert here() == on_wecom(sandbox)
+    assert sweeps.start_first() == []
+
+
 def test_a_seventh_each_night_reaches_everybody_in_a_week(sandbox: Wired) -> None:
     userids = fill(sandbox, 10, 3)
     for night in range(1, 6):
