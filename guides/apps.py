@@ -11,7 +11,8 @@ class GuidesConfig(AppConfig):
         from django.db.models import Exists, OuterRef, Q
 
         from guides import binding_import, staff_import
-        from guides.bench import contact_sync, import_members
+        from guides.bench.contacts import contact_sync
+        from guides.bench.members import import_members
         from guides.models import Binding
         from members.models import Member
         from scrm import bench, imports, org

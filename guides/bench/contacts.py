@@ -81,9 +81,7 @@ def contact_sync(*, rows: int, say: Say) -> dict[str, Any]:
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 
-def _case(
-    name: str, box: _Box, corp: Corp, rows: int, pace: float, say: Say, *, kill: bool = False
-) -> dict[str, Any]:  # fmt: skip
+def _case(name: str, box: _Box, corp: Corp, rows: int, pace: float, say: Say, *, kill: bool = False) -> dict[str, Any]:
     say(f"sweeping: {name}")
     WecomPace.objects.all().delete()
     before, least = box.calls(), 1 + -(-rows // customers.PAIRS_PER_PAGE)
