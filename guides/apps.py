@@ -11,7 +11,8 @@ class GuidesConfig(AppConfig):
         from django.db.models import Exists, OuterRef, Q
 
         from guides import binding_import, staff_import
-        from guides.bench import import_members
+        from guides.bench.contacts import contact_sync
+        from guides.bench.members import import_members
         from guides.models import Binding
         from members.models import Member
         from scrm import bench, imports, org
@@ -25,6 +26,7 @@ class GuidesConfig(AppConfig):
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
         binding_import.register_import_column()
         bench.register("import_members", import_members)
+        bench.register("contact_sync", contact_sync)
         self._listen_to_wecom()
         self._take_jobs()
 

@@ -63,8 +63,11 @@ class Memory:
                 return
 
     def _now(self) -> int:
-        total = self._process.memory_info().rss
-        for child in self._process.children(recursive=True):
+        try:
+            total, children = self._process.memory_info().rss, self._process.children(recursive=True)
+        except psutil.Error:  # the process that is watched has ended
+            return 0
+        for child in children:
             try:
                 if child.name() not in SERVERS:
                     total += child.memory_info().rss

@@ -14,14 +14,14 @@ import datetime as dt
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connection
 
+from guides.bench import tables
 from guides.models import Employment, Guide
 from members import legacy_import
 from scrm import bench, imports, jobs
@@ -35,7 +35,6 @@ TAGS = ("", "", "宝妈", "老客", "周末", "送礼", "宝妈|老客", "周末
 # in the order of their references
 MEMBER_TABLES = ("members_member", "members_identity", "members_pointsopening", "members_membertag", "members_listrow")
 BINDING_TABLE = "guides_binding"
-BLOCK = 2**20
 
 Say = Callable[[str], None]
 
@@ -49,29 +48,29 @@ def import_members(*, rows: int, say: Say, into: int | None = None) -> dict[str,
         cases: dict[str, Any] = {}
         if into:
             _fill(into, say)
-            kept = _highest_ids()
+            kept = tables.highest_ids(MEMBER_TABLES)
         else:
             _write_list(folder / "first.csv", rows, prefix="A", first_number=10**8, encoding="utf-8")
             cases["empty"] = _case("empty", folder / "first.csv", say)
-            _export(folder / "first", MEMBER_TABLES, {})
-            kept = _highest_ids()
-            _truncate()
+            tables.export(folder / "first", MEMBER_TABLES, {})
+            kept = tables.highest_ids(MEMBER_TABLES)
+            tables.truncate((*MEMBER_TABLES, BINDING_TABLE))
             cases["empty"] |= _floor("empty", folder / "first", MEMBER_TABLES, cases["empty"], say)
-        _vacuum()
+        tables.vacuum(MEMBER_TABLES)
         cases["filled"] = _case("filled", folder / "second.csv", say)
-        _export(folder / "second", MEMBER_TABLES, kept)
+        tables.export(folder / "second", MEMBER_TABLES, kept)
         cases["unchanged"] = _case("unchanged", folder / "second.csv", say)
         cases["bindings"] = _case("bindings", folder / "second.csv", say, guides=True)
-        _export(folder / "second", (BINDING_TABLE,), {})
+        tables.export(folder / "second", (BINDING_TABLE,), {})
         if not into:
-            _truncate()
+            tables.truncate((*MEMBER_TABLES, BINDING_TABLE))
             say("putting the first list back")
-            _copy_in(folder / "first", MEMBER_TABLES)
-            _vacuum()
+            tables.copy_in(folder / "first", MEMBER_TABLES)
+            tables.vacuum(MEMBER_TABLES)
             cases["filled"] |= _floor("filled", folder / "second", MEMBER_TABLES, cases["filled"], say)
             _forget_list_rows(kept["members_listrow"])  # the case has written them anew
-            tables = (BINDING_TABLE, "members_listrow")
-            cases["bindings"] |= _floor("bindings", folder / "second", tables, cases["bindings"], say)
+            written = (BINDING_TABLE, "members_listrow")
+            cases["bindings"] |= _floor("bindings", folder / "second", written, cases["bindings"], say)
     return {
         "rows_per_second": cases["filled"]["rows_per_second"],
         **{name: cases["filled"][name] for name in ("p50_ms", "p95_ms", "p99_ms")},
@@ -117,74 +116,16 @@ def _case(name: str, path: Path, say: Say, *, guides: bool = False) -> dict[str,
     }
 
 
-def _floor(name: str, folder: Path, tables: tuple[str, ...], case: dict[str, Any], say: Say) -> dict[str, Any]:
+def _floor(name: str, folder: Path, names: tuple[str, ...], case: dict[str, Any], say: Say) -> dict[str, Any]:
     say(f"the floor of {name}: COPY of the same rows")
-    seconds, _ = bench.timed(lambda: _copy_in(folder, tables))
+    seconds, _ = bench.timed(lambda: tables.copy_in(folder, names))
     return {"floor_seconds": round(seconds, 2), "ratio": round(seconds / case["seconds"], 3)}
-
-
-@contextmanager
-def _like_the_import() -> Iterator[Any]:
-    """The session settings that the import gives itself: the floor must not be slower for lack of them."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET synchronous_commit = off; SET enable_seqscan = off")
-        try:
-            yield cursor
-        finally:
-            cursor.execute("RESET synchronous_commit; RESET enable_seqscan")
-
-
-def _copy_in(folder: Path, tables: tuple[str, ...]) -> None:
-    with _like_the_import() as cursor:
-        for table in tables:
-            columns = (folder / f"{table}.columns").read_text()
-            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy, (folder / table).open("rb") as stream:
-                while block := stream.read(BLOCK):
-                    copy.write(block)
-
-
-def _export(folder: Path, tables: tuple[str, ...], after: dict[str, int]) -> None:
-    folder.mkdir(exist_ok=True)
-    with connection.cursor() as cursor:
-        for table in tables:
-            cursor.execute("SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
-                           " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped", [table])  # fmt: skip
-            columns = cursor.fetchone()[0]
-            (folder / f"{table}.columns").write_text(columns)
-            select = f"SELECT {columns} FROM {table} WHERE {_key(table)} > {after.get(table, 0)} ORDER BY {_key(table)}"
-            with (folder / table).open("wb") as stream, cursor.copy(f"COPY ({select}) TO STDOUT") as copy:
-                for block in copy:
-                    stream.write(block)
-
-
-def _key(table: str) -> str:
-    return "member_id" if table == "members_listrow" else "id"
-
-
-def _highest_ids() -> dict[str, int]:
-    with connection.cursor() as cursor:
-        found = {}
-        for table in MEMBER_TABLES:
-            cursor.execute(f"SELECT COALESCE(max({_key(table)}), 0) FROM {table}")
-            found[table] = cursor.fetchone()[0]
-    return found
-
-
-def _truncate() -> None:
-    with as_owner(connection), connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join((*MEMBER_TABLES, BINDING_TABLE))} CASCADE")
 
 
 def _forget_list_rows(after: int) -> None:
     with as_owner(connection), connection.cursor() as cursor:
         cursor.execute("DELETE FROM members_listrow WHERE member_id > %s", [after])
         cursor.execute("VACUUM ANALYZE members_listrow")
-
-
-def _vacuum() -> None:
-    with as_owner(connection), connection.cursor() as cursor:
-        for table in MEMBER_TABLES:
-            cursor.execute(f"VACUUM ANALYZE {table}")
 
 
 # --- what is imported -------------------------------------------------------------------------------------------------
@@ -239,7 +180,7 @@ def _fill(count: int, say: Say) -> None:
     """``count`` members with a card and a number each, in parts so that deferred checks fit into memory."""
     brand = Brand.objects.earliest("pk")
     part = 500_000
-    with _like_the_import() as cursor:
+    with tables.bulk_session() as cursor:
         for first in range(0, count, part):
             numbers = f"generate_series({first + 1}, {min(count, first + part)}) n"
             cursor.execute(f"""

@@ -1,0 +1,1 @@
+"""Benches of guides: the member list, and the mirror of WeCom's contacts."""
