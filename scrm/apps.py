@@ -11,8 +11,10 @@ class ScrmConfig(AppConfig):
 
     def ready(self) -> None:
         from scrm import imports, org_import
+        from scrm.wecom import bench
 
         imports.register(org_import.KIND, org_import.COLUMNS, org_import.run)
+        bench.register()
 
 
 class ConsoleConfig(AdminConfig):
