@@ -107,13 +107,13 @@ def test_the_same_token_given_again_ends_too(wecom: Wecom, app: WecomApp) -> Non
 
 def test_a_wrong_secret_is_tried_once_and_a_new_one_at_once(wecom: Wecom, app: WecomApp) -> None:
     """WeCom blocks the IP of whoever repeats a wrong secret."""
-    wecom.secrets = {"another": CORP_ID}
+    wecom.secrets = {"another-secret": CORP_ID}
     for _n in range(5):
         with pytest.raises(errors.Misconfigured) as caught:
             tokens.current(app)
         assert caught.value.errcode == 40001
     assert len(wecom.calls("gettoken")) == 1
-    corps.replace_secret(actor=None, app=app, secret="another", reason="重置")
+    corps.replace_secret(actor=None, app=app, secret="another-secret", reason="重置")
     assert tokens.current(app) in wecom.valid
     assert [act.verb for act in Act.objects.order_by("pk")] == ["wecom.add_app", "wecom.replace_secret"]
 
@@ -210,4 +210,4 @@ def test_the_application_role_may_do_all_of_it(wecom: Wecom, app: WecomApp, app_
         assert directory.department_tree(app) == []
         with pytest.raises(errors.RateLimited):
             directory.department_tree(app)
-        corps.replace_secret(actor=None, app=app, secret="another", reason="重置")
+        corps.replace_secret(actor=None, app=app, secret="another-secret", reason="重置")
