@@ -22,6 +22,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from scrm import bench
+from scrm import crypto as seals
 from scrm.models import InboxEvent
 from scrm.owner import as_owner
 from scrm.wecom import crypto, inbox
@@ -35,7 +36,7 @@ XML = {"Content-Type": "text/xml"}
 FILL = """
     INSERT INTO scrm_inboxevent (endpoint_id, body_hash, body_sealed, event, change_type, aggregate, event_at, lane, status,
                                  attempts, error_code, error_place, processed_at)
-    SELECT %s, encode(sha256(n::text::bytea), 'hex'), decode(repeat('5a', 600), 'hex'), 'change_external_contact',
+    SELECT %s, encode(sha256(n::text::bytea), 'hex'), %s, 'change_external_contact',
            'edit_external_contact', 'change_external_contact|guide' || n %% 5000 || '|wm' || n, now(), 'NORMAL', 'PROCESSED',
            1, '', '', now()
     FROM generate_series(1, %s) n
@@ -67,7 +68,7 @@ def callback(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
     endpoint = inbox.save_endpoint(name=NAME, corp_id=CORP_ID, token=TOKEN, aes_key=AES_KEY, actor=None)
     say(f"an inbox of {rows:,} events")
     with connection.cursor() as cursor:
-        cursor.execute(FILL, [endpoint.pk, rows])
+        cursor.execute(FILL, [endpoint.pk, seals.seal_text(inbox.PURPOSE_EVENT, _message(0).decode()), rows])
     with as_owner(connection), connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) scrm_inboxevent")
     with bench.web() as address, bench.Memory(address.pid) as memory:

@@ -142,7 +142,9 @@ def test_corp_and_app_sign_with_their_own_tickets(wecom: Wecom, app: WecomApp) -
 def test_apps_of_one_corp_have_their_own_tickets(wecom: Wecom, app: WecomApp) -> None:
     tickets(wecom)
     wecom.secrets["other-secret"] = CORP_ID
-    other = corps.add_app(actor=None, corp=app.corp, kind="SELF_BUILT", name="任务", agent_id=1000015, secret="other-secret")
+    other = corps.add_app(
+        actor=None, corp=app.corp, kind="SELF_BUILT", name="任务", agent_id=1000015, secret="other-secret"
+    )
     assert js_sdk.ticket(app, "APP") == "app-1"
     assert js_sdk.ticket(other, "APP") == "app-2"
 
