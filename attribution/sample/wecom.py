@@ -26,7 +26,7 @@ from django.db import connection
 
 from attribution.sample.places import PREFIX
 from attribution.sample.wecom_people import newcomers, nickname
-from guides.models import Employment, Guide
+from guides.models import Employment, Guide, Welcome
 from scrm import crypto, db
 from scrm.models import CallbackEndpoint, Corp, Region, Store, WecomApp
 from scrm.wecom import corps, inbox
@@ -50,6 +50,7 @@ TAGS = {
     "口味偏好": ("爱榴莲", "爱车厘子", "控糖", "要切好"),
     "来源": ("门店", "社区团购", "老客介绍"),
 }
+WELCOME = "您好！我是{门店名称}的{导购姓名}。当天到店的鲜果、要切好的、要送人的，都可以直接跟我说，坏果包赔。"
 HELPER = ("guoyu_helper", "果屿小助手")  # the brand's own account, nobody's guide
 ROOT, FIRST_REGION, FIRST_STORE = 1, 10, 100
 CONFIRMS_AFTER = 0.5  # seconds until a guide accepts whom her code let in
@@ -109,6 +110,7 @@ def wire() -> Wired:
     corp, is_new = Corp.objects.get_or_create(corp_id=CORP_ID, defaults={"name": CORP_NAME})
     if is_new:
         give_unionids()  # to a sample of before they came with it
+        Welcome.objects.create(corp=corp, name="通用欢迎语", text=WELCOME)
     known, callbacks = {}, {}
     for kind, there, name, agent_id, callback in APPS:
         app = WecomApp.objects.filter(corp=corp, kind=kind).order_by("pk").first()
