@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from guides.contacts import listeners
-from guides.models import Follower, FriendNews, Friendship, Guide
+from guides.models import Follower, FriendNews, Guide
 from scrm import db
 from scrm.models import Corp
 

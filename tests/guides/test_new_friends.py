@@ -11,7 +11,15 @@ from django.db.models import Sum
 from guides import contact_ways, contacts, directory, new_friends
 from guides.contacts import listeners, pairs
 from guides.models import (
-    Binding, BindingRequest, Contact, ContactToRead, ContactWay, FriendNews, Friendship, Touch, WayDay,
+    Binding,
+    BindingRequest,
+    Contact,
+    ContactToRead,
+    ContactWay,
+    FriendNews,
+    Friendship,
+    Touch,
+    WayDay,
 )  # fmt: skip
 from members.models import Identity, Member
 from scrm import db
@@ -255,7 +263,9 @@ def test_the_reading_of_a_friend_without_a_code_tells_at_once(
     """Nobody waits for the next minute: the reader tells what waited for her. A way of adding that WeCom does not know, too."""
     known_as(shops.members["安琪"], "oU1")
     follow = customers.Follow("guide_b", T0, add_way=0)
-    monkeypatch.setattr(customers, "get", lambda app, ext: (customers.Customer(ext, "晚风", 1, unionid="oU1"), [follow]))
+    monkeypatch.setattr(
+        customers, "get", lambda app, ext: (customers.Customer(ext, "晚风", 1, unionid="oU1"), [follow])
+    )
     monkeypatch.setattr(corps, "app_of", lambda corp: None)
     read(corp, "guide_a", unionid="oU1", add_way=3)
     contacts.read_due()
