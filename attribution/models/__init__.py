@@ -5,8 +5,39 @@ from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
 from attribution.models.periods import ClosedPeriod
 from attribution.models.rules import RuleRate, RuleVersion
+from attribution.models.settlement import (
+    Batch,
+    BatchLine,
+    Payment,
+    PayoutFile,
+    PayoutResult,
+    Proof,
+    SettlementTerms,
+    Statement,
+)
 
 __all__ = [
-    "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FigureMark", "Hold",
-    "MoneyBlock", "RuleRate", "RuleVersion", "StoreDay", "StoreStock", "Txn",
-]  # fmt: skip
+    "Account",
+    "Batch",
+    "BatchLine",
+    "Beneficiary",
+    "ChannelEndpoint",
+    "ChannelEvent",
+    "ClosedPeriod",
+    "Decision",
+    "Entry",
+    "FigureMark",
+    "Hold",
+    "MoneyBlock",
+    "Payment",
+    "PayoutFile",
+    "PayoutResult",
+    "Proof",
+    "RuleRate",
+    "RuleVersion",
+    "SettlementTerms",
+    "Statement",
+    "StoreDay",
+    "StoreStock",
+    "Txn",
+]
