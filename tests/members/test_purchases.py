@@ -180,7 +180,12 @@ def test_a_line_recorded_before_channels_said_more_keeps_its_digest(db: None) ->
         cursor.execute(f"SELECT l.content_hash, md5(row('K1', {old})::text) FROM members_orderline l")
         kept, before = cursor.fetchone()
     assert kept == before
-    said = [{"line_ref": "1"}, {"details": {"status": "PAID"}}, {"gift_card_fen": 1}, {"group_state": "FORMED"}]
+    said: list[dict[str, Any]] = [
+        {"line_ref": "1"},
+        {"details": {"status": "PAID"}},
+        {"gift_card_fen": 1},
+        {"group_state": "FORMED"},
+    ]
     for more in said:
         assert purchases.record_lines(lines=[line(unit_price=Decimal("1.5"), **more)]).parked == [
             (0, "version_conflict")
