@@ -114,7 +114,8 @@ def take_results(*, file_id: int, content: bytes, actor: Any, now: dt.datetime) 
         returned_count=len(returned), returned_fen=sum(p.amount_fen for p, _reason in returned), taken_by=actor, taken_at=now,
     )  # fmt: skip
     audit.record(actor=actor, verb="payout.result", target=result, arrived=len(arrived), returned=len(returned))
-    if not Payment.objects.filter(batch=batch, status__in=[Payment.Status.PENDING, Payment.Status.FILED]).exists():
+    is_open = Payment.objects.filter(batch=batch, status__in=[Payment.Status.PENDING, Payment.Status.FILED]).exists()
+    if batch.status == Batch.Status.POSTED and not is_open:
         batch.status, batch.settled_at = Batch.Status.SETTLED, now
         batch.save()
     return result, True
