@@ -13,9 +13,9 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('attribution', '0008_taking_over'),
+        ('attribution', '0009_blocks_and_periods'),
         ('guides', '0008_proof'),
-        ('members', '0007_recent_identities'),
+        ('members', '0009_more_channels'),
         ('pghistory', '0007_auto_20250421_0444'),
         ('scrm', '0010_inbox_event_age'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
