@@ -3,8 +3,9 @@ from attribution.models.decisions import Decision
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
+from attribution.models.overrides import Override
 from attribution.models.periods import ClosedPeriod
-from attribution.models.rules import RuleRate, RuleVersion
+from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
 from attribution.models.settlement import (
     Batch,
     BatchLine,
@@ -17,27 +18,8 @@ from attribution.models.settlement import (
 )
 
 __all__ = [
-    "Account",
-    "Batch",
-    "BatchLine",
-    "Beneficiary",
-    "ChannelEndpoint",
-    "ChannelEvent",
-    "ClosedPeriod",
-    "Decision",
-    "Entry",
-    "FigureMark",
-    "Hold",
-    "MoneyBlock",
-    "Payment",
-    "PayoutFile",
-    "PayoutResult",
-    "Proof",
-    "RuleRate",
-    "RuleVersion",
-    "SettlementTerms",
-    "Statement",
-    "StoreDay",
-    "StoreStock",
-    "Txn",
-]
+    "Account", "Batch", "BatchLine", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision",
+    "Entry", "FigureMark", "Hold", "MoneyBlock", "Override", "Payment", "PayoutFile", "PayoutResult", "Proof",
+    "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "SettlementTerms", "Statement", "StoreDay",
+    "StoreStock", "Txn",
+]  # fmt: skip
