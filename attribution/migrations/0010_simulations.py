@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('attribution', '0008_taking_over'),
+        ('attribution', '0009_blocks_and_periods'),
         ('scrm', '0010_inbox_event_age'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
