@@ -22,7 +22,7 @@ from tests.factories.console import Console, console
 
 TODAY = dt.date(2026, 3, 15)
 AT = dt.datetime(2026, 3, 15, 4, tzinfo=dt.UTC)
-PERIOD = {"first_day": dt.date(2026, 3, 1), "last_day": dt.date(2026, 3, 31)}
+PERIOD: dict[str, Any] = {"first_day": dt.date(2026, 3, 1), "last_day": dt.date(2026, 3, 31)}
 POSTED = ("attribution_decision", "attribution_txn", "attribution_entry", "attribution_hold", "attribution_account")
 
 
