@@ -326,7 +326,8 @@ def test_l14_money_is_bigint_and_no_float_is_near_it() -> None:
     modules = [root / f"attribution/{name}.py" for name in names.split()]
     modules += [
         *root.glob("attribution/rules/*.py"),
-        root / "attribution/simulation/replay.py", root / "attribution/simulation/results.py",
+        root / "attribution/simulation/replay.py",
+        root / "attribution/simulation/results.py",
         *root.glob("attribution/channels/*.py"),
     ]
     modules += [root / "scrm/money.py", *root.glob("members/purchases/*.py")]
