@@ -3,12 +3,13 @@ from attribution.models.decisions import Decision
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
+from attribution.models.overrides import Override
 from attribution.models.periods import ClosedPeriod
-from attribution.models.rules import RuleRate, RuleVersion
+from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
 from attribution.models.simulation import ChangedLine, Simulation, SimulationRow, SimulationSlice
 
 __all__ = [
     "Account", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FigureMark",
-    "Hold", "MoneyBlock", "RuleRate", "RuleVersion", "Simulation", "SimulationRow", "SimulationSlice", "StoreDay", "StoreStock",
-    "Txn",
+    "Hold", "MoneyBlock", "Override", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "Simulation",
+    "SimulationRow", "SimulationSlice", "StoreDay", "StoreStock", "Txn",
 ]  # fmt: skip

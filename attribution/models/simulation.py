@@ -36,6 +36,7 @@ class Simulation(models.Model):
     line_count = models.BigIntegerField(_("order lines"), default=0)
     undecided_count = models.BigIntegerField(_("lines not decided yet"), default=0)
     changed_count = models.BigIntegerField(_("lines that change"), default=0)
+    budgets = models.JSONField(_("budgets"), default=dict)  # {budget: [fen now, fen then]}
 
     class Meta:
         verbose_name = _("simulation")

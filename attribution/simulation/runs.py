@@ -19,7 +19,7 @@ from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from attribution import queries, rulebook, rules
+from attribution import queries, rule_checks, rulebook, rules
 from attribution.models import ChangedLine, Decision, RuleVersion, Simulation, SimulationRow, SimulationSlice
 from attribution.simulation import replay
 from attribution.simulation.replay import Sides, Tally
@@ -63,7 +63,9 @@ def start(
     if budget_fen is not None and budget_fen < 0:
         raise CannotSimulate(_("A budget is not negative."))
     if rule_id is not None:
-        _require_whole(rule_id)
+        problems = rule_checks.problems(_rule(rule_id))
+        if problems:
+            raise CannotSimulate(problems[0])
     simulation = Simulation.objects.create(
         rule_id=rule_id, mode=mode, rule_digest=digest_now(rule_id), first_day=first_day, last_day=last_day,
         budget_fen=budget_fen, requested_by=actor,
@@ -114,8 +116,9 @@ def digest_now(rule_id: int | None) -> str:
     """What the rule says at this moment; of the published ones together when none is named."""
     if rule_id is not None:
         return rulebook.digest_of(_rule(rule_id))
-    published = [f"{version.number}:{version.rule.digest}" for version in rulebook.load().versions]
-    return hashlib.sha256("\n".join(published).encode()).hexdigest()
+    published = RuleVersion.objects.filter(brand__code="MAIN", status=RuleVersion.Status.PUBLISHED)
+    digests = published.order_by("number").values_list("digest", flat=True)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 # --- the work ---
@@ -127,18 +130,8 @@ def _workers(simulation: Simulation, job: Job) -> int:
     return max(1, min(asked, simulation.slices.count() // 2))
 
 
-def _require_whole(rule_id: int) -> None:
-    row = _rule(rule_id)
-    try:
-        rulebook.version_of(row)
-    except ValueError:
-        raise CannotSimulate(
-            _("The draft is not complete: it needs a rate for everything and weights that sum.")
-        ) from None
-
-
 def _rule(rule_id: int) -> RuleVersion:
-    return RuleVersion.objects.select_related("brand").prefetch_related("rates__category").get(pk=rule_id)
+    return RuleVersion.objects.select_related("brand").prefetch_related(*rulebook.PARTS).get(pk=rule_id)
 
 
 class _Question:
@@ -270,6 +263,7 @@ def _finish(simulation_id: int, *, now: dt.datetime) -> None:
     _explain(simulation, total, store_ids)
     simulation.line_count, simulation.changed_count = total.line_count, total.changed_count
     simulation.undecided_count, simulation.finished_at = total.undecided_count, now
+    simulation.budgets = dict(sorted(total.budgets.items()))
     simulation.save()
     simulation.slices.all().delete()
 
@@ -290,18 +284,18 @@ def _explain(simulation: Simulation, total: Tally, store_ids: dict[str | None, i
     for rank, move in enumerate(total.most, start=1):
         one = found[move.line_id]
         standing = posted.get(one.standing.id) if one.standing else None
-        now = queries.decision_of(standing) if standing else one.now
+        now = queries.decision_of(standing) if standing else one.undecided
         now_name = str(standing.rule) if standing else str(question.now.at(one.case.line.paid_at).name)
-        stores = {store for _who, store in (*one.now_parts, *one.then_parts)}
+        stores = {store for _who, store in (*one.now.parts, *one.then.parts)}
         seen = {store_ids[store] for store in stores if store} | {one.case.line.store_id}
         rows.append(
             ChangedLine(
                 simulation=simulation, rank=rank, line_id=move.line_id, booked_on=move.booked_on, moved_fen=move.fen,
-                moved_credit_fen=move.credit_fen, commission_now_fen=_paid(one.now_parts),
-                commission_then_fen=_paid(one.then_parts), now_winner_code=_winner(now), then_winner_code=_winner(one.then),
+                moved_credit_fen=move.credit_fen, commission_now_fen=_paid(one.now.parts),
+                commission_then_fen=_paid(one.then.parts), now_winner_code=_winner(now), then_winner_code=_winner(one.found),
                 now_named=_words(now, now_name, one, names), now_plain=_words(now, now_name, one, {}),
-                then_named=_words(one.then, then_name or one.case.version.name, one, names),
-                then_plain=_words(one.then, then_name or one.case.version.name, one, {}),
+                then_named=_words(one.found, then_name or one.case.version.name, one, names),
+                then_plain=_words(one.found, then_name or one.case.version.name, one, {}),
                 store_ids=sorted(store_id for store_id in seen if store_id),
             )
         )  # fmt: skip
@@ -322,7 +316,7 @@ def _paid(parts: replay.Part) -> int:
 
 
 def _codes(found: Any, posted: dict[int, Decision]) -> set[str]:
-    decisions = [one.then for one in found] + [one.now for one in found if one.now]
+    decisions = [one.found for one in found] + [one.undecided for one in found if one.undecided]
     codes = {candidate.beneficiary for one in decisions for candidate in one.candidates}
     codes |= {share.beneficiary for one in decisions for share in one.shares}
     for row in posted.values():

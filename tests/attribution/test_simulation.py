@@ -322,7 +322,7 @@ def test_a_question_without_sense_is_refused_without_a_trace(
 def test_a_draft_without_a_rate_for_everything_is_refused(company: Console) -> None:
     rule = draft(company)
     RuleRate.objects.filter(rule=rule).delete()
-    with pytest.raises(simulation.CannotSimulate, match="不完整"):
+    with pytest.raises(simulation.CannotSimulate, match="佣金率"):
         simulation.start(actor=company.staff["hq"], rule_id=rule.pk, **PERIOD)
 
 
