@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from guides import contact_ways
 from guides.handover import transfers
 from guides.handover.cases import Status
 from guides.models import Binding, Employment, HandoverCase, HandoverGroup, HandoverItem
@@ -51,6 +52,8 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
         done += count
         progress.done(done)
     ask_for_groups(case_id=case_id, now=timezone.now())
+    giver = HandoverCase.objects.filter(pk=case_id).values_list("guide_id", flat=True)
+    contact_ways.leavers.look_after(now=timezone.now(), guide_ids=giver)
     finish(case_id=case_id, now=timezone.now())
     states = HandoverItem.objects.filter(case=case_id).values("state").annotate(count=Count("pk"))
     return {row["state"]: row["count"] for row in states.order_by("state")}
