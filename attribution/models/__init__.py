@@ -1,10 +1,12 @@
+from attribution.models.blocks import MoneyBlock
 from attribution.models.decisions import Decision
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
+from attribution.models.periods import ClosedPeriod
 from attribution.models.rules import RuleRate, RuleVersion
 
 __all__ = [
-    "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "Decision", "Entry", "FigureMark", "Hold", "RuleRate",
-    "RuleVersion", "StoreDay", "StoreStock", "Txn",
+    "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FigureMark", "Hold",
+    "MoneyBlock", "RuleRate", "RuleVersion", "StoreDay", "StoreStock", "Txn",
 ]  # fmt: skip
