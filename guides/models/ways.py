@@ -68,7 +68,9 @@ class ContactWay(models.Model):
     stand_in = models.ForeignKey(  # who is added while the guide is gone
         Guide, models.PROTECT, verbose_name=_("stands in"), null=True, db_index=False, related_name="+"
     )
-    stand_in_by = models.CharField(_("who stands in"), max_length=9, choices=StandInBy, blank=True, default="", db_default="")
+    stand_in_by = models.CharField(
+        _("who stands in"), max_length=9, choices=StandInBy, blank=True, default="", db_default=""
+    )
     stand_in_since = models.DateTimeField(_("guide gone since"), null=True)
     expires_at = models.DateTimeField(_("retired by itself at"), null=True, blank=True)
     error_code = models.CharField(_("problem"), max_length=64, blank=True)
