@@ -70,7 +70,7 @@ def stand_ins(ways: Sequence[ContactWay], now: dt.datetime) -> dict[int, StandIn
     able = dict(_able(corp_id, now).filter(pk__in=named).values_list("pk", "wecom_userid"))
     found = {}
     for guide_id in gone:
-        choices = [(taker, By.TAKER) for taker in by_taker.get(guide_id, [])]
+        choices: list[tuple[int, str]] = [(taker, By.TAKER) for taker in by_taker.get(guide_id, [])]
         choices += by_store.get(stores.get(guide_id, 0), []) + [(guide.pk, By.BRAND) for guide in brand]
         first = next(((pk, by) for pk, by in choices if pk in able and pk != guide_id), None)
         if first is not None:
