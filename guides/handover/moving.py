@@ -128,7 +128,8 @@ def retry_groups(*, case: HandoverCase, taker_code: str = "", actor: Any, now: d
         taker = case.takers.filter(guide__code=taker_code.strip()).exclude(userid="").first()
         if taker is None:
             raise UnknownTaker(
-                _("%(code)s takes nothing over in this handover, or has no WeCom account.") % {"code": taker_code.strip()}
+                _("%(code)s takes nothing over in this handover, or has no WeCom account.")
+                % {"code": taker_code.strip()}
             )
         values["taker"] = taker
     failed.update(**values)

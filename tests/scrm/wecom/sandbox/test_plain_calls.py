@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from scrm.wecom.sandbox.endpoints import media
 from scrm.wecom.sandbox import MINI, SELF, SYNC, Sandbox, registry, sends, snapshot
 from scrm.wecom.sandbox import groups as life
+from scrm.wecom.sandbox.endpoints import media
 from scrm.wecom.sandbox.world import State
 
 DAY = 86_400
