@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0008_proof'),
+        ('guides', '0009_shares_and_service_acts'),
         ('scrm', '0010_inbox_event_age'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

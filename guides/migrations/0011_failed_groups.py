@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0009_stand_ins'),
+        ('guides', '0010_stand_ins'),
     ]
 
     operations = [
