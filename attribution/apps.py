@@ -10,7 +10,7 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from attribution import bench, intake, rulebook
+        from attribution import bench, intake, rulebook, simulation
         from attribution.models import Decision
         from attribution.sample import loading
         from attribution.settlement import batches, making, posting
@@ -32,5 +32,6 @@ class AttributionConfig(AppConfig):
         jobs.register(loading.KIND, loading.work)
         jobs.register(batches.MAKE, making.work)
         jobs.register(batches.POST, posting.work)
+        jobs.register(simulation.KIND, simulation.work)
         bindings.take_policy_from(rulebook.binding_policy)
         bench.register()

@@ -16,10 +16,11 @@ from attribution.models.settlement import (
     SettlementTerms,
     Statement,
 )
+from attribution.models.simulation import ChangedLine, Simulation, SimulationRow, SimulationSlice
 
 __all__ = [
-    "Account", "Batch", "BatchLine", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision",
-    "Entry", "FigureMark", "Hold", "MoneyBlock", "Override", "Payment", "PayoutFile", "PayoutResult", "Proof",
-    "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "SettlementTerms", "Statement", "StoreDay",
-    "StoreStock", "Txn",
+    "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod",
+    "Decision", "Entry", "FigureMark", "Hold", "MoneyBlock", "Override", "Payment", "PayoutFile", "PayoutResult",
+    "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "SettlementTerms", "Simulation",
+    "SimulationRow", "SimulationSlice", "Statement", "StoreDay", "StoreStock", "Txn",
 ]  # fmt: skip

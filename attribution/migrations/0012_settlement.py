@@ -14,7 +14,7 @@ from scrm.db import PartitionByMonth
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('attribution', '0010_layers_and_overrides'),
+        ('attribution', '0011_simulations'),
         ('pghistory', '0007_auto_20250421_0444'),
         ('scrm', '0010_inbox_event_age'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
