@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, figures, intake
+from attribution import decisions, figures, intake, ledger, proving, settlement, tiers
 
 
 @shared_task
@@ -37,3 +37,25 @@ def finalise_decisions() -> None:
 @shared_task
 def forget_events() -> None:
     intake.forget_events(now=timezone.now())
+
+
+@shared_task
+def vest_ripe() -> None:
+    """What has waited for its term becomes due."""
+    now = timezone.now()
+    while ledger.vest(now=now):
+        pass
+
+
+@shared_task
+def prepare_settlement() -> None:
+    """On the day of the batch and after it: the batch of the month before, once; debts of guides who have left."""
+    now = timezone.now()
+    tiers.true_up_recent(now=now)
+    settlement.request_due(now=now)
+    settlement.write_off_exits(now=now)
+
+
+@shared_task
+def prove_books() -> None:
+    proving.run(now=timezone.now())

@@ -12,14 +12,18 @@ from django.utils import timezone
 
 from attribution.models import (
     Account,
+    Batch,
     Beneficiary,
     ChannelEndpoint,
     ChannelEvent,
     Decision,
     Entry,
     Hold,
+    Proof,
     RuleRate,
     RuleVersion,
+    SettlementTerms,
+    Statement,
     Txn,
 )
 from guides import service_acts, shares, touches
@@ -87,15 +91,15 @@ from tests.factories.console import SEES, Console, console
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
-    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, ContactSweep, Corp,
+    Account, Act, Batch, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, ContactSweep, Corp,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, Job, LinkConflict, Material,
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
-    LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
+    LegalEntity, ParkedVersion, Product, Proof, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User, SettlementTerms,
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, ServiceAct, Share, Store, Touch, WelcomeSend,
+    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, ServiceAct, Share, Store, Touch, WelcomeSend, Statement,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -107,12 +111,14 @@ PAGES: dict[str, set[str]] = {
     "guides_contactway_new": {"hq", "operator"},
     "guides_contactway_bulk": {"hq", "operator"},
     "guides_tagmapping_new": {"hq", "operator"},
+    "attribution_batch_make": {"hq", "operator"},
 }
 SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
-    "guides_follower_sweep",
+    "guides_follower_sweep", "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file",
+    "attribution_batch_result", "attribution_statement_download",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
@@ -151,10 +157,30 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Guide: guides,
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
+        Statement: statements(company),
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
     }
+
+
+def statements(company: Console) -> dict[str, Any]:
+    signed = {
+        "number": 1, "status": "APPROVED", "requested_at": timezone.now(), "approved_by": company.staff["hq"], "approved_count": 0,
+        "approved_fen": 0,
+    }  # fmt: skip
+    batch, _is_new = Batch.objects.get_or_create(period="2026-05", defaults=signed)
+    sums = ("line_count", "earned_fen", "late_fen", "opening_debt_fen", "reversed_fen", "written_off_fen", "netted_fen",
+            "paid_fen", "carried_fen")  # fmt: skip
+    found = {}
+    for code in STORES:
+        hold = Hold.objects.filter(line_id=company.shops.lines[code].pk).first()
+        assert hold is not None
+        values = {"store": company.shops.stores[code], **dict.fromkeys(sums, 0)}
+        found[code], _is_new = Statement.objects.get_or_create(
+            batch=batch, beneficiary=hold.beneficiary, defaults=values
+        )
+    return found
 
 
 def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
