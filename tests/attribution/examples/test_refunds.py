@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_example_16_an_exchange_by_a_new_order_is_decided_as_of_the_first_paymen
 
 def test_example_20_coupon_points_and_freight_are_no_base(company: Shops) -> None:
     """List 399.00, HQ coupon 40.00, points 15.00, freight 12.00: base 344.00, 17.20."""
-    values = {"list_fen": 39_900, "discounts": {"HQ": 4_000}, "points_fen": 1_500, "freight_fen": 1_200}
+    values: dict[str, Any] = {"list_fen": 39_900, "discounts": {"HQ": 4_000}, "points_fen": 1_500, "freight_fen": 1_200}
     [line] = order(company, 35_900, at=AT, store="S1", cashier=A, **values)
     assert (live(line).base_fen, owed(line)) == (34_400, {A: 1_720})
     rule(base="PAID", since=AT + DAY)
@@ -139,4 +140,4 @@ def test_a_refund_after_vesting_takes_a_capped_pot_back_only_below_the_cap(compa
     vest(line)
     refund(company, line, 20_000, AT + 2 * DAY)
     assert owed(line) == {A: 500}
-    assert rules.pot_of(live(line).pots[0][:-1]).cap_fen == 1_000
+    assert [rules.pot_of(row[:-1]).cap_fen for row in live(line).pots or ()] == [1_000]
