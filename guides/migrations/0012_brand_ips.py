@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0009_shares_and_service_acts'),
+        ('guides', '0011_failed_groups'),
         ('pghistory', '0007_auto_20250421_0444'),
     ]
 
