@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from attribution.api import channel_events
+from attribution.api import channel_events, channel_pushes
 
 urlpatterns = [
     path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
+    path("channels/<str:channel>/<str:shop_no>/push", channel_pushes.receive, name="channel-push"),
 ]

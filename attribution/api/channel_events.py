@@ -17,7 +17,7 @@ _doorbell = celery.Doorbell(tasks.process_events)
 def receive(request: HttpRequest, channel: str) -> JsonResponse:
     if request.method != "POST":
         return _error(405, "method_not_allowed", _("This address does not take such a request."))
-    body = _body(request)
+    body = body_of(request)
     if body is None:
         return _error(413, "too_large", _("An event is at most 1 MiB. Send fewer lines at a time."))
     try:
@@ -37,7 +37,7 @@ def receive(request: HttpRequest, channel: str) -> JsonResponse:
     return JsonResponse({"result": "stored" if is_new else "known"})
 
 
-def _body(request: HttpRequest) -> bytes | None:
+def body_of(request: HttpRequest) -> bytes | None:
     """The raw bytes, or None for too many; a length that lies does not help."""
     try:
         if int(request.headers.get("Content-Length") or 0) > intake.MAX_BODY_BYTES:

@@ -1,4 +1,6 @@
+from attribution.models.bills import ChannelBill, ChannelBillLine, ChannelDifference
 from attribution.models.blocks import MoneyBlock
+from attribution.models.channels import ChannelCursor, ChannelNotice, ChannelShop, StrangePush
 from attribution.models.decisions import Decision
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
@@ -7,6 +9,7 @@ from attribution.models.periods import ClosedPeriod
 from attribution.models.rules import RuleRate, RuleVersion
 
 __all__ = [
-    "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FigureMark", "Hold",
-    "MoneyBlock", "RuleRate", "RuleVersion", "StoreDay", "StoreStock", "Txn",
+    "Account", "Beneficiary", "ChannelBill", "ChannelBillLine", "ChannelCursor", "ChannelDifference", "ChannelEndpoint", "ChannelEvent",
+    "ChannelNotice", "ChannelShop", "ClosedPeriod", "Decision", "Entry", "FigureMark", "Hold",
+    "MoneyBlock", "RuleRate", "RuleVersion", "StoreDay", "StoreStock", "StrangePush", "Txn",
 ]  # fmt: skip
