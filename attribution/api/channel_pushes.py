@@ -24,10 +24,10 @@ def receive(request: HttpRequest, channel: str, shop_no: str) -> HttpResponse:
         echo = polling.check_address(channel=channel, shop_no=shop_no, query=query)
         return HttpResponse(echo, content_type="text/plain") if echo is not None else _refused()
     if request.method != "POST":
-        return _error(405, "method_not_allowed", _("This address does not take such a request."))
+        return channel_events.refusal(405, "method_not_allowed", _("This address does not take such a request."))
     body = channel_events.body_of(request)
     if body is None:
-        return _error(413, "too_large", _("An event is at most 1 MiB. Send fewer lines at a time."))
+        return channel_events.refusal(413, "too_large", _("An event is at most 1 MiB. Send fewer lines at a time."))
     headers = {name: request.headers.get(name, "") for name in HEADERS}
     try:
         found = polling.receive_push(
@@ -36,17 +36,15 @@ def receive(request: HttpRequest, channel: str, shop_no: str) -> HttpResponse:
     except platform.NotVerified:
         return _refused()
     except order_event.Unreadable:
-        return _error(400, "not_readable", _("The body is not a push of this platform."))
+        return channel_events.refusal(400, "not_readable", _("The body is not a push of this platform."))
     if found is None:
-        return _error(404, "unknown_shop", _("No shop is connected under this address. The push is kept until it is."))
+        return channel_events.refusal(
+            404, "unknown_shop", _("No shop is connected under this address. The push is kept until it is.")
+        )
     _doorbell.ring()
     content_type, answer = found.push_answer
     return HttpResponse(answer, content_type=content_type)
 
 
 def _refused() -> JsonResponse:
-    return _error(403, "not_verified", _("Channel, time or signature are not right."))
-
-
-def _error(status: int, code: str, message: str) -> JsonResponse:
-    return JsonResponse({"code": code, "message": message, "extra": {}}, status=status)
+    return channel_events.refusal(403, "not_verified", _("Channel, time or signature are not right."))
