@@ -20,8 +20,8 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as gettext_now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from attribution.models import ChannelBill, ChannelBillLine, ChannelDifference
 from scrm import audit, copyin, db, imports, jobs, uploads
@@ -39,21 +39,21 @@ REFUND_WORDS = {
 }  # fmt: skip
 
 COLUMNS = (
-    Column("order_no", _("order no."), ("订单号", "订单编号", "主订单编号", "业务基础订单号", "商户订单号", "平台订单号", "order_no", "order_sn"),
+    Column("order_no", gettext_lazy("order no."), ("订单号", "订单编号", "主订单编号", "业务基础订单号", "商户订单号", "平台订单号", "order_no", "order_sn"),
            True, Kind.CODE, max_length=64),
-    Column("amount", _("amount"), ("实收金额", "收入金额", "支付金额", "实付金额", "订单实付", "商家实收", "金额", "amount"), True, Kind.MONEY,
+    Column("amount", gettext_lazy("amount"), ("实收金额", "收入金额", "支付金额", "实付金额", "订单实付", "商家实收", "金额", "amount"), True, Kind.MONEY,
            code="bad_amount"),
-    Column("refund", _("refunded amount"), ("退款金额", "支出金额", "refund"), kind=Kind.MONEY, code="bad_amount"),
-    Column("type", _("kind"), ("业务类型", "账务类型", "交易类型", "类型", "type"), kind=Kind.CHOICE, choices=REFUND_WORDS, code="bad_bill_type"),
-    Column("flow_no", _("flow no."), ("账务流水号", "流水号", "支付流水号", "flow_no"), kind=Kind.CODE, max_length=64),
+    Column("refund", gettext_lazy("refunded amount"), ("退款金额", "支出金额", "refund"), kind=Kind.MONEY, code="bad_amount"),
+    Column("type", gettext_lazy("kind"), ("业务类型", "账务类型", "交易类型", "类型", "type"), kind=Kind.CHOICE, choices=REFUND_WORDS, code="bad_bill_type"),
+    Column("flow_no", gettext_lazy("flow no."), ("账务流水号", "流水号", "支付流水号", "flow_no"), kind=Kind.CODE, max_length=64),
 )  # fmt: skip
 
 IS_TOTAL = "t.order_no ~ '^(合计|总计|总合计|本页合计|[Tt]otal)'"
 IS_REFUND = "(r.type = 'R' OR r.amount < 0)"
 
 copyin.problems.register({
-    "bad_bill_type": _("This kind of row is not known. Leave it out, or write 收入 or 退款."),
-    "repeated_flow": _("This flow number stands in the file more than once."),
+    "bad_bill_type": gettext_lazy("This kind of row is not known. Leave it out, or write 收入 or 退款."),
+    "repeated_flow": gettext_lazy("This flow number stands in the file more than once."),
 })  # fmt: skip
 
 
@@ -71,13 +71,13 @@ def take(
 ) -> ChannelBill:  # fmt: skip
     """A bill to be read by a job. Raises BillRefused for a file that was taken before."""
     if day > timezone.localdate():
-        raise BillRefused(gettext_now("The day of a bill is not in the future."))
+        raise BillRefused(_("The day of a bill is not in the future."))
     known = {"channel": channel, "shop_no": shop_no, "day": day, "sha256": upload.sha256}
     bill, is_new = ChannelBill.objects.get_or_create(
         **known, defaults={"name": upload.name, "with_freight": with_freight, "uploaded_by": actor}
     )
     if not is_new:
-        text = gettext_now("This very file was taken for this day already, on %(at)s.")
+        text = _("This very file was taken for this day already, on %(at)s.")
         raise BillRefused(
             text % {"at": timezone.localtime(bill.uploaded_at).strftime("%Y-%m-%d %H:%M")}, code="bill_known"
         )
@@ -93,11 +93,9 @@ def accept_bad(*, actor: Any, bill: ChannelBill, count: int, reason: str) -> Job
     """Declare the broken rows of a bill: it is read again and comes into force without exactly so many rows."""
     (bill,) = db.lock(ChannelBill.objects.filter(pk=bill.pk))
     if bill.job is None or bill.job.upload is None or bill.is_current or not bill.bad_count:
-        raise BillRefused(gettext_now("This bill does not wait for its broken rows to be declared."))
+        raise BillRefused(_("This bill does not wait for its broken rows to be declared."))
     if count != bill.bad_count:
-        raise BillRefused(
-            gettext_now("The file has %(count)d broken rows, not as many as declared.") % {"count": bill.bad_count}
-        )
+        raise BillRefused(_("The file has %(count)d broken rows, not as many as declared.") % {"count": bill.bad_count})
     params = {**bill.job.params, "accepted_bad": count}
     bill.job = jobs.enqueue(
         KIND, actor=actor, params=params, upload=bill.job.upload, key=f"bill {bill.pk} without {count}"
@@ -158,9 +156,9 @@ def compare_again(*, now: dt.datetime, bill_ids: Iterable[int] | None = None) ->
 def decide(*, actor: Any, difference: ChannelDifference, state: str, reason: str, now: dt.datetime) -> None:
     """A person explains a difference or closes it."""
     if state not in (ChannelDifference.State.EXPLAINED, ChannelDifference.State.CLOSED):
-        raise BillRefused(gettext_now("A difference is explained or closed by a person; it opens and goes by itself."))
+        raise BillRefused(_("A difference is explained or closed by a person; it opens and goes by itself."))
     if not reason.strip():
-        raise BillRefused(gettext_now("Say why."))
+        raise BillRefused(_("Say why."))
     (row,) = db.lock(ChannelDifference.objects.filter(pk=difference.pk))
     row.state, row.reason, row.decided_by = state, reason.strip()[:200], actor
     row.ended_at = now if state == ChannelDifference.State.CLOSED else None
@@ -199,7 +197,7 @@ def _check_total(table: str, run: imports.Run, given: int | None) -> bool:
     expected = said if said is not None else given
     is_wrong = expected is not None and int(expected) != int(amount)
     if is_wrong or (said is not None and run.layout.has("refund") and int(said_refund or 0) != int(refunded)):
-        text = gettext_now(
+        text = _(
             "The rows add up to %(rows)s, but the total is %(total)s. The file was cut or changed: download it again."
         )
         shown = {"rows": f"{int(amount) / 100:.2f}", "total": f"{int(expected or 0) / 100:.2f}"}

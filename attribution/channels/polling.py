@@ -312,7 +312,10 @@ def _keep_strange(
     """Whoever writes to us may fill ``MOST_STRANGE`` rows, not our disk."""
     digest = hashlib.sha256(body).hexdigest()
     known = StrangePush.objects.filter(channel=channel[:64], shop_no=shop_no[:64], body_hash=digest)
-    if known.update(told_count=F("told_count") + 1) or StrangePush.objects.count() >= MOST_STRANGE:
+    if (
+        known.update(told_count=F("told_count") + 1)
+        or StrangePush.objects.filter(taken_at=None).count() >= MOST_STRANGE
+    ):
         return
     said = {"headers": dict(headers), "query": dict(query), "body": base64.b64encode(body).decode()}
     StrangePush.objects.bulk_create(
@@ -330,7 +333,7 @@ class StillStrange(RuleViolation):
 def take_strange(*, actor: Any, push: StrangePush, now: dt.datetime) -> None:
     """A kept push after its shop was connected: verified like a fresh one. Raises StillStrange."""
     shop = ChannelShop.objects.filter(channel=push.channel, shop_no=push.shop_no).first()
-    if shop is None:
+    if shop is None or push.taken_at is not None:
         raise StillStrange(_("Connect the shop %(shop)s first.") % {"shop": push.shop_no})
     said = json.loads(crypto.open_text(PURPOSE_STRANGE, bytes(push.request_sealed)))
     try:
@@ -338,4 +341,5 @@ def take_strange(*, actor: Any, push: StrangePush, now: dt.datetime) -> None:
     except (NotVerified, Unreadable):
         raise StillStrange(_("The signature of this push does not fit the secret of the shop.")) from None
     audit.record(actor=actor, verb="channel.take_strange", target=push)
-    push.delete()
+    push.request_sealed, push.taken_at = b"", now
+    push.save(update_fields=["request_sealed", "taken_at"])

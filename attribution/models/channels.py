@@ -115,6 +115,7 @@ class StrangePush(models.Model):
     request_sealed = models.BinaryField()  # headers, query and body
     told_count = models.PositiveIntegerField(_("times told"), default=1)
     told_at = models.DateTimeField(_("told at"), db_default=models.functions.Now())
+    taken_at = models.DateTimeField(_("taken at"), null=True)  # its content is gone then
 
     class Meta:
         verbose_name = _("push for an unknown shop")
