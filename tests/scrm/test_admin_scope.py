@@ -14,8 +14,13 @@ from attribution.models import (
     Account,
     Batch,
     Beneficiary,
+    ChannelBill,
+    ChannelCursor,
+    ChannelDifference,
     ChannelEndpoint,
     ChannelEvent,
+    ChannelNotice,
+    ChannelShop,
     Decision,
     Entry,
     Hold,
@@ -24,6 +29,7 @@ from attribution.models import (
     RuleVersion,
     SettlementTerms,
     Statement,
+    StrangePush,
     Txn,
 )
 from guides import service_acts, shares, touches
@@ -91,7 +97,8 @@ from tests.factories.console import SEES, Console, console
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
-    Account, Act, Batch, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, ContactSweep, Corp,
+    Account, Act, Batch, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
+    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, Job, LinkConflict, Material,
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Proof, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User, SettlementTerms,
