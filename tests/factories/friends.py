@@ -38,7 +38,7 @@ def friend(
 ) -> Friendship:
     """A friend won at ``at``, claimed if a programme runs."""
     number = next(_numbers)
-    known = {name: values.pop(name) for name in ("has_picture", "member") if name in values}
+    known: dict[str, Any] = {name: values.pop(name) for name in ("has_picture", "member") if name in values}
     if "member" in known:
         known |= {"linked_by": "UNIONID", "linked_at": at}
     contact = Contact.objects.create(
