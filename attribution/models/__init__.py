@@ -3,10 +3,12 @@ from attribution.models.decisions import Decision
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
+from attribution.models.overrides import Override
 from attribution.models.periods import ClosedPeriod
-from attribution.models.rules import RuleRate, RuleVersion
+from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
 
 __all__ = [
     "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FigureMark", "Hold",
-    "MoneyBlock", "RuleRate", "RuleVersion", "StoreDay", "StoreStock", "Txn",
+    "MoneyBlock", "Override", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "StoreDay", "StoreStock",
+    "Txn",
 ]  # fmt: skip
