@@ -32,11 +32,7 @@ class GuidesConfig(AppConfig):
 
     def _listen_to_wecom(self) -> None:
         """In this order: a listener may look at what the one before it has written."""
-<<<<<<< HEAD
-        from guides import contact_ways, contacts, corp_tags, directory, new_friends, rewards, welcomes
-=======
-        from guides import contact_ways, contacts, corp_tags, directory, new_friends, wecom_checks, welcomes
->>>>>>> main
+        from guides import contact_ways, contacts, corp_tags, directory, new_friends, rewards, wecom_checks, welcomes
         from guides.handover import results, transfers
         from scrm.wecom import inbox
 
