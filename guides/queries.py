@@ -355,7 +355,7 @@ def new_friends(
 
 REWARDS = f"""
     SELECT c.id, k.name AS friend, {db.iso("c.added_at")} AS added_at, c.amount_fen, c.status AS reward_state, c.reason,
-        c.earned_by, {db.iso("c.added_at + make_interval(days => p.kept_days)")} AS earliest_at,
+        c.earned_by, {db.iso("(c.added_at + make_interval(days => p.kept_days))")} AS earliest_at,
         {db.iso("c.expires_at")} AS expires_at, r.id AS review_id, c.unionid <> '' AS is_known,
         c.added_at + make_interval(days => p.kept_days) <= clock_timestamp() AS is_kept
     FROM guides_rewardclaim c
