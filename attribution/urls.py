@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from attribution.api import channel_events, openings
+from attribution.api import channel_events, messages, openings
 
 urlpatterns = [
     path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
     path("channels/<str:channel>/openings", openings.receive, name="channel-openings"),
+    path("channels/<str:channel>/messages", messages.receive, name="channel-messages"),
 ]

@@ -28,7 +28,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from guides.models import Contact, FirstMessage, Friendship, RewardClaim, RewardProgramme
+from guides.models import Contact, Friendship, RewardClaim, RewardProgramme
 from guides.touches import SHANGHAI
 from scrm import audit, db, jobs
 from scrm.errors import RuleViolation
@@ -37,6 +37,7 @@ from scrm.models import Brand
 KIND = "judge_rewards"
 CHUNK = 5_000  # claims in one transaction
 LOCK = "reward claims"
+SKEW = dt.timedelta(minutes=5)  # between the chat archive's clock and ours
 BRAND = "MAIN"
 
 Status, Reason, Earned = RewardClaim.Status, RewardClaim.Reason, RewardClaim.Earned
@@ -48,6 +49,14 @@ class CannotPublish(RuleViolation):
 
 class CannotEnd(RuleViolation):
     code = "programme_cannot_end"
+
+
+class NoFriend(RuleViolation):
+    code = "no_friend"
+
+
+class MessageRefused(RuleViolation):
+    code = "message_refused"
 
 
 @dataclass
@@ -151,13 +160,27 @@ def member_linked(contact: Contact) -> None:
 
 
 @transaction.atomic
-def hear_message(*, friendship: Friendship, at: dt.datetime, source: str) -> bool:
-    """The customer has written to the guide; whether this is the first we hear of it."""
-    rows = FirstMessage.objects.bulk_create(
-        [FirstMessage(friendship=friendship, at=at, source=source)], ignore_conflicts=True
+def hear_message(
+    *, corp_id: str, userid: str, external_userid: str, at: dt.datetime, source: str, now: dt.datetime
+) -> bool:
+    """The customer has written to this account; whether we hear of it first. Raises NoFriend, MessageRefused."""
+    if at > now + SKEW:
+        raise MessageRefused(_("Nobody writes in the future."))
+    friends = Friendship.objects.filter(
+        corp__corp_id=corp_id, userid=userid.lower(), contact__external_userid=external_userid
     )
-    is_new = FirstMessage.objects.filter(friendship=friendship, at=at).exists() and bool(rows)
-    _judge_of([friendship.contact_id])
+    friendship = friends.first()
+    if friendship is None:
+        raise NoFriend(_("This account and this customer are no friends here."))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO guides_firstmessage (friendship_id, at, source) VALUES (%s, %s, %s)"
+            " ON CONFLICT (friendship_id) DO NOTHING",
+            [friendship.pk, at, source],
+        )
+        is_new = cursor.rowcount == 1
+    if is_new:
+        _judge_of([friendship.contact_id])
     return is_new
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 from collections import Counter
 from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test import Client
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution import ledger
+from attribution import intake, ledger
 from attribution import rewards as books
 from attribution.models import Account, Hold, Txn
 from guides import rewards
 from guides.models import Contact, IntegrityCase, RewardClaim, RewardProgramme
-from members.models import Identity
+from members.models import Channel, Identity
 from scrm.models import User
 from tests.factories import friends
 from tests.factories import shops as factory
@@ -353,3 +356,33 @@ def test_a_pass_over_many_claims_asks_few_questions(shops: factory.Shops, django
     with django_assert_max_num_queries(16):
         assert rewards.judge(now=NOW).vested == 60
     assert connection.vendor == "postgresql"
+
+
+# --- the chat archive -----------------------------------------------------------------------------------------------------
+
+
+def report(secret: str, **said: Any) -> Any:
+    body, timestamp = json.dumps(said).encode(), str(int(timezone.now().timestamp()))
+    headers = {"X-Timestamp": timestamp, "X-Signature": intake.signature(secret.encode(), timestamp, body)}
+    return Client().post("/api/channels/ARCHIVE/messages", body, content_type="application/json", headers=headers)
+
+
+def test_the_archive_says_that_a_customer_has_written(shops: factory.Shops) -> None:
+    """Once; a stranger is not found; another secret is not heard; a friend of eight days is earned at once."""
+    Channel.objects.create(code="ARCHIVE", name="会话存档")
+    intake._secrets.clear()
+    secret = intake.new_secret(channel="ARCHIVE", actor=None)
+    now = timezone.now()
+    friends.programme(now - 90 * DAY)
+    friendship = friends.friend(shops.guides["A"], now - 8 * DAY)
+    said = {
+        "corp_id": friendship.corp.corp_id, "userid": "G00001", "external_userid": friendship.contact.external_userid,
+        "at": (now - DAY).isoformat(),
+    }  # fmt: skip
+    assert report("guessed", **said).status_code == 403
+    assert state(friendship) == (Status.CLAIMED, "")
+    assert [report(secret, **said).json()["result"] for _ in range(2)] == ["recorded", "known"]
+    assert state(friendship) == (Status.VESTED, "MESSAGE")
+    assert report(secret, **{**said, "external_userid": "wmNOBODY"}).status_code == 404
+    assert report(secret, **{**said, "at": (now + DAY).isoformat()}).status_code == 422
+    assert report(secret, **{**said, "at": "gestern"}).json()["extra"] == {"place": "/at"}
