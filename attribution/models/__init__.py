@@ -1,4 +1,6 @@
+from attribution.models.bills import ChannelBill, ChannelBillLine, ChannelDifference
 from attribution.models.blocks import MoneyBlock
+from attribution.models.channels import ChannelCursor, ChannelNotice, ChannelShop, StrangePush
 from attribution.models.decisions import Decision
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
@@ -6,10 +8,22 @@ from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
 from attribution.models.overrides import Override
 from attribution.models.periods import ClosedPeriod
 from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
+from attribution.models.settlement import (
+    Batch,
+    BatchLine,
+    Payment,
+    PayoutFile,
+    PayoutResult,
+    Proof,
+    SettlementTerms,
+    Statement,
+)
 from attribution.models.simulation import ChangedLine, Simulation, SimulationRow, SimulationSlice
 
 __all__ = [
-    "Account", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FigureMark",
-    "Hold", "MoneyBlock", "Override", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "Simulation",
-    "SimulationRow", "SimulationSlice", "StoreDay", "StoreStock", "Txn",
+    "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelBill", "ChannelBillLine", "ChannelCursor",
+    "ChannelDifference", "ChannelEndpoint", "ChannelEvent", "ChannelNotice", "ChannelShop", "ClosedPeriod",
+    "Decision", "Entry", "FigureMark", "Hold", "MoneyBlock", "Override", "Payment", "PayoutFile", "PayoutResult",
+    "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "SettlementTerms", "Simulation",
+    "SimulationRow", "SimulationSlice", "Statement", "StoreDay", "StoreStock", "StrangePush", "Txn",
 ]  # fmt: skip
