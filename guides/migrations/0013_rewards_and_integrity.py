@@ -13,7 +13,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0011_failed_groups'),
+        ('guides', '0012_brand_ips'),
         ('scrm', '0010_inbox_event_age'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
