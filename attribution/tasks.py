@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from attribution import decisions, figures, intake
+from attribution.disputes import hearing
 
 
 @shared_task
@@ -37,3 +38,8 @@ def finalise_decisions() -> None:
 @shared_task
 def forget_events() -> None:
     intake.forget_events(now=timezone.now())
+
+
+@shared_task
+def hand_on_disputes() -> None:
+    hearing.hand_on_overdue(now=timezone.now())

@@ -1,5 +1,5 @@
 """Rules, decisions, the ledger, channel deliveries and the overview in the console."""
 
-from attribution.admin import decisions, intake, ledger, rules
+from attribution.admin import decisions, disputes, intake, ledger, rules
 
-__all__ = ["decisions", "intake", "ledger", "rules"]
+__all__ = ["decisions", "disputes", "intake", "ledger", "rules"]
