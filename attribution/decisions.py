@@ -414,5 +414,6 @@ def _holds(line_ids: Sequence[int]) -> dict[int, list[accruals.HoldState]]:
             row.reversed_fen,
             row.clawed_fen,
         )
+        assert row.line_id is not None  # they were looked up by it
         found[row.line_id].append(state)
     return found

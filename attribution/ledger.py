@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.utils.translation import gettext as _
 
-from attribution import figures, postings
-from attribution.models import Account, Entry, Hold, Txn
+from attribution import blocks, figures, periods, postings
+from attribution.models import Account, Entry, Hold, MoneyBlock, Txn
 from scrm import db
 from scrm.errors import RuleViolation
 
@@ -30,11 +30,11 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 SYSTEM = "SYSTEM"
 TXN_COLUMNS = (
     "id", "kind", "key", "content_hash", "effective_at", "posted_at", "posted_on", "line_id", "booked_on",
-    "decision_id", "refund_id", "reverses_id", "actor", "reason", "adjusts_period",
+    "decision_id", "refund_id", "reverses_id", "actor", "reason", "adjusts_period", "fact",
 )  # fmt: skip
 HOLD_COLUMNS = (
     "id", "txn_id", "line_id", "booked_on", "role", "beneficiary_id", "store_id", "earned_on", "amount_fen",
-    "vested_fen", "reversed_fen", "clawed_fen", "vests_at",
+    "vested_fen", "reversed_fen", "clawed_fen", "vests_at", "fact",
 )  # fmt: skip
 VEST_AT_ONCE = 5_000  # holds in one transaction
 
@@ -90,6 +90,14 @@ class Posting(NamedTuple):
     reason: str = ""
     holds: tuple[NewHold, ...] = ()
     moves: tuple[HoldMove, ...] = ()
+    fact: str = ""  # the occasion, where there is no order line
+    adjusts_key: str | None = None  # of the transaction whose period this one corrects, where it reverses none
+
+
+class _Known(NamedTuple):
+    id: int
+    content_hash: str
+    posted_on: dt.date | None  # None: of this batch
 
 
 @transaction.atomic
@@ -102,18 +110,18 @@ def post(*, batch: Sequence[Posting]) -> list[int]:
         return []
     accounts = _open_accounts({entry.account for posting in batch for entry in posting.txn.entries})
     _lock_accounts([account_id for account_id, _ in accounts.values()])
-    known = _known({posting.txn.key for posting in batch} | {p.reverses_key for p in batch if p.reverses_key})
+    known = _known({key for p in batch for key in (p.txn.key, p.reverses_key, p.adjusts_key) if key})
     ids = db.next_ids(Txn, len(batch))
     fresh: list[tuple[int, Posting]] = []
     result: list[int] = []
     for txn_id, posting in zip(ids, batch, strict=True):
         first = known.get(posting.txn.key)
         if first is None:
-            known[posting.txn.key] = (txn_id, posting.txn.content_hash)
+            known[posting.txn.key] = _Known(txn_id, posting.txn.content_hash, None)
             fresh.append((txn_id, posting))
             result.append(txn_id)
-        elif first[1] == posting.txn.content_hash:
-            result.append(first[0])
+        elif first.content_hash == posting.txn.content_hash:
+            result.append(first.id)
         else:
             raise ContentConflict(_("This fact is already posted with other content."), extra={"key": posting.txn.key})
     _write(fresh, accounts, known)
@@ -124,8 +132,12 @@ def post(*, batch: Sequence[Posting]) -> list[int]:
 def vest(*, now: dt.datetime, limit: int = VEST_AT_ONCE) -> int:
     """Holds whose time has come become due: at most ``limit`` of them; returns how many. Call until it returns 0."""
     ripe = Hold.objects.filter(vests_at__lte=now, amount_fen__gt=F("vested_fen") + F("reversed_fen"))
+    ripe = ripe.filter(~Exists(MoneyBlock.objects.live().filter(hold=OuterRef("pk"))))
     ripe = ripe.select_related("beneficiary", "store").order_by("pk").select_for_update(of=("self",), skip_locked=True)
     holds = list(ripe[:limit])
+    # asked again under the locks: who blocks takes them too
+    blocked = blocks.blocked_among(hold.pk for hold in holds)
+    holds = [hold for hold in holds if hold.pk not in blocked]
     post(batch=[_vesting(hold) for hold in holds])
     figures.mark({hold.earned_on for hold in holds})
     return len(holds)
@@ -137,7 +149,7 @@ def _vesting(hold: Hold) -> Posting:
     part = postings.Part(hold.beneficiary.code, hold.store.code if hold.store else None, left)
     assert hold.vests_at is not None
     txn = postings.vest(postings.key(postings.Kind.VEST, hold.pk), [part], hold.vests_at)
-    return Posting(txn, hold.line_id, hold.booked_on, moves=(HoldMove(hold.pk, vested_fen=left),))
+    return Posting(txn, hold.line_id, hold.booked_on, moves=(HoldMove(hold.pk, vested_fen=left),), fact=hold.fact)
 
 
 def complete(vests_at: dict[int, dt.datetime]) -> None:
@@ -154,7 +166,7 @@ def complete(vests_at: dict[int, dt.datetime]) -> None:
 def _write(
     fresh: Sequence[tuple[int, Posting]],
     accounts: dict[str, tuple[int, int | None]],
-    known: dict[str, tuple[int, str]],
+    known: dict[str, _Known],
 ) -> None:
     if not fresh:
         return
@@ -170,19 +182,29 @@ def _write(
 
 def _copy_txns(
     fresh: Sequence[tuple[int, Posting]],
-    known: dict[str, tuple[int, str]],
+    known: dict[str, _Known],
     posted_at: dt.datetime,
     posted_on: dt.date,
 ) -> None:
+    closed = periods.closed() if any(p.reverses_key or p.adjusts_key for _, p in fresh) else frozenset()
     rows = (
         (
             txn_id, p.txn.kind, p.txn.key, p.txn.content_hash, p.txn.effective_at, posted_at, posted_on, p.line_id,
-            p.booked_on, p.decision_id, p.refund_id, known[p.reverses_key][0] if p.reverses_key else None, p.actor,
-            p.reason, "",
+            p.booked_on, p.decision_id, p.refund_id, known[p.reverses_key].id if p.reverses_key else None, p.actor,
+            p.reason, _adjusted(p, known, closed), p.fact,
         )
         for txn_id, p in fresh
     )  # fmt: skip
     db.copy_rows(Txn._meta.db_table, TXN_COLUMNS, rows)
+
+
+def _adjusted(posting: Posting, known: dict[str, _Known], closed: frozenset[str]) -> str:
+    """The closed period in which what this posting corrects was posted."""
+    original = known.get(posting.adjusts_key or posting.reverses_key or "")
+    if original is None or original.posted_on is None:
+        return ""
+    period = periods.period_of_day(original.posted_on)
+    return period if period in closed else ""
 
 
 def _copy_entries(
@@ -207,7 +229,7 @@ def _copy_holds(fresh: Sequence[tuple[int, Posting]], accounts: dict[str, tuple[
         (
             hold.id, txn_id, posting.line_id, posting.booked_on, hold.role,
             accounts[postings.hold_account(hold.beneficiary)][1], hold.store_id, hold.earned_on, hold.amount_fen,
-            0, 0, 0, hold.vests_at,
+            0, 0, 0, hold.vests_at, posting.fact,
         )
         for txn_id, posting in fresh
         for hold in posting.holds
@@ -250,6 +272,7 @@ def _open_accounts(codes: set[str]) -> dict[str, tuple[int, int | None]]:
     missing = codes - found.keys()
     if missing:
         open_beneficiaries({code.split(":", 2)[2] for code in missing})
+        _open_money_accounts(missing)
         found |= _read_accounts(missing)
     if codes - found.keys():
         raise LookupError(f"no such account: {sorted(codes - found.keys())[:3]}")
@@ -288,6 +311,13 @@ def open_beneficiaries(codes: set[str]) -> None:
         )
 
 
+def _open_money_accounts(codes: set[str]) -> None:
+    """Accounts of payout batches and of companies' banks, opened when they are first used."""
+    kinds = {"A:payout": Account.Kind.PAYOUT, "A:bank": Account.Kind.BANK}
+    wanted = [(code, kinds[prefix]) for code in sorted(codes) if (prefix := code.rpartition(":")[0]) in kinds]
+    Account.objects.bulk_create([Account(code=code, kind=kind) for code, kind in wanted], ignore_conflicts=True)
+
+
 def _lock_accounts(ids: Sequence[int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -295,9 +325,9 @@ def _lock_accounts(ids: Sequence[int]) -> None:
         )
 
 
-def _known(keys: set[str]) -> dict[str, tuple[int, str]]:
-    rows = db.read("SELECT key, id, content_hash FROM attribution_txn WHERE key = ANY(%b)", [list(keys)])
-    return {key: (txn_id, content_hash) for key, txn_id, content_hash in rows}
+def _known(keys: set[str]) -> dict[str, _Known]:
+    rows = db.read("SELECT key, id, content_hash, posted_on FROM attribution_txn WHERE key = ANY(%b)", [list(keys)])
+    return {key: _Known(*found) for key, *found in rows}
 
 
 def _store_ids(codes: set[str]) -> dict[str, int]:

@@ -6,7 +6,8 @@
 2. Accruing moves the budget to held, vesting (解冻) held to due, un-holding (冲回) held back to the budget.
 3. After vesting a reversal is a claw-back (追回): the beneficiary owes the whole to the budget, then netting (抵扣)
    settles the debt from what is due, and what is left at exit is written off (核销) as a loss.
-4. Paying moves due to the batch (发放批次), settling moves the batch to the bank of the company.
+4. Paying moves due to the batch (发放批次), settling moves the batch to the bank of the company; what the bank returns
+   (退票) moves from the batch back to due.
 5. A reversal takes what is still held first and claws back only the rest.
 6. A re-attribution (改判) reverses the old shares and accrues the new ones, as transactions of one business fact.
 7. The key of a transaction is the business fact in words; its content hash tells a repeat from a contradiction.
@@ -22,7 +23,12 @@ from typing import NamedTuple
 from attribution.commissions import Adjustment
 from attribution.rules.digests import micros, sha256
 
-BRAND = "brand"  # the budget that ordinary commission is charged to
+BRAND, ECOM, ENTITY, PROMO = BUDGETS = (
+    "brand",
+    "ecom",
+    "entity",
+    "promo",
+)  # ordinary commission is charged to the first
 LOSS = "X:loss"
 
 
@@ -34,6 +40,7 @@ class Kind(StrEnum):
     NET = "NET"
     PAY = "PAY"
     SETTLED = "SETTLED"
+    RETURNED = "RETURNED"
     WRITEOFF = "WRITEOFF"
 
 
@@ -65,6 +72,8 @@ class Transaction(NamedTuple):
 
 
 def budget_account(name: str = BRAND) -> str:
+    if name not in BUDGETS:
+        raise ValueError(f"no budget {name!r}")
     return f"X:budget:{name}"
 
 
@@ -140,6 +149,11 @@ def settled(key: str, batch: str, entity: str, amount_fen: int, effective_at: da
         Entry(bank_account(entity), None, None, amount_fen),
     )
     return transaction(Kind.SETTLED, key, effective_at, legs)
+
+
+def returned(key: str, parts: Sequence[Part], effective_at: datetime, batch: str) -> Transaction:
+    """Payout batch -> due: the bank could not deliver."""
+    return _from_one(Kind.RETURNED, key, effective_at, payout_account(batch), due_account, parts, 1)
 
 
 def write_off(key: str, parts: Sequence[Part], effective_at: datetime) -> Transaction:

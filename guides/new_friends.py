@@ -8,14 +8,18 @@
    friend first.
 4. What a code brought is counted with it: who scanned and asked, the friend, whether she is a member, whether she was bound.
 5. An event does not tell how a friend was added. Without a code's state it is waited for until the contact has been read,
-   ten minutes at most.
-6. All of it happens in the transaction that learns of the friend, and once: the touch and the claim are keyed by the pair
-   and the moment of adding.
+   which is asked for at once, ten minutes at most.
+6. An account that gets its guide later, or another one, gives her its friends as of the moment at which each was added:
+   touch and claim follow then. A code's friend is counted once, for the guide who had her first.
+7. All of it happens in the transaction that learns of the friend, and once: the touch and the claim are keyed by the pair,
+   the moment of adding and, where the account was another's before, the guide.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+
+from django.db.models import QuerySet
 
 from guides import bindings, contact_ways, snatching, touches
 from guides.bindings import Claim
@@ -39,8 +43,9 @@ def friend_added(friendship: Friendship) -> None:
         return
     at = _added_at(friendship)
     way = contact_ways.find(friendship.corp_id, friendship.state)
+    key, is_others = _fact(friendship, at)
     touch, is_new = touches.record(
-        key=_fact(friendship, at),
+        key=key,
         kind=Touch.Kind.QR if way or friendship.add_way == QR_CODE else Touch.Kind.FRIEND,
         guide_id=friendship.guide_id,
         store_id=bindings.store_id_at(friendship.guide_id, at),
@@ -49,7 +54,7 @@ def friend_added(friendship: Friendship) -> None:
         way_id=way.pk if way else None,
         at=at,
     )
-    if way is not None and is_new:
+    if way is not None and is_new and not is_others:
         asked = 0 if _asked_before(friendship, at) else 1
         contact_ways.count(way_id=way.pk, guide_id=friendship.guide_id, at=at, asked=asked, friends=1)
     if contact.member_id is not None:
@@ -64,9 +69,8 @@ def member_linked(contact: Contact) -> None:
     at = contact.linked_at or db.clock()
     for friendship in friends.order_by("added_at", "pk"):
         added_at = _added_at(friendship)
-        touch = Touch.objects.filter(
-            key=_fact(friendship, added_at), touched_on=added_at.astimezone(touches.SHANGHAI).date()
-        ).first()
+        key, _is_others = _fact(friendship, added_at)
+        touch = _touches_on(added_at).filter(key=key).first()
         if touch is not None:  # otherwise the friend is still to be told of, and claims then
             way = contact_ways.find(friendship.corp_id, friendship.state)
             _claim(friendship, contact, way, touch, at=max(at, added_at))
@@ -127,5 +131,13 @@ def _added_at(friendship: Friendship) -> dt.datetime:
     return friendship.added_at or friendship.event_at or db.clock()
 
 
-def _fact(friendship: Friendship, at: dt.datetime) -> str:
-    return f"friend {friendship.pk} {int(at.timestamp())}"
+def _fact(friendship: Friendship, at: dt.datetime) -> tuple[str, bool]:
+    """The key of the touch, and whether the friend was another guide's before the account was hers."""
+    key = f"friend {friendship.pk} {int(at.timestamp())}"
+    is_others = _touches_on(at).filter(key=key).exclude(guide=friendship.guide_id).exists()
+    return (f"{key} guide {friendship.guide_id}" if is_others else key), is_others
+
+
+def _touches_on(at: dt.datetime) -> QuerySet[Touch]:
+    """Of the day, which is a partition."""
+    return Touch.objects.filter(touched_on=at.astimezone(touches.SHANGHAI).date())

@@ -25,6 +25,26 @@ reading = celery.Doorbell(read_contacts)
 
 
 @shared_task
+def read_new_friends() -> None:
+    """In the queue of welcomes (settings.CELERY_TASK_ROUTES); what is left is rung for again, behind the welcomes."""
+    if contacts.read_new_friends():
+        reading_new_friends.ring()
+
+
+reading_new_friends = celery.Doorbell(read_new_friends)
+
+
+@shared_task
+def tell_news() -> None:
+    """Until nothing is left, a piece at a time: thousands of friends may have got their guide."""
+    while contacts.tell_news(now=timezone.now()):
+        pass
+
+
+telling = celery.Doorbell(tell_news)
+
+
+@shared_task
 def sweep_contacts() -> None:
     """What keeps the mirror going without a broker."""
     now = timezone.now()

@@ -310,6 +310,7 @@ CELERY_WORKER_CONCURRENCY = WORKER_PROCESSES
 CELERY_TASK_ROUTES = {  # a worker of their own takes them: no long job may stand before a code that lives for 20 seconds
     "scrm.wecom.tasks.process_welcomes": {"queue": "welcome"},
     "scrm.wecom.tasks.send_welcomes": {"queue": "welcome"},
+    "guides.tasks.read_new_friends": {"queue": "welcome"},  # by one process at a time: the others stay free
 }
 CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BEAT_SCHEDULER = "scrm.beat:SingleScheduler"

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from attribution.models import Account, Beneficiary, Entry, Hold, Txn
-from scrm.admin import lists
+from scrm.admin import lists, words
 from scrm.admin.bases import BigReadOnlyAdmin, ReadOnlyAdmin, ReadOnlyInline
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, NEW, QUIET, display, link, money, state
 from scrm.admin.words import reason_text
@@ -24,8 +24,16 @@ KIND_COLOURS = {
     Txn.Kind.NET: QUIET,
     Txn.Kind.PAY: GOOD,
     Txn.Kind.SETTLED: GOOD,
+    Txn.Kind.RETURNED: BAD,
     Txn.Kind.WRITEOFF: BAD,
 }
+
+words.register(
+    {
+        "money.block": gettext_lazy("blocked money"),
+        "money.release": gettext_lazy("released blocked money"),
+    }
+)
 
 
 def owner_name(beneficiary: Beneficiary) -> str:
@@ -112,7 +120,7 @@ class TxnAdmin(BigReadOnlyAdmin):
     search_help_text = gettext_lazy("Complete business key")
     fields = (
         "key", "kind_label", "effective_at", "posted_at", "actor", "reason_text", "decision_link", "reverses_link",
-        "adjusts_period",
+        "adjusts_period", "fact",
     )  # fmt: skip
 
     @display(description=gettext_lazy("kind"), label=KIND_COLOURS)
@@ -156,7 +164,8 @@ class HoldAdmin(BigReadOnlyAdmin):
         ("earned_on", lists.RangeDateFilter),
     )
     fields = (
-        "owner", "role_text", "store", "earned_on", "amount", "vested", "taken", "open_text", "vests_at", "decision_link",
+        "owner", "role_text", "store", "earned_on", "amount", "vested", "taken", "open_text", "vests_at", "blocked_text",
+        "decision_link", "fact",
     )  # fmt: skip
 
     @display(description=gettext_lazy("beneficiary"))
@@ -165,10 +174,9 @@ class HoldAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("role"))
     def role_text(self, hold: Hold) -> str:
-        from attribution.commissions import Role
         from attribution.rules.explanation import ROLES
 
-        return ROLES[Role(hold.role)]
+        return {str(role): text for role, text in ROLES.items()}.get(hold.role) or words.verb_text(hold.role)
 
     @display(description=gettext_lazy("amount"))
     def amount(self, hold: Hold) -> SafeString:
@@ -185,6 +193,10 @@ class HoldAdmin(BigReadOnlyAdmin):
     @display(description=gettext_lazy("still held"))
     def open_text(self, hold: Hold) -> SafeString:
         return money(hold.amount_fen - hold.vested_fen - hold.reversed_fen)
+
+    @display(description=gettext_lazy("blocked by"))
+    def blocked_text(self, hold: Hold) -> str:
+        return ", ".join(words.reason_text(block.cause) for block in hold.blocks.filter(released_at=None)) or EMPTY
 
     @display(description=gettext_lazy("decision"))
     def decision_link(self, hold: Hold) -> SafeString | str:

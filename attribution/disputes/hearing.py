@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
-from attribution import blocks, decisions, overrides, settlement
+from attribution import blocks, overrides, settlement
 from attribution.disputes import pictures
 from attribution.models import Decision, Dispute, DisputeEvidence, Hold
 from guides.models import Employment, Guide
@@ -23,7 +23,6 @@ STORE_TERM = dt.timedelta(days=3)
 OFFICE_TERM = dt.timedelta(days=7)
 WINDOW = dt.timedelta(days=30)  # after the statement that paid the line
 EVIDENCE_EACH = 10  # of one person on one dispute
-OPEN = (Dispute.Status.STORE, Dispute.Status.HQ, Dispute.Status.PROPOSED)
 
 
 class CannotDispute(RuleViolation):
@@ -130,12 +129,15 @@ def _hand_on(dispute: Dispute, now: dt.datetime) -> None:
 
 @transaction.atomic
 def propose(*, dispute: Dispute, is_upheld: bool, reason: str, actor: User, now: dt.datetime) -> Dispute:
-    """The first of two people. Raises WrongStep, IsParty."""
+    """The first of two people. Raises WrongStep, IsParty, overrides.CannotOverride when the claimant cannot have the line."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_step(dispute, Dispute.Status.HQ)
     _require_no_party(dispute, actor)
     dispute.status, dispute.is_upheld_proposed, dispute.verdict_reason = Dispute.Status.PROPOSED, is_upheld, reason.strip()
     dispute.proposed_by, dispute.proposed_at = actor, now
+    if is_upheld:
+        line = OrderLine.objects.get(pk=dispute.line_id, booked_on=dispute.booked_on)
+        dispute.override = overrides.request(line=line, guide=dispute.claimant, reason=_words(dispute), actor=actor)
     dispute.save()
     audit.record(actor=actor, verb="dispute.propose", target=dispute, reason=reason, upheld=is_upheld)
     return dispute
@@ -149,6 +151,9 @@ def send_back(*, dispute: Dispute, reason: str, actor: User, now: dt.datetime) -
     audit.record(actor=actor, verb="dispute.send_back", target=dispute, reason=reason, proposed_by=dispute.proposed_by_id)
     dispute.status, dispute.is_upheld_proposed, dispute.verdict_reason = Dispute.Status.HQ, None, ""
     dispute.proposed_by, dispute.proposed_at, dispute.due_at = None, None, now + OFFICE_TERM
+    if dispute.override is not None:
+        overrides.refuse(override=dispute.override, actor=actor, answer=reason)
+        dispute.override = None
     dispute.save()
     return dispute
 
@@ -158,26 +163,19 @@ def confirm(*, dispute: Dispute, actor: User, now: dt.datetime) -> Dispute:
     """The second of two people: the verdict stands and the money follows it at once. Raises WrongStep, IsParty."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_second(dispute, actor)
-    assert dispute.proposed_by is not None
     dispute.status = Dispute.Status.UPHELD if dispute.is_upheld_proposed else Dispute.Status.REJECTED
     dispute.decided_by, dispute.ended_at = actor, now
-    blocks.release(cause=_cause(dispute))
-    if dispute.is_upheld_proposed:
-        _reattribute(dispute, now)
+    blocks.release(cause=_cause(dispute), actor=actor)
+    if dispute.override is not None:
+        overrides.approve(override=dispute.override, actor=actor)
+        dispute.moved_fen = _credited(dispute)
     dispute.save()
     audit.record(actor=actor, verb="dispute.confirm", target=dispute, upheld=dispute.is_upheld_proposed, fen=dispute.moved_fen)
     return dispute
 
 
-def _reattribute(dispute: Dispute, now: dt.datetime) -> None:
-    assert dispute.proposed_by is not None and dispute.decided_by is not None
-    wanted = overrides.request(
-        line_id=dispute.line_id, guide=dispute.claimant, reason=_("dispute %(number)s") % {"number": dispute},
-        actor=dispute.proposed_by, now=now,
-    )  # fmt: skip
-    overrides.approve(override=wanted, actor=dispute.decided_by, now=now)
-    decisions.decide_lines(line_ids=[dispute.line_id])
-    dispute.moved_fen = _credited(dispute)
+def _words(dispute: Dispute) -> str:
+    return str(_("dispute %(number)s") % {"number": dispute})
 
 
 def _credited(dispute: Dispute) -> int:
@@ -188,14 +186,14 @@ def _credited(dispute: Dispute) -> int:
 
 @transaction.atomic
 def withdraw(*, dispute: Dispute, actor: User, now: dt.datetime) -> Dispute:
-    """The claimant lets it go. Raises WrongStep, IsParty."""
+    """The claimant lets it go while nobody has proposed a verdict. Raises WrongStep, IsParty."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
-    _require_step(dispute, *OPEN)
+    _require_step(dispute, Dispute.Status.STORE, Dispute.Status.HQ)
     if dispute.claimant.user_id != actor.pk:
         raise IsParty(_("Only the guide who opened it can withdraw it."))
     dispute.status, dispute.ended_at = Dispute.Status.WITHDRAWN, now
     dispute.save(update_fields=["status", "ended_at"])
-    blocks.release(cause=_cause(dispute))
+    blocks.release(cause=_cause(dispute), actor=actor)
     audit.record(actor=actor, verb="dispute.withdraw", target=dispute)
     return dispute
 

@@ -1,11 +1,13 @@
+from attribution.models.blocks import MoneyBlock
 from attribution.models.decisions import Decision
 from attribution.models.disputes import Dispute, DisputeEvidence
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
+from attribution.models.periods import ClosedPeriod
 from attribution.models.rules import RuleRate, RuleVersion
 
 __all__ = [
-    "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "Decision", "Dispute", "DisputeEvidence", "Entry", "FigureMark", "Hold", "RuleRate",
-    "RuleVersion", "StoreDay", "StoreStock", "Txn",
+    "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Dispute", "DisputeEvidence", "Entry", "FigureMark", "Hold",
+    "MoneyBlock", "RuleRate", "RuleVersion", "StoreDay", "StoreStock", "Txn",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from attribution.models.overrides import Override
 from attribution.models.rules import RuleVersion
 from guides.models import Guide
 from scrm.db import AppendOnlyModel
@@ -62,6 +63,9 @@ class Dispute(models.Model):
     )
     proposed_at = models.DateTimeField(_("proposed at"), null=True)
     verdict_reason = models.CharField(_("reason of the verdict"), max_length=500, blank=True)
+    override = models.OneToOneField(  # of a verdict for the claimant; approved with it
+        Override, models.PROTECT, verbose_name=_("override"), null=True, related_name="+"
+    )
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("confirmed by"), null=True, related_name="+"
     )

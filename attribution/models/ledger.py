@@ -69,6 +69,17 @@ POSTED_NOW = """
     RETURN NULL;
 """
 
+# posted_at is the clock, so only a clock that went back could reach a closed month.
+NOT_IN_CLOSED_PERIOD = """
+    IF EXISTS (
+        SELECT 1 FROM (SELECT DISTINCT to_char(posted_on, 'YYYY-MM') AS period FROM new_txns) n
+        WHERE EXISTS (SELECT 1 FROM attribution_closedperiod c WHERE c.period = n.period)
+    ) THEN
+        RAISE EXCEPTION 'the period is closed' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+"""
+
 BALANCE_FOLLOWS_ENTRIES = """
     IF pg_trigger_depth() < 2 AND NEW.balance_fen <> OLD.balance_fen THEN
         RAISE EXCEPTION 'a balance changes by entries only' USING ERRCODE = 'restrict_violation';
@@ -76,11 +87,17 @@ BALANCE_FOLLOWS_ENTRIES = """
     RETURN NEW;
 """
 
+# A hold that somebody blocked waits, whatever asks for it to vest.
 HOLD_ONLY_MOVES = """
     IF (to_jsonb(NEW) - ARRAY['vested_fen','reversed_fen','clawed_fen','vests_at'])
        IS DISTINCT FROM (to_jsonb(OLD) - ARRAY['vested_fen','reversed_fen','clawed_fen','vests_at'])
        OR NEW.vested_fen < OLD.vested_fen OR NEW.reversed_fen < OLD.reversed_fen OR NEW.clawed_fen < OLD.clawed_fen THEN
         RAISE EXCEPTION 'a hold only vests or reverses' USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF NEW.vested_fen > OLD.vested_fen AND EXISTS (
+        SELECT 1 FROM attribution_moneyblock b WHERE b.hold_id = NEW.id AND b.released_at IS NULL
+    ) THEN
+        RAISE EXCEPTION 'a blocked hold does not vest' USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
 """
@@ -165,6 +182,7 @@ class Txn(AppendOnlyModel):
         NET = "NET", _("netted")
         PAY = "PAY", _("paid out")
         SETTLED = "SETTLED", _("settled")
+        RETURNED = "RETURNED", _("returned by the bank")
         WRITEOFF = "WRITEOFF", _("written off")
 
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
@@ -175,6 +193,7 @@ class Txn(AppendOnlyModel):
     posted_on = models.DateField(_("posted on"))
     line_id = models.BigIntegerField(_("order line"), null=True)
     booked_on = models.DateField(null=True)
+    fact = models.CharField(_("occasion"), max_length=128, blank=True, db_default="")  # what is no order line
     decision_id = models.BigIntegerField(_("decision"), null=True)
     refund_id = models.BigIntegerField(_("refund"), null=True)
     reverses_id = models.BigIntegerField(_("reverses"), null=True)  # Txn; no constraint: checked when posting
@@ -192,7 +211,10 @@ class Txn(AppendOnlyModel):
                 | Q(reverses_id__isnull=False) & ~Q(reason="") & ~Q(actor=""),
             ),
         )
-        indexes = (models.Index(fields=["line_id"], name="txn_line", condition=Q(line_id__isnull=False)),)
+        indexes = (
+            models.Index(fields=["line_id"], name="txn_line", condition=Q(line_id__isnull=False)),
+            models.Index(fields=["fact"], name="txn_fact", condition=~Q(fact="")),
+        )
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
             *AppendOnlyModel.Meta.triggers,
             pgtrigger.Trigger(
@@ -202,6 +224,14 @@ class Txn(AppendOnlyModel):
                 operation=pgtrigger.Insert,
                 referencing=pgtrigger.Referencing(new="new_txns"),
                 func=POSTED_NOW,
+            ),
+            pgtrigger.Trigger(
+                name="not_in_closed_period",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                referencing=pgtrigger.Referencing(new="new_txns"),
+                func=NOT_IN_CLOSED_PERIOD,
             ),
         ]
 
@@ -258,11 +288,15 @@ class Entry(AppendOnlyModel):
 
 
 class Hold(models.Model):
-    """What one beneficiary was promised on one line, and how much of it has vested, was reversed or clawed back."""
+    """What one beneficiary was promised, and how much of it has vested, was reversed or clawed back.
+
+    Promised on an order line, or for an occasion (`fact`) that is none: a step of a tier, a reward, a verdict.
+    """
 
     txn = models.ForeignKey(Txn, models.PROTECT, related_name="holds", db_index=False, db_constraint=False)
-    line_id = models.BigIntegerField(_("order line"))
-    booked_on = models.DateField()
+    line_id = models.BigIntegerField(_("order line"), null=True)
+    booked_on = models.DateField(null=True)
+    fact = models.CharField(_("occasion"), max_length=128, blank=True, db_default="")
     role = models.CharField(_("role"), max_length=8)
     beneficiary = models.ForeignKey(
         Beneficiary, models.PROTECT, verbose_name=_("beneficiary"), db_index=False, db_constraint=False
@@ -292,9 +326,15 @@ class Hold(models.Model):
                     amount_fen__gte=F("vested_fen") + F("reversed_fen"),
                 ),
             ),
+            models.CheckConstraint(
+                name="hold_of_line_or_fact",
+                condition=Q(line_id__isnull=False, booked_on__isnull=False, fact="")
+                | Q(line_id__isnull=True, booked_on__isnull=True) & ~Q(fact=""),
+            ),
         )
         indexes = (
             models.Index(fields=["line_id"], name="hold_line"),
+            models.Index(fields=["fact"], name="hold_fact", condition=~Q(fact="")),
             models.Index(fields=["beneficiary", "-earned_on"], name="hold_beneficiary"),
             models.Index(
                 fields=["vests_at"],
@@ -317,4 +357,4 @@ class Hold(models.Model):
         return Q(store_id__in=store_ids)
 
     def __str__(self) -> str:
-        return f"{self.line_id} {self.beneficiary_id}"
+        return f"{self.line_id or self.fact} {self.beneficiary_id}"

@@ -27,10 +27,10 @@ from guides.contacts.listeners import (
     on_welcome_code,
     tell_news,
 )
-from guides.contacts.reading import ask, read_again, read_due, record, record_friend
+from guides.contacts.reading import ask, read_again, read_due, read_new_friends, record, record_friend
 
 __all__ = [
     "RECENT", "UnknownCorp", "ask", "check_again", "hear", "locked", "match_guides", "on_friend_added",
     "on_member_linked", "on_tags_read", "on_transfer_failed", "on_welcome_code", "prove_mobile", "read_again",
-    "read_due", "recognise_late", "record", "record_friend", "register", "tell_news",
+    "read_due", "read_new_friends", "recognise_late", "record", "record_friend", "register", "tell_news",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """What WeCom tells of friends (好友事件): each event is folded into its pair, and the contact is read soon after.
 
-1. A handler writes the pair, asks for a reading of the contact and tells the listeners, all in the event's transaction.
+1. A handler writes the pair, asks for a reading of the contact (of a new friend before all others) and tells the
+   listeners, all in the event's transaction.
 2. It also sees events that a newer one has overtaken: their welcome code and their side of the pair may still count.
 3. An event of a corp that nobody entered, or without its two ids, is parked.
 """
@@ -50,7 +51,7 @@ def hear(*, corp: Corp, userid: str, external_userid: str, change: pairs.Change)
     before = pairs.of(friendship)
     after = pairs.after_event(before, change)
     is_added = reading.save_pair(friendship, before, after, db.clock())
-    reading.ask(contact.pk)
+    reading.ask(contact.pk, is_new_friend=is_added)
     if is_added:
         listeners.tell_friend_added(friendship)
     return friendship

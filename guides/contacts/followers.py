@@ -1,7 +1,10 @@
 """Accounts that may have customers (客户联系账号): one row each, which is locked before any of their friendships.
 
 1. An account is written in lower case: WeCom does not tell cases apart.
-2. It belongs to the guide who has this WeCom account; its friendships that last follow when the guide becomes known later.
+2. It belongs to the guide who has this WeCom account; its friendships that last follow when the guide becomes known later,
+   or turns out to be another one.
+3. To the guide they are new friends then, as of the moment at which each was added: the listeners are told of them soon
+   after, one by one. Whoever has deleted her by then is told to nobody.
 """
 
 from __future__ import annotations
@@ -10,13 +13,22 @@ from collections.abc import Iterable
 
 from django.db import connection, transaction
 
-from guides.models import Follower, Friendship, Guide
+from guides.contacts import listeners
+from guides.models import Follower, FriendNews, Guide
 from scrm import db
 from scrm.models import Corp
 
 _FOUND = """
     SELECT f.id, g.id FROM guides_follower f JOIN guides_guide g ON lower(g.wecom_userid) = f.userid
     WHERE f.guide_id IS DISTINCT FROM g.id ORDER BY f.id
+"""
+_GIVEN = """
+    WITH given AS (
+        UPDATE guides_friendship SET guide_id = %(guide)s
+        WHERE corp_id = %(corp)s AND userid = %(userid)s AND ended_at IS NULL AND guide_id IS DISTINCT FROM %(guide)s
+        RETURNING id, is_confirmed, customer_left_at
+    )
+    SELECT id FROM given WHERE is_confirmed AND customer_left_at IS NULL ORDER BY id
 """
 
 
@@ -44,10 +56,14 @@ def match_guides() -> int:
 
 @transaction.atomic
 def _give(follower_id: int, guide_id: int) -> None:
+    """One statement each for the friendships and for the news of them, however many there are."""
     (follower,) = db.lock(Follower.objects.filter(pk=follower_id))
-    ours = Friendship.objects.filter(corp=follower.corp_id, userid=follower.userid, ended_at=None)
-    ours.exclude(guide=guide_id).update(guide_id=guide_id)
+    values = {"corp": follower.corp_id, "userid": follower.userid, "guide": guide_id}
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVEN, values)
+        friends = [pk for (pk,) in cursor.fetchall()]
     Follower.objects.filter(pk=follower_id).update(guide_id=guide_id)
+    listeners.leave_news(FriendNews.Kind.ADDED, friends)
 
 
 def _guide_of(userid: str) -> int | None:

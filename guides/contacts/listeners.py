@@ -2,17 +2,20 @@
 
 1. Listeners are registered from ``AppConfig.ready`` and called in the transaction that learns of the thing, one after the
    other in the order of registration. They write only, and ask nobody over the network.
-2. A sweep or a bulk link finds thousands at once: it leaves news, and ``tell_news`` calls the listeners soon after, a
-   transaction for each. One that fails is tried again later and holds up nobody else.
+2. A sweep, a bulk link or an account that gets its guide finds thousands at once: it leaves news, and ``tell_news`` calls
+   the listeners soon after, a transaction for each. One that fails is tried again later and holds up nobody else. A bell
+   is rung for them; without it they are told within a minute.
+3. A friend whose reading was waited for is told as soon as she has been read (``tell_at_once``).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from django.db import OperationalError, connection, transaction
+from django.db.models import QuerySet
 
 from guides.models import Contact, FriendNews, Friendship
 from scrm.errors import RuleViolation
@@ -96,20 +99,38 @@ def leave_news(kind: str, ids: list[int]) -> None:
             " WHERE id = ANY(%s) ORDER BY id) s",
             [ids],
         )
+    transaction.on_commit(_ring)
 
 
 def tell_news(*, now: dt.datetime, limit: int = NEWS_AT_ONCE) -> int:
     """Call the listeners for what sweeps have found; the number told."""
+    due = FriendNews.objects.filter(due_at__lte=now).order_by("due_at", "pk")
     count = 0
-    while count < limit and _tell_one(now):
+    while count < limit and _tell_one(due, now):
         count += 1
     return count
 
 
-def _tell_one(now: dt.datetime) -> bool:
+def waiting_for(friendship_ids: Sequence[int], *, now: dt.datetime) -> list[int]:
+    """News of these friends that waits for a reading."""
+    waiting = FriendNews.objects.filter(friendship__in=friendship_ids, kind=Kind.ADDED, attempts=0, due_at__gt=now)
+    return list(waiting.order_by("pk").values_list("pk", flat=True))
+
+
+def tell_at_once(news_ids: Sequence[int], *, now: dt.datetime) -> int:
+    """The number told. Not inside a transaction of others."""
+    return sum(_tell_one(FriendNews.objects.filter(pk=pk), now) for pk in news_ids)
+
+
+def _ring() -> None:
+    from guides import tasks  # tasks imports this package
+
+    tasks.telling.ring()
+
+
+def _tell_one(wanted: QuerySet[FriendNews], now: dt.datetime) -> bool:
     with transaction.atomic():
-        due = FriendNews.objects.filter(due_at__lte=now).order_by("due_at", "pk")
-        news = due.select_for_update(skip_locked=True).first()
+        news = wanted.select_for_update(skip_locked=True).first()
         if news is None:
             return False
         try:

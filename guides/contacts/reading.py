@@ -6,11 +6,15 @@
 3. "No such customer" and "no friends" end the pairs that lasted. Other refusals stand on the row and are tried again.
 4. A reading that began before the last event on a pair changes nothing of that pair.
 5. Remarks and mobile numbers are not kept.
+6. A new friend comes before everybody who waits, and is read by the worker that answers welcomes too, however long the
+   other one is busy: a short while at a time and by one process, so that a welcome always finds another. What waited for
+   the reading is told right after it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +33,8 @@ READ_AT_ONCE = 10
 LEASE = dt.timedelta(minutes=3)
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(seconds=10), dt.timedelta(hours=1)
 NAME_CHARS = 128
+HEAD_START = dt.timedelta(days=1)  # of a new friend: she is due as if she had waited for so long
+NEW_SECONDS = 3.0  # that the worker of welcomes reads at a stretch
 
 log = structlog.get_logger(__name__)
 
@@ -43,16 +49,18 @@ class _Claimed:
 # --- operations -------------------------------------------------------------------------------------------------------
 
 
-def ask(contact_id: int) -> None:
+def ask(contact_id: int, *, is_new_friend: bool = False) -> None:
     """This contact is to be read. Needs an open transaction; a reader is woken after it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO guides_contacttoread (contact_id, asked_at, due_at, attempts, error_code)"
-            " VALUES (%s, clock_timestamp(), clock_timestamp(), 0, '') ON CONFLICT (contact_id) DO UPDATE"
-            " SET asked_at = EXCLUDED.asked_at",
-            [contact_id],
+            "INSERT INTO guides_contacttoread AS r (contact_id, asked_at, due_at, attempts, error_code)"
+            " VALUES (%s, clock_timestamp(), clock_timestamp() - make_interval(secs => %s), 0, '')"
+            " ON CONFLICT (contact_id) DO UPDATE SET asked_at = EXCLUDED.asked_at,"
+            # who is being read, or put off, keeps her time
+            " due_at = CASE WHEN r.due_at <= EXCLUDED.asked_at THEN least(r.due_at, EXCLUDED.due_at) ELSE r.due_at END",
+            [contact_id, HEAD_START.total_seconds() if is_new_friend else 0],
         )
-    transaction.on_commit(_ring)
+    transaction.on_commit(_ring_for_new_friends if is_new_friend else _ring)
 
 
 @transaction.atomic
@@ -71,6 +79,19 @@ def read_due(*, limit: int | None = None) -> int:
             _read(row)
         count += len(claimed)
     return count
+
+
+def read_new_friends() -> bool:
+    """Read new friends for NEW_SECONDS at most; whether some may be left. One process at a time."""
+    until = time.monotonic() + NEW_SECONDS
+    with db.advisory_lock("wecom new friends") as is_ours:
+        while is_ours and time.monotonic() < until:
+            claimed = _claim(waited=HEAD_START / 2, limit=1)
+            if not claimed:
+                break
+            _read(claimed[0])
+    # looked at without the lock: whoever came while it was ours has gone again
+    return is_ours and ContactToRead.objects.filter(due_at__lte=db.clock() - HEAD_START / 2).exists()
 
 
 @transaction.atomic
@@ -147,14 +168,21 @@ def _ring() -> None:
     tasks.reading.ring()
 
 
+def _ring_for_new_friends() -> None:
+    from guides import tasks
+
+    tasks.reading_new_friends.ring()
+    tasks.reading.ring()
+
+
 @transaction.atomic
-def _claim() -> list[_Claimed]:
+def _claim(*, waited: dt.timedelta = dt.timedelta(0), limit: int = READ_AT_ONCE) -> list[_Claimed]:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE guides_contacttoread SET due_at = clock_timestamp() + make_interval(secs => %s), attempts = attempts + 1"
             " WHERE contact_id = ANY(ARRAY(SELECT contact_id FROM guides_contacttoread WHERE due_at <= clock_timestamp()"
-            " ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING contact_id, asked_at, attempts",
-            [LEASE.total_seconds(), READ_AT_ONCE],
+            " - make_interval(secs => %s) ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING contact_id, asked_at, attempts",
+            [LEASE.total_seconds(), waited.total_seconds(), limit],
         )
         return [_Claimed(*row) for row in cursor.fetchall()]
 
@@ -175,6 +203,15 @@ def _read(row: _Claimed) -> None:
     with transaction.atomic():
         record(corp=contact.corp, customer=customer, follows=follows, read_at=read_at, is_complete=True)
         _settle(row)
+    _tell_waiting(row, read_at)
+
+
+def _tell_waiting(row: _Claimed, read_at: dt.datetime) -> None:
+    """Listeners that waited for this reading; in transactions of their own, so that none undoes the reading."""
+    friends = list(Friendship.objects.filter(contact=row.contact_id).values_list("pk", flat=True))
+    if waiting := listeners.waiting_for(friends, now=db.clock()):
+        Contact.objects.filter(pk=row.contact_id).update(read_at=read_at)  # also where nothing new was read
+        listeners.tell_at_once(waiting, now=db.clock())
 
 
 def _settle(row: _Claimed) -> None:

@@ -4,6 +4,7 @@ console shows a friend, a greeting, a member and whose she is. Everything betwee
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
@@ -21,7 +22,7 @@ from members.models import Identity
 from scrm import jobs
 from scrm.models import Job
 from scrm.wecom import inbox, outbox
-from scrm.wecom.sandbox import Sandbox
+from scrm.wecom.sandbox import Sandbox, people
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.factories.console import Console, console
 from tests.factories.wecom import Wired, wire
@@ -64,6 +65,7 @@ def worker(box: Wired) -> Iterator[None]:
             for key in list(Job.objects.filter(status="QUEUED").values_list("pk", flat=True)):
                 jobs.run(key)
             inbox.process(now=timezone.now())
+            contacts.read_new_friends()
             contacts.read_due()
             outbox.send_due(now=timezone.now())
             stop.wait(0.1)
@@ -142,3 +144,17 @@ def test_from_a_printed_code_to_a_bound_member(page: Page, worker: None, box: Wi
     bound = ask(lambda: Binding.objects.get(member_id=member_id, ended_at=None))
     assert (bound.guide_id, bound.source) == (company.shops.guides["A"].pk, "SCAN")
     assert ask(lambda: WelcomeSend.objects.get(friendship_id=friend.pk).outcome) == "SENT"
+
+
+def test_a_friend_without_a_code_is_bound_within_two_seconds(worker: None, box: Wired, company: Console) -> None:
+    """The guide adds her by her number: the event does not say how, so she is read from WeCom first, at once."""
+    started = time.monotonic()
+    people.add_by_member(box.world, "wangfang", "wmXiaoman")
+    member = company.shops.members["周小满"]
+    while not Binding.objects.filter(member=member, ended_at=None).exists():
+        assert time.monotonic() - started < 2
+        time.sleep(0.02)
+    binding = Binding.objects.get(member=member)
+    assert (binding.guide_id, binding.source) == (company.shops.guides["A"].pk, "FRIEND_ADDED")
+    friend = Friendship.objects.select_related("contact").get(contact__external_userid="wmXiaoman")
+    assert (friend.contact.member_id, binding.started_at) == (member.pk, friend.added_at)

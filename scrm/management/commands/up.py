@@ -137,7 +137,7 @@ def _processes(wecom: str = "") -> list[Child]:
         *([Child("sandbox", sandbox, base)] if wecom else []),
         Child("web", [*python, "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"], web),
         Child("worker", worker, works),
-        Child("welcome", [*worker, "--queues", "welcome", "--hostname", "welcome@%h"], works),
+        Child("welcome", [*worker, "--queues", "welcome", "--concurrency", "2", "--hostname", "welcome@%h"], works),
         Child("beat", [*celery, "beat", "--pidfile="], base | {"SCRM_PROCESS": "beat"}),
     ]
 
