@@ -43,3 +43,4 @@ def forget_events() -> None:
 @shared_task
 def hand_on_disputes() -> None:
     hearing.hand_on_overdue(now=timezone.now())
+    hearing.hold_what_came_later()

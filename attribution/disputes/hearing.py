@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from attribution import blocks, overrides, settlement
 from attribution.disputes import pictures
-from attribution.models import Decision, Dispute, DisputeEvidence, Hold
+from attribution.models import Decision, Dispute, DisputeEvidence, Hold, MoneyBlock
 from guides.models import Employment, Guide
 from members.models import OrderLine
 from scrm import audit, db
@@ -23,6 +23,7 @@ STORE_TERM = dt.timedelta(days=3)
 OFFICE_TERM = dt.timedelta(days=7)
 WINDOW = dt.timedelta(days=30)  # after the statement that paid the line
 EVIDENCE_EACH = 10  # of one person on one dispute
+CAUSE = "dispute"  # of a block
 
 
 class CannotDispute(RuleViolation):
@@ -122,6 +123,19 @@ def hand_on_overdue(*, now: dt.datetime) -> int:
     return len(late)
 
 
+@transaction.atomic(durable=True)
+def hold_what_came_later() -> int:
+    """A line that is disputed may be decided anew for another reason; what it earns then is held as well."""
+    new = Hold.objects.filter(
+        Exists(Dispute.objects.filter(line_id=OuterRef("line_id"), booked_on=OuterRef("booked_on"), ended_at=None)),
+        ~Exists(MoneyBlock.objects.live().filter(hold=OuterRef("pk"), cause__startswith=CAUSE)),
+    )
+    held = 0
+    for dispute in Dispute.objects.filter(ended_at=None, line_id__in=new.values("line_id")).order_by("pk"):
+        held += len(blocks.block(line_ids=[dispute.line_id], cause=_cause(dispute), actor=None))
+    return held
+
+
 def _hand_on(dispute: Dispute, now: dt.datetime) -> None:
     dispute.status, dispute.due_at = Dispute.Status.HQ, now + OFFICE_TERM
     dispute.save(update_fields=["status", "due_at", "opinion", "opinion_text", "opinion_by"])
@@ -216,7 +230,7 @@ def overturned(*, since: dt.datetime) -> Mapping[int, tuple[int, int]]:
 
 
 def _cause(dispute: Dispute) -> str:
-    return f"dispute {dispute.pk}"
+    return f"{CAUSE} {dispute.pk}"
 
 
 def _require_step(dispute: Dispute, *steps: str) -> None:
