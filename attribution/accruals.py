@@ -6,6 +6,7 @@
    back by the beneficiary (CLAWBACK).
 3. Every posting is known by its business fact: the decision, the refund or the version of the line. A fact that moves
    no money posts nothing.
+4. The commission and each fee beside it are accounts of their own, each against its own budget.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ class HoldState:
 
 @dataclass(slots=True)
 class LineAccount:
-    """One decision of one line with its holds; its methods append to ``postings``."""
+    """One pot of one decided line with its holds; its methods append to ``postings``.
+
+    ``sequence``: of the decision that the pot was accrued for; ``decision_id``: of the one that stands.
+    """
 
     line: evidence.Line
     decision_id: int
     sequence: int
-    shares: tuple[commissions.Share, ...]
-    rate_bp: int
-    cap_fen: int | None
+    pot: commissions.Pot
     vest_days: int
     hold_ids: ledger.Ids
     store_ids: dict[str, int]
@@ -59,8 +61,9 @@ class LineAccount:
 
     @property
     def fact(self) -> tuple[str | int, ...]:
-        line = self.line
-        return (line.channel, line.shop, line.order_no, line.line_no, self.sequence)
+        line, kind = self.line, self.pot.kind
+        fact = (line.channel, line.shop, line.order_no, line.line_no, self.sequence)
+        return fact if kind is commissions.PotKind.MAIN else (*fact, kind)
 
     @property
     def accrual_key(self) -> str:
@@ -88,7 +91,8 @@ class LineAccount:
         self, base_fen: int, cause: tuple[str | int, ...], effective_at: dt.datetime, refund_id: int | None = None
     ) -> None:
         outstanding = tuple(self._outstanding())
-        state = commissions.LineState(self.base_fen, self.rate_bp, self.cap_fen, self.shares, outstanding)
+        pot = self.pot
+        state = commissions.LineState(self.base_fen, pot.rate_bp, pot.cap_fen, pot.shares, outstanding)
         adjustments, after = commissions.reprice(state, base_fen)
         self.base_fen = base_fen
         if adjustments and adjustments[0].amount_fen > 0:
@@ -110,7 +114,7 @@ class LineAccount:
             new.append(NewHold(hold_id, share.role, share.beneficiary, store_id, amount_fen, earned_on, vests_at))
             self.holds.append(HoldState(hold_id, share.role, share.beneficiary, amount_fen))
         key = postings.key(postings.Kind.ACCRUE, *self.fact, *cause)
-        txn = postings.accrue(key, postings.parts_of(adjustments), effective_at)
+        txn = postings.accrue(key, postings.parts_of(adjustments), effective_at, self.pot.budget)
         self.postings.append(
             Posting(txn, self.line.id, self.line.booked_on, self.decision_id, holds=tuple(new), reason=_words(cause))
         )
@@ -122,15 +126,16 @@ class LineAccount:
         effective_at: dt.datetime,
         refund_id: int | None = None,
     ) -> None:
+        shares = self.pot.shares
         parts = [
             postings.Part(share.beneficiary, share.store, amount_fen)
-            for share, amount_fen in zip(self.shares, amounts, strict=True)
+            for share, amount_fen in zip(shares, amounts, strict=True)
         ]
-        held = [sum(hold.unvested_fen for hold in self._holds_of(share)) for share in self.shares]
+        held = [sum(hold.unvested_fen for hold in self._holds_of(share)) for share in shares]
         moves: dict[str, list[HoldMove]] = {postings.Kind.UNHOLD: [], postings.Kind.CLAWBACK: []}
-        for share, amount_fen in zip(self.shares, amounts, strict=True):
+        for share, amount_fen in zip(shares, amounts, strict=True):
             self._move_holds(share, amount_fen, moves)
-        for txn in postings.reverse((*self.fact, *cause), parts, held, effective_at):
+        for txn in postings.reverse((*self.fact, *cause), parts, held, effective_at, self.pot.budget):
             posting = Posting(
                 txn,
                 self.line.id,
@@ -162,7 +167,7 @@ class LineAccount:
         return [hold for hold in self.holds if hold.beneficiary == share.beneficiary and hold.role == share.role]
 
     def _outstanding(self) -> list[int]:
-        return [sum(hold.outstanding_fen for hold in self._holds_of(share)) for share in self.shares]
+        return [sum(hold.outstanding_fen for hold in self._holds_of(share)) for share in self.pot.shares]
 
 
 def _words(cause: tuple[str | int, ...]) -> str:

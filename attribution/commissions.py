@@ -14,7 +14,9 @@
 6. When the base rises (an exchange for a dearer article) the difference is accrued to the same shares by their
    weights.
 7. Step rates (阶梯提成) are marginal: each rate applies to its own slice of the month, rounded once at the end.
-8. A debt is netted (抵扣) against the pay of a period up to the cap; the rest is carried over.
+8. The fulfilment fee is a pot of its own beside the commission, on the same base; whether a refund takes it back is the
+   rule's.
+9. A debt is netted (抵扣) against the pay of a period up to the cap; the rest is carried over.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 BP = 10_000  # basis points in the whole
 
@@ -43,6 +45,11 @@ class Role(StrEnum):
 class Base(StrEnum):
     NET = "NET"  # without the part settled in points or gift cards
     PAID = "PAID"  # with it
+
+
+class PotKind(StrEnum):
+    MAIN = "MAIN"  # the commission (佣金)
+    FULFIL = "FULFIL"  # the fulfilment fee (履约费)
 
 
 ROLE_RANK = {role: rank for rank, role in enumerate(Role)}
@@ -79,6 +86,23 @@ class Adjustment:
 
     share: Share
     amount_fen: int
+
+
+class Pot(NamedTuple):
+    """An amount to share out: the commission itself, or a fee beside it, each paid by a budget of its own.
+
+    One that keeps on refund stays where it is when the goods come back; a new version of the line still moves it.
+    """
+
+    kind: PotKind
+    budget: str
+    base_fen: int
+    rate_bp: int
+    cap_fen: int | None
+    amount_fen: int
+    shares: tuple[Share, ...]
+    keeps_on_refund: bool = False
+    basis: Base = Base.NET
 
 
 def line_base(paid_fen: int, points_fen: int = 0, base: Base = Base.NET) -> int:

@@ -6,9 +6,11 @@
    refunds are applied, one by one, in the order of their time and number.
 3. A line that is decided keeps its winner. A new version moves the commission by the difference.
 4. A new decision, linked to the one it supersedes, is taken only when a risk mark was cleared, a line became or ceased to
-   be eligible, or the buyer of a provisional line was recognised within the late-link window. What was posted for the old
-   one is reversed first.
-5. A held or ineligible line has a decision and nothing in the ledger.
+   be eligible, two people named another guide, or the buyer of a provisional line was recognised within the late-link
+   window. What was posted for the old one is reversed first.
+5. When it turns out that another store hands the order over, the new decision keeps the winner and the commission as they
+   stand; only the fulfilment fee is posted.
+6. A held or ineligible line has a decision and nothing in the ledger.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from attribution import accruals, commissions, evidence, figures, ledger, rulebook, rules
+from attribution import accruals, commissions, evidence, figures, ledger, postings, rulebook, rules
 from attribution.models import Decision, Hold
 from attribution.rules.digests import canonical
 from scrm import db
@@ -161,6 +163,13 @@ def _settle(keys: Sequence[evidence.LineKey], book: rulebook.Book) -> Outcome:
     return outcome
 
 
+class _Placed(NamedTuple):
+    """A pot with the sequence of the decision it was accrued for: a later decision may take it over as it stands."""
+
+    pot: commissions.Pot
+    since: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """The live decision of a line."""
@@ -168,11 +177,16 @@ class _Standing:
     id: int
     sequence: int
     state: str
-    shares: tuple[commissions.Share, ...]
+    pots: tuple[_Placed, ...]
     rate_bp: int
-    base_fen: int
-    line_version_at: dt.datetime
-    vest_days: int
+    candidates: tuple[rules.Candidate, ...]
+    version: rulebook.Version
+
+    @property
+    def override(self) -> str | None:
+        """The id of the override it knew."""
+        first = self.candidates[0] if self.candidates else None
+        return first.ref if first is not None and first.type == "C0" else None
 
 
 class _Work:
@@ -200,57 +214,101 @@ class _Work:
             self._decide(case, sequence=1)
         elif _needs_new_decision(case, standing):
             self._supersede(case, standing)
-        else:
-            self._update(case, standing)
+        elif standing.state in POSTED and _has_other_fees(case, standing):
+            self._refit(case, standing)
+        elif standing.state in POSTED:
+            self._update(case, standing.id, standing.pots, standing.version.rule_for(case.facts).vest_days)
 
     def _decide(
         self, case: evidence.Case, *, sequence: int, supersedes: _Standing | None = None, reason: str = ""
     ) -> None:
-        found = rules.decide(case.facts, case.evidence, case.version.rule)
+        found = rules.decide(case.facts, case.evidence, case.rule)
         decision_id = self._decision_ids.take()
-        self._decisions.append(self._row(case, found, decision_id, sequence, supersedes, reason))
+        placed = tuple(_Placed(pot, sequence) for pot in found.pots)
+        self._decisions.append(self._row(case, found, decision_id, sequence, supersedes, reason, placed))
         self._outcome.decided += 1
         self._outcome.states[found.state] += 1
-        if not found.shares or found.state not in POSTED:
+        if found.state not in POSTED:
             return
-        account = self._account(case, decision_id, sequence, found.shares, found.rate_bp, case.version.vest_days)
-        refunds = self._refunds.get(case.line.id, [])
-        already = case.line.refunded_fen - sum(refund.amount_fen for refund in refunds)
-        account.accrue(commissions.net_base(found.base_fen, already))
-        self._finish(case, account, found.base_fen, already, refunds)
+        for pot in placed:
+            self._open(case, pot, decision_id, case.rule.vest_days)
+        self._mark_refunds(case)
+
+    def _open(self, case: evidence.Case, placed: _Placed, decision_id: int, vest_days: int) -> None:
+        """The first accrual of a pot, and the refunds that came before it was known."""
+        line, base_fen = case.line, placed.pot.base_fen
+        account = self._account(case, placed, decision_id, vest_days)
+        if placed.pot.keeps_on_refund:
+            account.accrue(base_fen)
+            self._postings += account.postings
+            return
+        refunds = self._refunds.get(line.id, ())
+        already = line.refunded_fen - sum(refund.amount_fen for refund in refunds)
+        account.accrue(commissions.net_base(base_fen, already))
+        self._refund(account, base_fen, already, refunds)
 
     def _supersede(self, case: evidence.Case, standing: _Standing) -> None:
         self._superseded.append(standing.id)
         self._outcome.superseded += 1
         if standing.state in POSTED:
-            account = self._account_of(case, standing)
-            account.withdraw()
-            self._postings += account.postings
+            for placed in standing.pots:
+                self._withdraw(case, standing, placed)
         if standing.state == rules.State.PROVISIONAL:
             linked = case.evidence._replace(linked_at=self._now())
             case = case._replace(evidence=linked)
         self._decide(case, sequence=standing.sequence + 1, supersedes=standing, reason=_why(case, standing))
 
-    def _update(self, case: evidence.Case, standing: _Standing) -> None:
-        if standing.state not in POSTED:
-            return
-        line = case.line
-        account = self._account_of(case, standing)
-        refunds = self._refunds.get(line.id, [])
-        already = line.refunded_fen - sum(refund.amount_fen for refund in refunds)
-        base_fen = commissions.line_base(line.paid_fen, line.points_fen, case.version.rule.base)
-        account.revise(commissions.net_base(base_fen, already))
-        if line.completed_at:
-            self._completed.append((line.id, line.completed_at + dt.timedelta(days=standing.vest_days)))
-        self._finish(case, account, base_fen, already, refunds)
+    def _withdraw(self, case: evidence.Case, standing: _Standing, placed: _Placed) -> None:
+        account = self._account(case, placed, standing.id, 0)
+        account.holds = self._holds.get(case.line.id, [])
+        account.withdraw()
+        self._postings += account.postings
 
-    def _finish(
-        self,
-        case: evidence.Case,
-        account: accruals.LineAccount,
-        base_fen: int,
-        refunded_fen: int,
-        refunds: Sequence[_Refund],
+    def _refit(self, case: evidence.Case, standing: _Standing) -> None:
+        """Another store hands the order over than was known: the fees change, the winner and the commission stay."""
+        self._superseded.append(standing.id)
+        self._outcome.superseded += 1
+        rule = standing.version.rule_for(case.facts)
+        main, decision_id, sequence = standing.pots[0], self._decision_ids.take(), standing.sequence + 1
+        found = rules.seal(
+            case.facts, case.evidence, rule, rules.State(standing.state), standing.candidates, main.pot.shares,
+            standing.rate_bp, "",
+        )  # fmt: skip
+        stays = {_terms(placed.pot): placed.since for placed in standing.pots}
+        placed = tuple(_Placed(pot, stays.get(_terms(pot), sequence)) for pot in found.pots)
+        self._decisions.append(
+            self._row(case, found, decision_id, sequence, standing, "FULFILMENT_KNOWN", placed, standing.version.id)
+        )
+        kept = {_terms(pot.pot) for pot in placed}
+        for pot in standing.pots:
+            if _terms(pot.pot) not in kept:
+                self._withdraw(case, standing, pot)
+        for pot in placed:
+            if pot.since == sequence:
+                self._open(case, pot, decision_id, rule.vest_days)
+        self._update(case, decision_id, [pot for pot in placed if pot.since != sequence], rule.vest_days)
+
+    def _update(self, case: evidence.Case, decision_id: int, pots: Sequence[_Placed], vest_days: int) -> None:
+        """A new version or refunds of a line whose pots stand."""
+        line = case.line
+        refunds = self._refunds.get(line.id, ())
+        already = line.refunded_fen - sum(refund.amount_fen for refund in refunds)
+        for placed in pots:
+            account = self._account(case, placed, decision_id, vest_days)
+            account.holds = self._holds.get(line.id, [])
+            base_fen = commissions.line_base(line.paid_fen, line.points_fen, placed.pot.basis)
+            if placed.pot.keeps_on_refund:
+                account.revise(base_fen)
+                self._postings += account.postings
+            else:
+                account.revise(commissions.net_base(base_fen, already))
+                self._refund(account, base_fen, already, refunds)
+        self._mark_refunds(case)
+        if line.completed_at:
+            self._completed.append((line.id, line.completed_at + dt.timedelta(days=vest_days)))
+
+    def _refund(
+        self, account: accruals.LineAccount, base_fen: int, refunded_fen: int, refunds: Sequence[_Refund]
     ) -> None:
         for refund in refunds:
             refunded_fen += refund.amount_fen
@@ -261,27 +319,14 @@ class _Work:
                 version_at=refund.version_at,
                 refunded_at=refund.refunded_at,
             )
-            self._posted_refunds.append(refund.id)
         self._postings += account.postings
 
-    def _account_of(self, case: evidence.Case, standing: _Standing) -> accruals.LineAccount:
-        account = self._account(
-            case, standing.id, standing.sequence, standing.shares, standing.rate_bp, standing.vest_days
-        )
-        account.holds = self._holds.get(case.line.id, [])
-        return account
+    def _mark_refunds(self, case: evidence.Case) -> None:
+        self._posted_refunds += [refund.id for refund in self._refunds.get(case.line.id, ())]
 
-    def _account(
-        self,
-        case: evidence.Case,
-        decision_id: int,
-        sequence: int,
-        shares: tuple[commissions.Share, ...],
-        rate_bp: int,
-        vest_days: int,
-    ) -> accruals.LineAccount:
+    def _account(self, case: evidence.Case, placed: _Placed, decision_id: int, vest_days: int) -> accruals.LineAccount:
         return accruals.LineAccount(
-            case.line, decision_id, sequence, shares, rate_bp, None, vest_days, self._hold_ids, self._store_ids
+            case.line, decision_id, placed.since, placed.pot, vest_days, self._hold_ids, self._store_ids
         )
 
     def _row(
@@ -292,14 +337,17 @@ class _Work:
         sequence: int,
         supersedes: _Standing | None,
         reason: str,
+        placed: tuple[_Placed, ...],
+        rule_id: int | None = None,
     ) -> tuple[Any, ...]:
         winner = found.shares[0] if found.shares else None
         store_id = self._store_ids[winner.store] if winner and winner.store else None
         shares = [[s.role, s.beneficiary, s.store, s.weight] for s in found.shares]
         return (
-            decision_id, case.line.id, case.line.booked_on, sequence, case.version.id, found.as_of, found.state,
-            case.line.member_id, winner.beneficiary if winner else "", store_id, canonical(found.candidates), canonical(shares),
-            case.line.version_at, found.base_fen, found.rate_bp, found.pot_fen, found.digest,
+            decision_id, case.line.id, case.line.booked_on, sequence, rule_id or case.version.id, found.as_of, found.state,
+            case.line.member_id, winner.beneficiary if winner else "",
+            "" if found.mode == case.version.layers.brand_mode else found.mode, store_id, canonical(found.candidates), canonical(shares),
+            case.line.version_at, found.base_fen, found.rate_bp, found.pot_fen, _stored_pots(placed, sequence), found.digest,
             supersedes.id if supersedes else None, reason or found.reason, self._now(),
         )  # fmt: skip
 
@@ -328,14 +376,40 @@ class _Work:
 
 
 DECISION_COLUMNS = (
-    "id", "line_id", "booked_on", "sequence", "rule_id", "as_of", "state", "member_id", "winner_code", "store_id",
-    "candidates", "shares", "line_version_at", "base_fen", "rate_bp", "pot_fen", "digest", "supersedes_id", "reason",
+    "id", "line_id", "booked_on", "sequence", "rule_id", "as_of", "state", "member_id", "winner_code", "mode", "store_id",
+    "candidates", "shares", "line_version_at", "base_fen", "rate_bp", "pot_fen", "pots", "digest", "supersedes_id", "reason",
     "decided_at",
 )  # fmt: skip
 POSTED = (rules.State.LIVE, rules.State.PROVISIONAL)
 
 
+def _stored_pots(placed: tuple[_Placed, ...], sequence: int) -> bytes | None:
+    """None for what the decision's own columns say: the commission alone, of the brand's budget, without a cap."""
+    if not placed:
+        return None
+    main, since = placed[0]
+    is_plain = main.budget == postings.BRAND and main.cap_fen is None and main.basis is commissions.Base.NET
+    if is_plain and len(placed) == 1 and since == sequence:
+        return None
+    return canonical([[*rules.pot_row(pot), since] for pot, since in placed])
+
+
+def _terms(pot: commissions.Pot) -> tuple[Any, ...]:
+    """What has to be the same for a pot to stay as it stands; its base and amount follow the line."""
+    return pot.kind, pot.budget, pot.rate_bp, pot.cap_fen, pot.shares, pot.keeps_on_refund, pot.basis
+
+
+def _has_other_fees(case: evidence.Case, standing: _Standing) -> bool:
+    if case.facts.fulfil_store is None and len(standing.pots) == 1:
+        return False
+    fees = rules.fees(case.facts, case.evidence, standing.version.rule_for(case.facts))
+    return [_terms(fee) for fee in fees] != [_terms(placed.pot) for placed in standing.pots[1:]]
+
+
 def _needs_new_decision(case: evidence.Case, standing: _Standing) -> bool:
+    override = case.evidence.override
+    if override is not None and str(override.id) != standing.override:
+        return True
     is_ineligible = rules.ineligibility(case.facts) is not None
     if is_ineligible or standing.state == rules.State.INELIGIBLE:
         return is_ineligible != (standing.state == rules.State.INELIGIBLE)
@@ -345,6 +419,9 @@ def _needs_new_decision(case: evidence.Case, standing: _Standing) -> bool:
 
 
 def _why(case: evidence.Case, standing: _Standing) -> str:
+    override = case.evidence.override
+    if override is not None and str(override.id) != standing.override:
+        return "OVERRIDDEN"
     flag = rules.ineligibility(case.facts)
     if flag is not None:
         return str(flag)
@@ -378,7 +455,7 @@ def _open_refunds(line_ids: Sequence[int]) -> dict[int, list[_Refund]]:
 
 
 STANDING = """
-    SELECT d.line_id, d.id, d.sequence, d.state, d.shares, d.rate_bp, d.base_fen, d.line_version_at, d.rule_id
+    SELECT d.line_id, d.id, d.sequence, d.state, d.shares, d.pots, d.rate_bp, d.base_fen, d.pot_fen, d.candidates, d.rule_id
     FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
     JOIN attribution_decision d ON d.line_id = k.id AND d.booked_on = k.booked_on AND d.state <> 'SUPERSEDED'
 """
@@ -388,16 +465,25 @@ def _standing(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version])
     rows = db.read(
         STANDING, [db.array(case.line.id for case in cases), db.array(case.line.booked_on for case in cases)]
     )
-    return {
-        line_id: _Standing(
-            decision_id, sequence, state, _shares(shares), rate_bp, base_fen, version_at, book[rule_id].vest_days
-        )
-        for line_id, decision_id, sequence, state, shares, rate_bp, base_fen, version_at, rule_id in rows
-    }
+    found = {}
+    for line_id, decision_id, sequence, state, shares, pots, rate_bp, base_fen, pot_fen, candidates, rule_id in rows:
+        if pots is None:
+            parts = _shares(shares)
+            main = commissions.Pot(commissions.PotKind.MAIN, postings.BRAND, base_fen, rate_bp, None, pot_fen, parts)
+            placed: tuple[_Placed, ...] = (_Placed(main, sequence),) if parts else ()
+        else:
+            placed = tuple(_Placed(rules.pot_of(row[:-1]), row[-1]) for row in _json(pots))
+        known = tuple(rules.Candidate(*candidate) for candidate in _json(candidates))
+        found[line_id] = _Standing(decision_id, sequence, state, placed, rate_bp, known, book[rule_id])
+    return found
+
+
+def _json(stored: Any) -> Any:
+    return json.loads(stored) if isinstance(stored, str) else stored
 
 
 def _shares(stored: Any) -> tuple[commissions.Share, ...]:
-    rows = json.loads(stored) if isinstance(stored, str) else stored
+    rows = _json(stored)
     return tuple(commissions.Share(commissions.Role(role), who, store, weight) for role, who, store, weight in rows)
 
 

@@ -63,6 +63,7 @@ class Case(NamedTuple):
     facts: rules.OrderFacts
     evidence: rules.Evidence
     version: rulebook.Version
+    rule: rules.Rule  # the version's, resolved for this line
 
 
 # The binding's validity counts from the last purchase before this one; read only when a rule limits it.
@@ -121,7 +122,9 @@ class Surroundings:
         }
         codes = {line.cashier_code for line in lines if line.cashier_code}
         self.cashiers: dict[str, int] = dict(db.read(CASHIERS, [sorted(codes)]))
-        self.staff = Staff.read({line.binding_guide_id for line in lines} | set(self.cashiers.values()))
+        self.overrides = _read_overrides(lines)
+        guide_ids = {line.binding_guide_id for line in lines} | set(self.cashiers.values())
+        self.staff = Staff.read(guide_ids | {row[1] for row in self.overrides.values()})
 
     def store_code(self, store_id: int | None) -> str | None:
         return self.stores[store_id][0] if store_id else None
@@ -156,11 +159,24 @@ def _case(line: Line, around: Surroundings, version: rulebook.Version) -> Case:
     cashier_id = around.cashiers.get(line.cashier_code)
     evidence = rules.Evidence(
         member=line.member_id,
+        override=_override(line, around) if line.id in around.overrides else None,
         cashier=around.staff.fact(cashier_id, line.paid_at) if cashier_id else None,
         binding=_binding(line, around, version) if line.binding_id else None,
         home_store=around.store_code(line.home_store_id),
     )
-    return Case(line, facts, evidence, version)
+    return Case(line, facts, evidence, version, version.rule_for(facts))
+
+
+def _override(line: Line, around: Surroundings) -> rules.OverrideFact:
+    """Whom two people named; only approved ones are read."""
+    override_id, guide_id, requested_by, approved_by = around.overrides[line.id]
+    return rules.OverrideFact(override_id, around.staff.fact(guide_id, line.paid_at), requested_by, approved_by)
+
+
+def _read_overrides(lines: Sequence[Line]) -> dict[int, tuple[int, int, str, str]]:
+    """The latest approved override of each line."""
+    rows = db.read(OVERRIDES, [db.array(line.id for line in lines)])
+    return {line_id: (pk, guide_id, asked, approved) for line_id, pk, guide_id, asked, approved in rows}
 
 
 def _buyer_keys(line: Line) -> frozenset[str]:
@@ -270,6 +286,11 @@ EMPLOYMENTS = """
 
 DELEGATIONS = """
     SELECT guide_id, started_at, ended_at, delegate_id, delegate_bp FROM guides_delegation WHERE guide_id = ANY(%s)
+"""
+
+OVERRIDES = """
+    SELECT DISTINCT ON (line_id) line_id, id, guide_id, requested_by_id::text, answered_by_id::text
+    FROM attribution_override WHERE line_id = ANY(%s::bigint[]) AND status = 'APPROVED' ORDER BY line_id, answered_at DESC, id DESC
 """
 
 STORES = """

@@ -142,11 +142,7 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
 
 def receive(*, channel: str, timestamp: str, signed: str, body: bytes, now: dt.datetime) -> bool:
     """Verify and store one delivery in one statement. False for a repeat. Raises NotVerified, NotReadable."""
-    secret = _secret_of(channel)
-    expected = signature(secret or b"nobody", timestamp if timestamp.isascii() else "", body)
-    is_signed = hmac.compare_digest(expected, signed.lower() if signed.isascii() else "")
-    if secret is None or not is_signed or not _is_now(timestamp, now):
-        raise NotVerified
+    verify(channel=channel, timestamp=timestamp, signed=signed, body=body, now=now)
     text, event_id = _event_id(body)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -155,6 +151,15 @@ def receive(*, channel: str, timestamp: str, signed: str, body: bytes, now: dt.d
             [channel, event_id, hashlib.sha256(body).hexdigest(), crypto.seal_text(PURPOSE_EVENT, text)],
         )
         return cursor.rowcount == 1
+
+
+def verify(*, channel: str, timestamp: str, signed: str, body: bytes, now: dt.datetime) -> None:
+    """Whether the channel itself has said so, just now. Raises NotVerified."""
+    secret = _secret_of(channel)
+    expected = signature(secret or b"nobody", timestamp if timestamp.isascii() else "", body)
+    is_signed = hmac.compare_digest(expected, signed.lower() if signed.isascii() else "")
+    if secret is None or not is_signed or not _is_now(timestamp, now):
+        raise NotVerified
 
 
 def _is_now(timestamp: str, now: dt.datetime) -> bool:

@@ -226,20 +226,23 @@ def explanation(*, line_id: int, guide_code: str, managed_store_ids: Collection[
 def decision_of(row: Decision) -> rules.Decision:
     """A stored decision in the pure form that ``rules.explain`` takes."""
     is_provisional = row.state == Decision.State.PROVISIONAL
+    pots = [rules.pot_of(stored[:-1]) for stored in row.pots or ()]
+    main = {"cap_fen": pots[0].cap_fen, "budget": pots[0].budget, "basis": pots[0].basis} if pots else {"cap_fen": None}
     return rules.Decision(
         state=rules.State(row.state if row.state != Decision.State.SUPERSEDED else rules.State.LIVE),
         as_of=row.as_of,
         rule_digest=row.rule.digest,
-        mode=rules.Mode(row.rule.mode),
+        mode=rules.Mode(row.mode or row.rule.mode),
         candidates=tuple(rules.Candidate(*candidate) for candidate in row.candidates),
         shares=tuple(Share(Role(role), beneficiary, store, weight) for role, beneficiary, store, weight in row.shares),
         base_fen=row.base_fen,
         rate_bp=row.rate_bp,
-        cap_fen=None,
         pot_fen=row.pot_fen,
         reason=row.reason,
         provisional_until=row.as_of + dt.timedelta(days=row.rule.late_link_days) if is_provisional else None,
         digest=row.digest,
+        fees=tuple(pots[1:]),
+        **main,
     )
 
 

@@ -34,7 +34,7 @@ def commission(*, book: rulebook.Book, progress: Callable[[int], None] | None = 
 
 
 def _add(total: Counter[str], case: evidence.Case, refunds: Sequence[int]) -> None:
-    found = rules.decide(case.facts, case.evidence, case.version.rule)
+    found = rules.decide(case.facts, case.evidence, case.rule)
     if found.state not in POSTED or not found.shares:
         return
     state = commissions.opening(found.shares, found.rate_bp, found.cap_fen)

@@ -3,7 +3,8 @@
 1. At any instant at most one published version holds per brand; the database refuses overlapping intervals.
 2. A version is written by one person and published by another; from then on only its end may be set, once.
 3. Publishing ends the version in force where the new one begins; the begin is never in the past.
-4. The digest of a version is SHA-256 over its content; decisions carry it, so that a line can be replayed years later.
+4. Nothing is published that contradicts itself (``rule_checks``).
+5. The digest of a version is SHA-256 over its content; decisions carry it, so that a line can be replayed years later.
 """
 
 from __future__ import annotations
@@ -18,18 +19,35 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from attribution import rules
-from attribution.models import RuleRate, RuleVersion
-from guides import snatching, touches
+from attribution import rule_checks, rules
+from attribution.models import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
+from guides import snatching
 from scrm import audit, db
 from scrm.errors import RuleViolation
+from scrm.models import LegalEntity
 
 CONTENT = (
     "name", "mode", "seller_bp", "service_bp", "share_window_hours", "late_link_days", "binding_validity_days",
     "gap_pool_bp", "home_pool_bp", "entity_share_bp", "fulfil_fee_bp", "vest_days", "snatch", "protected_days",
+    "live_window_hours", "base", "cap_fen", "month_cap_fen", "budget", "fulfil_budget", "fulfil_store_bp", "fulfil_keeps",
+    "ip_bp", "is_self_purchase_paid", "netting_cap_bp", "settle_day", "dispute_days",
 )  # fmt: skip
 # what came after the first versions were published counts in a digest only where it says something else than before
-LATER = {"snatch": snatching.Snatch.AFTER_PROTECTION, "protected_days": 30}
+LATER: dict[str, Any] = {
+    "snatch": snatching.Snatch.AFTER_PROTECTION, "protected_days": 30, "live_window_hours": 24, "base": "NET",
+    "cap_fen": None, "month_cap_fen": None, "budget": "brand", "fulfil_budget": "ecom", "fulfil_store_bp": 10_000,
+    "fulfil_keeps": True, "ip_bp": 4_000, "is_self_purchase_paid": False, "netting_cap_bp": 2_000, "settle_day": 10,
+    "dispute_days": 30, "layers": [], "tiers": [], "budgets": [],
+}  # fmt: skip
+PARTS = (
+    "rates__category",
+    "layers__product",
+    "layers__category",
+    "layers__store",
+    "layers__entity",
+    "tiers",
+    "budgets",
+)
 
 
 class NoRule(RuleViolation):
@@ -44,21 +62,31 @@ class CannotPublish(RuleViolation):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A published version with the pure rule that ``rules.decide`` takes."""
+    """A version in its pure form. ``rule_for`` gives the rule of one line, with everything inherited resolved."""
 
     id: int
     number: int
     name: str
-    rule: rules.Rule
-    vest_days: int
+    layers: rules.Layers
     binding_validity_days: int | None
     effective_from: dt.datetime | None
     effective_until: dt.datetime | None
+    tiers: tuple[
+        tuple[int | None, int], ...
+    ] = ()  # marginal steps of a guide's month, as ``commissions.tiered`` takes them
+    month_cap_fen: int | None = None  # per guide and month; None: no cap
+    budgets: tuple[tuple[str, int], ...] = ()  # what a month may cost each budget
+    netting_cap_bp: int | None = 2_000  # None: no cap
+    settle_day: int = 10
+    dispute_days: int = 30
 
     def holds_at(self, at: dt.datetime) -> bool:
         return (self.effective_from is None or self.effective_from <= at) and (
             self.effective_until is None or at < self.effective_until
         )
+
+    def rule_for(self, line: rules.OrderFacts) -> rules.Rule:
+        return self.layers.rule_for(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +102,13 @@ class Book:
         raise NoRule(_("No published rule covers %(at)s; publish one first.") % {"at": paid_at.isoformat()})
 
     def with_mode(self, mode: str) -> Book:
-        """The same book under another mode, for a replay that posts nothing."""
-        return Book(tuple(replace(v, rule=replace(v.rule, mode=rules.Mode(mode))) for v in self.versions))
+        """The same book under another mode, whatever its layers say of it, for a replay that posts nothing."""
+        return Book(tuple(replace(v, layers=v.layers.with_mode(rules.Mode(mode))) for v in self.versions))
 
 
 def load(*, brand_code: str = "MAIN") -> Book:
     published = RuleVersion.objects.filter(brand__code=brand_code, status=RuleVersion.Status.PUBLISHED)
-    rows = published.prefetch_related("rates__category").order_by("-number")
+    rows = published.prefetch_related(*PARTS).order_by("-number")
     return Book(tuple(version_of(row) for row in rows))
 
 
@@ -100,37 +128,72 @@ def binding_policy(brand_id: int, at: dt.datetime) -> snatching.Policy:
 
 
 def version_of(row: RuleVersion) -> Version:
-    """The pure form of a row; a draft is possible too, for a simulation."""
-    rates = {(rate.channel, rate.category.code if rate.category else None): rate.rate_bp for rate in row.rates.all()}
-    rule = rules.Rule(
-        code=row.name,
-        version=row.number,
-        mode=rules.Mode(row.mode),
-        rates=rates,
-        seller_bp=row.seller_bp,
-        service_bp=row.service_bp,
-        windows=touches.Windows(share=dt.timedelta(hours=row.share_window_hours)),
+    """The pure form of a row; a draft is possible too, for a simulation. A draft's digest is what it would be now."""
+    layers = rules.Layers(
+        layers_of(row), code=row.name, version=row.number, digest=row.digest or digest_of(row),
         late_link=dt.timedelta(days=row.late_link_days),
-        home_pool_bp=row.home_pool_bp,
-        gap_pool_bp=row.gap_pool_bp,
-        entity_share_bp=row.entity_share_bp,
-    )
-    if row.digest:  # the digest at publication stands, whatever fields later releases add
-        object.__setattr__(rule, "digest", row.digest)
-    return Version(
-        row.pk, row.number, row.name, rule, row.vest_days, row.binding_validity_days, row.effective_from,
-        row.effective_until,
     )  # fmt: skip
+    steps = sorted(((t.upto_fen, t.rate_bp) for t in row.tiers.all()), key=lambda step: (step[0] is None, step[0] or 0))
+    return Version(
+        id=row.pk,
+        number=row.number,
+        name=row.name,
+        layers=layers,
+        binding_validity_days=row.binding_validity_days,
+        effective_from=row.effective_from,
+        effective_until=row.effective_until,
+        tiers=tuple(steps),
+        month_cap_fen=row.month_cap_fen,
+        budgets=tuple(sorted((b.budget, b.month_fen) for b in row.budgets.all())),
+        netting_cap_bp=row.netting_cap_bp,
+        settle_day=row.settle_day,
+        dispute_days=row.dispute_days,
+    )
+
+
+def layers_of(row: RuleVersion) -> list[rules.Layer]:
+    """The brand's layer, the rates (each a layer of its own) and the layers, as the pure rules take them."""
+    brand = {name: getattr(row, name) for name in rules.FIELDS if name != "rate_bp"}
+    found = [rules.Layer(rules.Scope(), brand)]
+    for rate in row.rates.all():
+        scope = rules.Scope(category=rate.category.code if rate.category else None, channel=rate.channel)
+        found.append(rules.Layer(scope, {"rate_bp": rate.rate_bp}))
+    for layer in row.layers.all():
+        values = {name: getattr(layer, name) for name in rules.FIELDS}
+        values["cap_fen"] = rules.NO_CAP if layer.is_uncapped else layer.cap_fen
+        found.append(rules.Layer(scope_of(layer), {n: value for n, value in values.items() if value is not None}))
+    return found
+
+
+def scope_of(layer: RuleLayer) -> rules.Scope:
+    entity = layer.entity
+    return rules.Scope(
+        campaign=layer.campaign,
+        sku=layer.product.sku if layer.product else None,
+        category=layer.category.code if layer.category else None,
+        channel=layer.channel,
+        store=layer.store.code if layer.store else None,
+        entity=(rules.HQ_ENTITY if entity.kind == LegalEntity.Kind.HQ else entity.code) if entity else None,
+    )
 
 
 def digest_of(row: RuleVersion) -> str:
     """SHA-256 over the canonical JSON of what the version says."""
     rates = [[r.channel, r.category.code if r.category else None, r.rate_bp] for r in row.rates.all()]
-    said = {name: getattr(row, name) for name in CONTENT}
+    layers = [[list(scope_of(layer)), _said(layer)] for layer in row.layers.all()]
+    said: dict[str, Any] = {name: getattr(row, name) for name in CONTENT}
+    said["layers"] = sorted(layers, key=str)
+    said["tiers"] = sorted(([t.upto_fen, t.rate_bp] for t in row.tiers.all()), key=str)
+    said["budgets"] = sorted([b.budget, b.month_fen] for b in row.budgets.all())
     content: dict[str, Any] = {name: value for name, value in said.items() if LATER.get(name, ...) != value}
     content |= {"brand": row.brand.code, "number": row.number, "rates": sorted(rates, key=str)}
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _said(layer: RuleLayer) -> dict[str, Any]:
+    values = {name: getattr(layer, name) for name in rules.FIELDS} | {"is_uncapped": layer.is_uncapped or None}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @transaction.atomic
@@ -141,8 +204,9 @@ def publish(*, version_id: int, actor: Any, now: dt.datetime, effective_from: dt
         raise CannotPublish(_("This version is already published."))
     if row.author_id == actor.pk:
         raise CannotPublish(_("A rule is published by somebody else than its author."))
-    if not any(rate.channel is None and rate.category_id is None for rate in row.rates.all()):
-        raise CannotPublish(_("The version needs a rate for every channel and category together."))
+    problems = rule_checks.problems(row)
+    if problems:
+        raise CannotPublish(problems[0])
     row.effective_from = effective_from or row.effective_from or now
     if row.effective_from < now:
         raise CannotPublish(_("The version cannot begin in the past."))
@@ -162,12 +226,16 @@ def draft_from(*, version_id: int, name: str, actor: Any) -> RuleVersion:
     last = RuleVersion.objects.filter(brand=source.brand).order_by("-number").values_list("number", flat=True)[0]
     content = {field: getattr(source, field) for field in CONTENT} | {"name": name}
     draft = RuleVersion.objects.create(brand=source.brand, number=last + 1, author=actor, **content)
-    rates = source.rates.order_by("pk")
-    RuleRate.objects.bulk_create(
-        RuleRate(rule=draft, channel=r.channel, category_id=r.category_id, rate_bp=r.rate_bp) for r in rates
-    )
+    for part in (RuleRate, RuleLayer, RuleTier, RuleBudget):
+        _copy_part(part, source, draft)
     audit.record(actor=actor, verb="rule.draft", target=draft, copied_from=source.number)
     return draft
+
+
+def _copy_part(part: type[Any], source: RuleVersion, draft: RuleVersion) -> None:
+    names = [field.attname for field in part._meta.concrete_fields if field.name not in ("id", "rule")]
+    rows = part.objects.filter(rule=source).order_by("pk").values(*names)
+    part.objects.bulk_create(part(rule=draft, **row) for row in rows)
 
 
 def _end_before(row: RuleVersion) -> None:

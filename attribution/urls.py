@@ -1,11 +1,12 @@
-"""Addresses that channels call, and those of the mini-program that only attribution can answer."""
+"""Addresses that channels call."""
 
 from django.urls import path
 
-from attribution.api import channel_events, disputes
+from attribution.api import channel_events, disputes, openings
 
 urlpatterns = [
     path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
+    path("channels/<str:channel>/openings", openings.receive, name="channel-openings"),
     path("guide/disputes", disputes.DisputesView.as_view(), name="guide-disputes"),
     path("guide/disputes/<id:dispute_id>", disputes.DisputeView.as_view(), name="guide-dispute"),
     path("guide/disputes/<id:dispute_id>/evidence", disputes.EvidenceView.as_view(), name="guide-dispute-evidence"),

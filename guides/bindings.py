@@ -22,7 +22,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from guides import snatching
-from guides.models import Binding, BindingRequest, Employment, Guide
+from guides.models import Binding, BindingRequest, Employment, Guide, ServiceAct
 from guides.snatching import CurrentBinding, Policy, Validity, Verdict
 from members.models import Identity, Member, OrderLine
 from scrm import db
@@ -124,7 +124,12 @@ def _current(holding: Binding, policy: Policy, at: dt.datetime) -> CurrentBindin
     active_at = None
     if policy.validity == Validity.DAYS_SINCE_ACTIVITY:
         bought = OrderLine.objects.filter(member_id=holding.member_id, paid_at__lte=at, is_voided=False, is_test=False)
-        active_at = bought.order_by("-paid_at").values_list("paid_at", flat=True).first()
+        acts = ServiceAct.objects.filter(member_id=holding.member_id, holder_id=holding.guide_id, at__lte=at)
+        times = [
+            bought.order_by("-paid_at").values_list("paid_at", flat=True).first(),
+            acts.order_by("-at").values_list("at", flat=True).first(),
+        ]
+        active_at = max((time for time in times if time is not None), default=None)
     return CurrentBinding(str(holding.guide_id), holding.started_at, active_at, holding.protected_until)
 
 

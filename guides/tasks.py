@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from guides import contact_ways, contacts, corp_tags, directory, directory_sweep, login, welcomes
+from guides import contact_ways, contacts, corp_tags, directory, directory_sweep, login, visitors, welcomes
 from guides.contacts import gaps, sweeps
 from guides.handover import cases, results
 from scrm import celery
@@ -52,6 +52,7 @@ def sweep_contacts() -> None:
     contacts.read_due()
     contacts.recognise_late(now=now, since=now - contacts.RECENT)
     contacts.tell_news(now=now)
+    visitors.recognise_late(now=now, since=now - contacts.RECENT)
     directory_sweep.start_first(now=now)
     sweeps.start_first()
     sweeps.go_on(now=now)

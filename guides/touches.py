@@ -11,7 +11,8 @@
    arrived first.
 6. A touch is recorded once per fact: the fact's key with the same content gives back the first row, with other content
    it is an error. It never changes and never vanishes.
-7. The touches of a member are those that name her and those of the contacts who are she, whenever that was found out.
+7. The touches of a member are those that name her and those of the contacts and visitors who are she, whenever that was
+   found out. Those of a buyer nobody knows are the touches of the visitor and the contact who share an identity with her.
 """
 
 from __future__ import annotations
@@ -154,7 +155,9 @@ def record(
     store_id: int | None = None,
     contact_id: int | None = None,
     member_id: int | None = None,
+    visitor_id: int | None = None,
     way_id: int | None = None,
+    share_id: int | None = None,
     object_kind: str = TouchObject.ALL,
     object_code: str = "",
     expires_at: datetime | None = None,
@@ -166,8 +169,8 @@ def record(
     """
     day = at.astimezone(SHANGHAI).date()
     values: dict[str, Any] = {
-        "kind": kind, "guide_id": guide_id, "store_id": store_id, "contact_id": contact_id, "way_id": way_id,
-        "object_kind": object_kind, "object_code": object_code, "at": at, "expires_at": expires_at, "is_signed": is_signed,
+        "kind": kind, "guide_id": guide_id, "store_id": store_id, "contact_id": contact_id, "visitor_id": visitor_id,
+        "way_id": way_id, "share_id": share_id, "object_kind": object_kind, "object_code": object_code, "at": at, "expires_at": expires_at, "is_signed": is_signed,
     }  # fmt: skip
     db.ensure_partitions(Row, day, day)
     try:
@@ -191,6 +194,9 @@ OF_MEMBERS = """
         UNION
         SELECT k.* FROM guides_contact c JOIN guides_touch k ON k.contact_id = c.id
         WHERE c.member_id = w.member_id AND k.touched_on BETWEEN %s AND %s AND k.at BETWEEN %s AND %s
+        UNION
+        SELECT o.* FROM guides_visitor v JOIN guides_touch o ON o.visitor_id = v.id
+        WHERE v.member_id = w.member_id AND o.touched_on BETWEEN %s AND %s AND o.at BETWEEN %s AND %s
     ) t
     JOIN guides_guide g ON g.id = t.guide_id
     ORDER BY w.member_id, t.at, t.id
@@ -202,8 +208,55 @@ def of_members(member_ids: Sequence[int], *, since: datetime, until: datetime) -
     period = [since.astimezone(SHANGHAI).date(), until.astimezone(SHANGHAI).date(), since, until]
     found: dict[int, list[Touch]] = {}
     for member_id, pk, guide, kind, at, expires_at, is_signed, object_kind, object_code in db.read(
-        OF_MEMBERS, [db.array(member_ids), *period, *period]
+        OF_MEMBERS, [db.array(member_ids), *period, *period, *period]
     ):
         touch = Touch(pk, guide, TouchKind(kind), at, expires_at, is_signed, TouchObject(object_kind), object_code)
         found.setdefault(member_id, []).append(touch)
+    return found
+
+
+# Buyers without a member: by the identities that their orders carry. ``w.place`` tells the buyers apart.
+OF_BUYERS = """
+    SELECT w.place, t.id, g.code, t.kind, t.at, t.expires_at, t.is_signed, t.object_kind, t.object_code
+    FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[]) w(place, unionid, namespace, account, mobile_index)
+    CROSS JOIN LATERAL (
+        SELECT o.* FROM guides_visitor v JOIN guides_touch o ON o.visitor_id = v.id
+        WHERE v.id = ANY(ARRAY(
+            SELECT id FROM guides_visitor a WHERE a.unionid = w.unionid AND a.unionid <> ''
+            UNION SELECT id FROM guides_visitor a
+                WHERE a.account = w.account AND a.namespace = w.namespace AND a.account <> ''
+            UNION SELECT id FROM guides_visitor a WHERE a.mobile_index = w.mobile_index AND a.mobile_index <> ''
+        )) AND o.touched_on BETWEEN %s AND %s AND o.at BETWEEN %s AND %s
+        UNION
+        SELECT k.* FROM guides_contact c JOIN guides_touch k ON k.contact_id = c.id
+        WHERE c.id = ANY(ARRAY(
+            SELECT id FROM guides_contact a WHERE a.unionid = w.unionid AND a.unionid <> ''
+            UNION SELECT id FROM guides_contact a WHERE a.mobile_index = w.mobile_index AND a.mobile_index <> ''
+        )) AND k.touched_on BETWEEN %s AND %s AND k.at BETWEEN %s AND %s
+    ) t
+    JOIN guides_guide g ON g.id = t.guide_id
+    ORDER BY w.place, t.at, t.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """What an order says of a buyer who is no member; ``namespace``: channel/shop of the account."""
+
+    unionid: str = ""
+    namespace: str = ""
+    account: str = ""
+    mobile_index: str = ""
+
+
+def of_buyers(buyers: Sequence[Buyer], *, since: datetime, until: datetime) -> dict[Buyer, list[Touch]]:
+    """The touches of buyers nobody knows from ``since`` to ``until``, both inclusive, the oldest first; one query."""
+    period = [since.astimezone(SHANGHAI).date(), until.astimezone(SHANGHAI).date(), since, until]
+    texts = [[getattr(buyer, name) for buyer in buyers] for name in Buyer.__slots__]
+    found: dict[Buyer, list[Touch]] = {}
+    for place, pk, guide, kind, at, expires_at, is_signed, object_kind, object_code in db.read(
+        OF_BUYERS, [list(range(len(buyers))), *texts, *period, *period]
+    ):
+        touch = Touch(pk, guide, TouchKind(kind), at, expires_at, is_signed, TouchObject(object_kind), object_code)
+        found.setdefault(buyers[place], []).append(touch)
     return found

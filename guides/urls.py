@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from guides.api import code, commission, handovers, members, session, today
+from guides.api import code, commission, handovers, members, service_acts, session, shares, today
 from scrm.api.urls import RowId
 
 register_converter(RowId, "id")
@@ -17,6 +17,9 @@ urlpatterns = [
     path("members/search", members.MemberSearchView.as_view(), name="member-search"),
     path("members/<id:member_id>", members.MemberView.as_view(), name="member"),
     path("members/<id:member_id>/reveal", members.RevealView.as_view(), name="member-reveal"),
+    path("members/<id:member_id>/service-acts", service_acts.ServiceActView.as_view(), name="member-service-act"),
+    path("service-acts", service_acts.ServiceActsView.as_view(), name="service-acts"),
+    path("shares", shares.SharesView.as_view(), name="shares"),
     path("handovers", handovers.HandoversView.as_view(), name="handovers"),
     path("code", code.CodeView.as_view(), name="code"),
     path("friends", code.FriendsView.as_view(), name="friends"),

@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import io
 import os
 import re
@@ -207,6 +208,24 @@ def require_keys() -> None:
     _mobile_ring()
     _secret_ring()
     _index_contexts()
+
+
+# --- short proofs -------------------------------------------------------------------------------------------------------
+
+
+def proof(purpose: str, message: bytes, key_id: int | None = None) -> tuple[int, bytes]:
+    """A key's number and 16 bytes that only its holder can make of ``message``: HMAC-SHA-256 under a key of the purpose's own.
+
+    ``key_id`` None takes the current key. LookupError for a key we do not hold: whoever sent the number has made it up.
+    """
+    ring = _secret_ring()
+    chosen = ring.current if key_id is None else key_id
+    return chosen, hmac.digest(_proof_key(ring.raw[chosen], purpose), message, hashlib.sha256)[:16]
+
+
+@lru_cache(maxsize=64)
+def _proof_key(raw: bytes, purpose: str) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, None, b"scrm proof " + purpose.encode()).derive(raw)
 
 
 # --- files --------------------------------------------------------------------------------------------------------------

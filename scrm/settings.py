@@ -383,6 +383,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None},  # the badge would ask a foreign host
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {  # fields of one name with other choices
+        "IdentityKind": "members.models.Identity.Kind",
+        "ShareKind": "guides.models.Share.Kind",
+        "ServiceActKind": "guides.models.ServiceAct.Kind",
+    },
 }
 
 # ---- console ----------------------------------------------------------------------------------------------------

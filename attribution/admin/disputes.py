@@ -193,5 +193,3 @@ class DisputeAdmin(BigReadOnlyAdmin):
             raise Http404
         jpeg = pictures.look_at(evidence=evidence, actor=request.user)
         return HttpResponse(jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,10 +18,10 @@ _doorbell = celery.Doorbell(tasks.process_events)
 @csrf_exempt
 def receive(request: HttpRequest, channel: str) -> JsonResponse:
     if request.method != "POST":
-        return _error(405, "method_not_allowed", _("This address does not take such a request."))
-    body = _body(request)
+        return refusal(405, "method_not_allowed", _("This address does not take such a request."))
+    body = body_of(request)
     if body is None:
-        return _error(413, "too_large", _("An event is at most 1 MiB. Send fewer lines at a time."))
+        return refusal(413, "too_large", _("An event is at most 1 MiB. Send fewer lines at a time."))
     try:
         is_new = intake.receive(
             channel=channel,
@@ -29,15 +31,15 @@ def receive(request: HttpRequest, channel: str) -> JsonResponse:
             now=timezone.now(),
         )
     except intake.NotVerified:
-        return _error(403, "not_verified", _("Channel, time or signature are not right."))
+        return refusal(403, "not_verified", _("Channel, time or signature are not right."))
     except intake.NotReadable:
-        return _error(400, "not_readable", _("The body is not a JSON object with an event_id."))
+        return refusal(400, "not_readable", _("The body is not a JSON object with an event_id."))
     if is_new:
         _doorbell.ring()
     return JsonResponse({"result": "stored" if is_new else "known"})
 
 
-def _body(request: HttpRequest) -> bytes | None:
+def body_of(request: HttpRequest) -> bytes | None:
     """The raw bytes, or None for too many; a length that lies does not help."""
     try:
         if int(request.headers.get("Content-Length") or 0) > intake.MAX_BODY_BYTES:
@@ -48,5 +50,5 @@ def _body(request: HttpRequest) -> bytes | None:
     return body if len(body) <= intake.MAX_BODY_BYTES else None
 
 
-def _error(status: int, code: str, message: str) -> JsonResponse:
-    return JsonResponse({"code": code, "message": message, "extra": {}}, status=status)
+def refusal(status: int, code: str, message: str, **extra: Any) -> JsonResponse:
+    return JsonResponse({"code": code, "message": message, "extra": extra}, status=status)

@@ -39,7 +39,9 @@ class DisputeItem(serializers.Serializer[Any]):
     status_text = serializers.CharField()
     is_mine = serializers.BooleanField(help_text="I opened it")
     opened_at = serializers.DateTimeField()
-    due_at = serializers.DateTimeField(allow_null=True, help_text="until when the present step is to be done; null: ended")
+    due_at = serializers.DateTimeField(
+        allow_null=True, help_text="until when the present step is to be done; null: ended"
+    )
     is_late = serializers.BooleanField()
 
 
@@ -176,7 +178,10 @@ class _OneDispute(GuideView):
 
 class DisputeView(_OneDispute):
     @extend_schema(
-        operation_id="dispute", tags=["disputes"], summary="One dispute with its evidence", responses={200: DisputeDetail}
+        operation_id="dispute",
+        tags=["disputes"],
+        summary="One dispute with its evidence",
+        responses={200: DisputeDetail},
     )
     def get(self, request: Request, dispute_id: int) -> Response:
         return Response(_detail(self.dispute, self))
@@ -194,7 +199,11 @@ class EvidenceView(_OneDispute):
             ref_name = "AddEvidence"
 
     @extend_schema(
-        operation_id="add_evidence", tags=["disputes"], summary="Add evidence", request=Input, responses={201: DisputeDetail}
+        operation_id="add_evidence",
+        tags=["disputes"],
+        summary="Add evidence",
+        request=Input,
+        responses={201: DisputeDetail},
     )
     @idempotent
     def post(self, request: Request, dispute_id: int) -> Response:
@@ -250,7 +259,11 @@ class OpinionView(_OneDispute):
 
 class WithdrawView(_OneDispute):
     @extend_schema(
-        operation_id="withdraw_dispute", tags=["disputes"], summary="Let my claim go", request=None, responses={200: DisputeDetail}
+        operation_id="withdraw_dispute",
+        tags=["disputes"],
+        summary="Let my claim go",
+        request=None,
+        responses={200: DisputeDetail},
     )
     @idempotent
     def post(self, request: Request, dispute_id: int) -> Response:

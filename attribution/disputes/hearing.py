@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
-from attribution import blocks, overrides, settlement
+from attribution import blocks, overrides
 from attribution.disputes import pictures
 from attribution.models import Decision, Dispute, DisputeEvidence, Hold, MoneyBlock
 from guides.models import Employment, Guide
@@ -21,7 +20,6 @@ from scrm.models import User
 
 STORE_TERM = dt.timedelta(days=3)
 OFFICE_TERM = dt.timedelta(days=7)
-WINDOW = dt.timedelta(days=30)  # after the statement that paid the line
 EVIDENCE_EACH = 10  # of one person on one dispute
 CAUSE = "dispute"  # of a block
 
@@ -43,9 +41,7 @@ class IsParty(RuleViolation):
 
 
 @transaction.atomic
-def open_dispute(
-    *, line_id: int, guide: Guide, ground: str, statement: str, actor: User, now: dt.datetime
-) -> Dispute:
+def open_dispute(*, line_id: int, guide: Guide, ground: str, statement: str, actor: User, now: dt.datetime) -> Dispute:
     """Raises CannotDispute. What the line earned is held from now on."""
     line = OrderLine.objects.filter(pk=line_id).first()
     if line is None:
@@ -77,16 +73,17 @@ def _require_disputable(decision: Decision | None, guide: Guide, now: dt.datetim
         raise CannotDispute(_("This line carries no commission."))
     if decision.winner_code == guide.code and len(decision.shares) == 1:
         raise CannotDispute(_("The line is credited to you already."))
-    stated_at = settlement.stated_at(line_id=decision.line_id)
-    if stated_at is not None and now >= stated_at + WINDOW:
-        raise CannotDispute(
-            _("The statement with this line is older than %(days)d days; it can no longer be disputed.") % {"days": WINDOW.days}
-        )  # fmt: skip
 
 
 @transaction.atomic
 def add_evidence(
-    *, dispute: Dispute, actor: User, text: str, now: dt.datetime, touch_id: int | None = None, picture: bytes | None = None
+    *,
+    dispute: Dispute,
+    actor: User,
+    text: str,
+    now: dt.datetime,
+    touch_id: int | None = None,
+    picture: bytes | None = None,
 ) -> DisputeEvidence:
     """Raises WrongStep, CannotDispute, pictures.BadPicture. The caller has seen that ``actor`` may see the dispute."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
@@ -147,7 +144,11 @@ def propose(*, dispute: Dispute, is_upheld: bool, reason: str, actor: User, now:
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_step(dispute, Dispute.Status.HQ)
     _require_no_party(dispute, actor)
-    dispute.status, dispute.is_upheld_proposed, dispute.verdict_reason = Dispute.Status.PROPOSED, is_upheld, reason.strip()
+    dispute.status, dispute.is_upheld_proposed, dispute.verdict_reason = (
+        Dispute.Status.PROPOSED,
+        is_upheld,
+        reason.strip(),
+    )
     dispute.proposed_by, dispute.proposed_at = actor, now
     if is_upheld:
         line = OrderLine.objects.get(pk=dispute.line_id, booked_on=dispute.booked_on)
@@ -162,7 +163,9 @@ def send_back(*, dispute: Dispute, reason: str, actor: User, now: dt.datetime) -
     """The second person does not agree: it is decided anew. Raises WrongStep, IsParty."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_second(dispute, actor)
-    audit.record(actor=actor, verb="dispute.send_back", target=dispute, reason=reason, proposed_by=dispute.proposed_by_id)
+    audit.record(
+        actor=actor, verb="dispute.send_back", target=dispute, reason=reason, proposed_by=dispute.proposed_by_id
+    )
     dispute.status, dispute.is_upheld_proposed, dispute.verdict_reason = Dispute.Status.HQ, None, ""
     dispute.proposed_by, dispute.proposed_at, dispute.due_at = None, None, now + OFFICE_TERM
     if dispute.override is not None:
@@ -184,7 +187,9 @@ def confirm(*, dispute: Dispute, actor: User, now: dt.datetime) -> Dispute:
         overrides.approve(override=dispute.override, actor=actor)
         dispute.moved_fen = _credited(dispute)
     dispute.save()
-    audit.record(actor=actor, verb="dispute.confirm", target=dispute, upheld=dispute.is_upheld_proposed, fen=dispute.moved_fen)
+    audit.record(
+        actor=actor, verb="dispute.confirm", target=dispute, upheld=dispute.is_upheld_proposed, fen=dispute.moved_fen
+    )
     return dispute
 
 

@@ -4,10 +4,12 @@ from attribution.models.disputes import Dispute, DisputeEvidence
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
+from attribution.models.overrides import Override
 from attribution.models.periods import ClosedPeriod
-from attribution.models.rules import RuleRate, RuleVersion
+from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
 
 __all__ = [
     "Account", "Beneficiary", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Dispute", "DisputeEvidence", "Entry", "FigureMark", "Hold",
-    "MoneyBlock", "RuleRate", "RuleVersion", "StoreDay", "StoreStock", "Txn",
+    "MoneyBlock", "Override", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "StoreDay", "StoreStock",
+    "Txn",
 ]  # fmt: skip

@@ -56,6 +56,9 @@ class Decision(models.Model):
     member = models.ForeignKey(
         Member, models.PROTECT, verbose_name=_("member"), null=True, db_index=False, db_constraint=False
     )
+    mode = models.CharField(  # empty: the version's; a layer of it may say another
+        _("mode"), max_length=16, choices=RuleVersion.Mode, blank=True, default="", db_default=""
+    )
     winner_code = models.CharField(_("winner"), max_length=48)
     store = models.ForeignKey(  # snapshot
         Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False, db_constraint=False
@@ -66,6 +69,9 @@ class Decision(models.Model):
     base_fen = FenField(_("base"))
     rate_bp = models.PositiveIntegerField(_("rate (bp)"))
     pot_fen = FenField(_("commission"))
+    # every pot, as rules.pot_row writes it, with the sequence of the decision it was accrued for; null: the commission is
+    # the only pot, of the brand's budget, without a cap
+    pots = models.JSONField(_("pots"), null=True)
     digest = models.CharField(_("digest"), max_length=64)
     supersedes_id = models.BigIntegerField(null=True)
     reason = models.CharField(_("reason"), max_length=128, blank=True)  # of a second decision

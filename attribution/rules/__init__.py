@@ -1,7 +1,7 @@
 """How an order line finds its guide (归属规则): a pure function of order, facts as of payment and rule version.
 
-1. A line flagged as test, gift card, wholesale, staff price or voided is not eligible; nothing else makes it so. A
-   line with a risk mark (风险标记) is decided but held back.
+1. A line flagged as test, gift card, wholesale, staff price, voided or of a group buy that failed is not eligible;
+   nothing else makes it so. A line with a risk mark (风险标记) is decided but held back.
 2. The candidates (候选) are: C0 a manual override approved by a second person, C1 the cashier on the ticket, C2 the
    touches, latest first, C3 the active binding, C4 the home store's pool, C5 the HQ pool (总部池), which is always
    there.
@@ -15,38 +15,39 @@
 6. The binding's guide on leave shares with her delegate (代班). When she has left and the hand-over is pending, the
    store's pool takes her place if the rule has the gap rule, with what it leaves over to the successor. A brand IP
    (品牌号) shares with the member's home store.
-7. The rate is that of (channel, category), else category, else channel, else of everything; NULL inherits, 0 is zero.
+7. Rates, weights, windows and all else come from the layers of the version (``layers``); NULL inherits, 0 is zero.
 8. When the winner's store belongs to another company than HQ and HQ's shop took the order, that company has the
    entity share (主体分成) and bears its guide's commission out of it.
-9. The digest is SHA-256 over the facts that counted and the outcome: neither the order in which touches arrive nor
+9. A store that hands over or ships an order that another one took has the fulfilment fee (履约费), part of it her clerk's:
+   a pot of its own, paid by a budget of its own.
+10. The digest is SHA-256 over the facts that counted and the outcome: neither the order in which touches arrive nor
    the time zone of a date changes it.
 """
 
-from attribution.rules.decision import HQ_POOL, POS, Candidate, Decision, Reason, State, decide, ineligibility
+from attribution.commissions import Pot
+from attribution.rules.decision import (
+    HQ_POOL,
+    POS,
+    Candidate,
+    Decision,
+    Reason,
+    State,
+    decide,
+    fees,
+    ineligibility,
+    pot_of,
+    pot_row,
+    seal,
+)
 from attribution.rules.explanation import explain
 from attribution.rules.facts import HQ_ENTITY, BindingFact, Evidence, GuideFact, OrderFacts, OverrideFact, binding_as_of
-from attribution.rules.version import Mode, Rule, is_linked_too_late, rate_for, resolve
+from attribution.rules.layers import FIELDS, NO_CAP, Layer, Layers, Scope, Value, conflicts
+from attribution.rules.payables import Credit, Payable, credits, payables  # noqa: A004 - the credit for a sale
+from attribution.rules.version import Mode, Rule, is_linked_too_late
 
 __all__ = [
-    "HQ_ENTITY",
-    "HQ_POOL",
-    "POS",
-    "BindingFact",
-    "Candidate",
-    "Decision",
-    "Evidence",
-    "GuideFact",
-    "Mode",
-    "OrderFacts",
-    "OverrideFact",
-    "Reason",
-    "Rule",
-    "State",
-    "binding_as_of",
-    "decide",
-    "explain",
-    "ineligibility",
-    "is_linked_too_late",
-    "rate_for",
-    "resolve",
-]
+    "FIELDS", "HQ_ENTITY", "HQ_POOL", "NO_CAP", "POS", "BindingFact", "Candidate", "Credit", "Decision", "Evidence",
+    "GuideFact", "Layer", "Layers", "Mode", "OrderFacts", "OverrideFact", "Payable", "Pot", "Reason", "Rule", "Scope",
+    "State", "Value", "binding_as_of", "conflicts", "credits", "decide", "explain", "fees", "ineligibility", "is_linked_too_late",
+    "payables", "pot_of", "pot_row", "seal",
+]  # fmt: skip

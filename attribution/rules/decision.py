@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attribution import commissions
-from attribution.commissions import BP, Role, Share
+from attribution.commissions import BP, Base, Pot, PotKind, Role, Share
 from attribution.rules.digests import micros, sha256
 from attribution.rules.facts import HQ_ENTITY, Evidence, GuideFact, OrderFacts
-from attribution.rules.version import Mode, Rule, is_linked_too_late, rate_for
+from attribution.rules.version import Mode, Rule, is_linked_too_late
 from guides import touches
 
 HQ_POOL = "HQ_POOL"
@@ -45,6 +45,7 @@ class Reason(StrEnum):
     IS_WHOLESALE = "IS_WHOLESALE"
     IS_STAFF_PRICE = "IS_STAFF_PRICE"
     IS_VOIDED = "IS_VOIDED"
+    IS_GROUP_FAILED = "IS_GROUP_FAILED"
 
 
 PRECEDENCE = {
@@ -67,7 +68,10 @@ class Candidate(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The shares split the pot, `commissions.pot(base_fen, rate_bp, cap_fen)`; `reason` is why INELIGIBLE or HELD."""
+    """The shares split the pot, `commissions.pot(base_fen, rate_bp, cap_fen)`; `reason` is why INELIGIBLE or HELD.
+
+    `fees` are the pots beside the commission.
+    """
 
     state: State
     as_of: datetime
@@ -82,11 +86,27 @@ class Decision(NamedTuple):
     reason: str
     provisional_until: datetime | None
     digest: str
+    budget: str = "brand"
+    basis: Base = Base.NET
+    fees: tuple[Pot, ...] = ()
+
+    @property
+    def pots(self) -> tuple[Pot, ...]:
+        """The commission first, then the fees; empty when the line is not eligible."""
+        if not self.shares:
+            return ()
+        main = Pot(
+            PotKind.MAIN, self.budget, self.base_fen, self.rate_bp, self.cap_fen, self.pot_fen, self.shares,
+            False, self.basis,
+        )  # fmt: skip
+        return (main, *self.fees)
 
     @property
     def is_posted(self) -> bool:
         """Whether the ledger has a transaction for it."""
-        return self.pot_fen > 0 and self.state in (State.LIVE, State.PROVISIONAL)
+        if self.state not in (State.LIVE, State.PROVISIONAL):
+            return False
+        return self.pot_fen > 0 or any(fee.amount_fen for fee in self.fees)
 
     @property
     def winners(self) -> tuple[Candidate, ...]:
@@ -112,16 +132,18 @@ def decide(line: OrderFacts, evidence: Evidence, rule: Rule) -> Decision:
     """Who gets the credit of the line, and how the commission is shared."""
     flag = ineligibility(line)
     if flag is not None:
-        return _sealed(line, evidence, rule, State.INELIGIBLE, (), (), 0, flag)
+        return seal(line, evidence, rule, State.INELIGIBLE, (), (), 0, flag)
     is_late = is_linked_too_late(line.paid_at, evidence.linked_at, rule)
     found = _collect(line, evidence, rule, is_late)
     winners = _split_winners(found, rule) if rule.mode == Mode.SPLIT else _first(found)
     shares = _shares(winners, line, evidence, rule)
-    rate_bp = rate_for(rule, line.channel, line.category)
+    rate_bp = rule.rate_bp
     entity = winners[-1].found.entity
-    if entity != HQ_ENTITY and line.shop_entity == HQ_ENTITY and rule.entity_share_bp > rate_bp:
-        shares = _with_entity(shares, entity, rate_bp, rule.entity_share_bp)
-        rate_bp = rule.entity_share_bp
+    if entity != HQ_ENTITY and line.shop_entity == HQ_ENTITY:
+        entity_bp = rule.entity_share_of(entity)
+        if entity_bp > rate_bp:
+            shares = _with_entity(shares, entity, rate_bp, entity_bp)
+            rate_bp = entity_bp
     if line.risk_mark:
         state = State.HELD
     elif evidence.member is None and winners[0].found is HQ_FOUND:
@@ -129,7 +151,7 @@ def decide(line: OrderFacts, evidence: Evidence, rule: Rule) -> Decision:
     else:
         state = State.LIVE
     candidates = _judged(found, winners, rule.mode)
-    return _sealed(line, evidence, rule, state, candidates, shares, rate_bp, line.risk_mark)
+    return seal(line, evidence, rule, state, candidates, shares, rate_bp, line.risk_mark)
 
 
 def ineligibility(line: OrderFacts) -> Reason | None:
@@ -142,6 +164,8 @@ def ineligibility(line: OrderFacts) -> Reason | None:
         return Reason.IS_WHOLESALE
     if line.is_staff_price:
         return Reason.IS_STAFF_PRICE
+    if line.is_group_failed:
+        return Reason.IS_GROUP_FAILED
     return Reason.IS_VOIDED if line.is_voided else None
 
 
@@ -333,6 +357,26 @@ def _with_entity(shares: tuple[Share, ...], entity: str, rate_bp: int, entity_bp
     return tuple(share for share in (*borne, net) if share.weight)
 
 
+def fees(line: OrderFacts, evidence: Evidence, rule: Rule) -> tuple[Pot, ...]:
+    """The fee of the store that hands over or ships for another; a clerk who may not be paid leaves it all to the store."""
+    store = line.fulfil_store
+    if store is None or not rule.fulfil_fee_bp or store == line.store:
+        return ()
+    whole = Share(Role.FULFIL, f"STORE:{store}", store, BP)
+    clerk = evidence.clerk
+    shares: tuple[Share, ...] = (whole,)
+    if clerk is not None and _guide_fault(clerk, line, evidence, rule) is None:
+        pair = _pair(whole, rule.fulfil_store_bp, Share(Role.FULFIL, clerk.code, store, 0))
+        shares = tuple(share for share in pair if share.weight)
+    base_fen = commissions.line_base(line.paid_fen, line.points_fen, rule.base)
+    amount_fen = commissions.pot(base_fen, rule.fulfil_fee_bp)
+    fee = Pot(
+        PotKind.FULFIL, rule.fulfil_budget, base_fen, rule.fulfil_fee_bp, None, amount_fen, shares, rule.fulfil_keeps,
+        rule.base,
+    )  # fmt: skip
+    return (fee,)
+
+
 def _judged(found: list[_Found], winners: tuple[_Won, ...], mode: Mode) -> tuple[Candidate, ...]:
     first = winners[0]
     last = winners[-1]
@@ -354,7 +398,7 @@ def _judged(found: list[_Found], winners: tuple[_Won, ...], mode: Mode) -> tuple
     return tuple(judged)
 
 
-def _sealed(
+def seal(
     line: OrderFacts,
     evidence: Evidence,
     rule: Rule,
@@ -364,18 +408,22 @@ def _sealed(
     rate_bp: int,
     reason: str,
 ) -> Decision:
+    """The decision with its pots and its digest."""
     base_fen = commissions.line_base(line.paid_fen, line.points_fen, rule.base)
     pot_fen = commissions.pot(base_fen, rate_bp, rule.cap_fen)
+    beside = fees(line, evidence, rule) if shares and line.fulfil_store else ()
     paid_at, created_at = line.paid_at, line.created_at
     paid = micros(paid_at)
     created = paid if created_at is None or created_at is paid_at else micros(created_at)
-    content = (
+    content: tuple[object, ...] = (
         (line.channel, line.shop, line.order_no, line.line_no, micros(line.version)),
         (paid, created, line.paid_fen, line.points_fen),
         (rule.digest, evidence.member, state, reason, base_fen, rate_bp, pot_fen),
         candidates,
         [(share.role, share.beneficiary, share.store, share.weight) for share in shares],
     )
+    if beside:
+        content = (*content, [pot_row(fee) for fee in beside])
     until = line.paid_at + rule.late_link if state == State.PROVISIONAL else None
     return Decision(
         state,
@@ -391,4 +439,20 @@ def _sealed(
         reason,
         until,
         sha256(content),
+        rule.budget,
+        rule.base,
+        beside,
     )
+
+
+def pot_row(pot: Pot) -> list[object]:
+    """A pot as JSON values, as decisions are stored and digested."""
+    shares = [[share.role, share.beneficiary, share.store, share.weight] for share in pot.shares]
+    return [*pot[:6], shares, *pot[7:]]
+
+
+def pot_of(row: Sequence[Any]) -> Pot:
+    """The pot of such values."""
+    kind, budget, base_fen, rate_bp, cap_fen, amount_fen, shares, keeps, basis = row
+    parts = tuple(Share(Role(role), who, store, weight) for role, who, store, weight in shares)
+    return Pot(PotKind(kind), budget, base_fen, rate_bp, cap_fen, amount_fen, parts, keeps, Base(basis))

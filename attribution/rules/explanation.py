@@ -49,6 +49,7 @@ REASONS: dict[str, str] = {
     Reason.IS_WHOLESALE: "批发订单",
     Reason.IS_STAFF_PRICE: "员工价订单",
     Reason.IS_VOIDED: "已作废的订单行",
+    Reason.IS_GROUP_FAILED: "拼团未成团",
     touches.Fault.UNSIGNED: "触点没有有效签名",
     touches.Fault.EXPIRED: "触点在下单时已过期",
     touches.Fault.OTHER_OBJECT: "触点的对象不包含该商品",

@@ -34,6 +34,9 @@ class OrderFacts(NamedTuple):
     points_fen: int = 0  # settled in points or gift cards
     store: str | None = None
     shop_entity: str = HQ_ENTITY  # the company whose shop took the money
+    fulfil_store: str | None = None  # hands over or ships, where that is another store than the one that took the order
+    fulfil_entity: str | None = None
+    campaign: str | None = None
     cashier: str | None = None  # guide code on the ticket, as written
     live_no: str | None = None
     group_no: str | None = None
@@ -44,6 +47,7 @@ class OrderFacts(NamedTuple):
     is_wholesale: bool = False
     is_staff_price: bool = False
     is_voided: bool = False
+    is_group_failed: bool = False  # a group buy (拼团) that did not come about
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Evidence(NamedTuple):
     touches: tuple[tuple[touches.Touch, GuideFact], ...] = ()
     binding: BindingFact | None = None
     home_store: str | None = None
+    clerk: GuideFact | None = None  # who handed over or packed
 
 
 def binding_as_of(bindings: Sequence[BindingFact], paid_at: datetime) -> BindingFact | None:

@@ -1,8 +1,12 @@
-"""The rule version (规则版本) as the decision needs it, with everything inherited already resolved."""
+"""The rule (规则) as the decision of one line needs it, with everything inherited already resolved.
+
+``layers`` say how it comes about. The digest names the version it was resolved from; a rule made by hand has that of its
+own content.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,64 +26,56 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A resolved rule version; the defaults are the rule of a fresh database. The digest covers every other field."""
+    """The defaults are the rule of a fresh database. ``entity_shares`` differ from ``entity_share_bp`` for the companies
+    they name."""
 
     code: str = "DEFAULT"
     version: int = 1
     mode: Mode = Mode.SERVICE_FIRST
-    rates: Mapping[tuple[str | None, str | None], int | None] = field(default_factory=lambda: {(None, None): 500})
+    rate_bp: int = 500
     seller_bp: int = 7_000
     service_bp: int = 3_000
     windows: touches.Windows = touches.DEFAULT_WINDOWS
     late_link: timedelta = timedelta(days=15)
     base: Base = Base.NET
     cap_fen: int | None = None  # per line; None: no cap
+    vest_days: int = 15
+    budget: str = "brand"  # whose money the commission is
     home_pool_bp: int = 0  # 0: no home-store pool; the rest goes to HQ's
     gap_pool_bp: int = 0  # 0: no gap rule; the rest goes to the successor
     ip_bp: int = 4_000
     entity_share_bp: int = 0
+    entity_shares: Mapping[str, int] = field(default_factory=dict)
     is_self_purchase_paid: bool = False
-    digest: str = field(init=False, default="")
+    fulfil_fee_bp: int = 0  # of the store that hands over or ships for another one
+    fulfil_store_bp: int = 10_000  # of the fee; the rest goes to the clerk
+    fulfil_budget: str = "ecom"
+    fulfil_keeps: bool = True  # the work is done: a refund leaves the fee
+    digest: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mode", Mode(self.mode))
-        if self.rates.get((None, None)) is None:
-            raise ValueError("a rule needs a rate for everything")
+        object.__setattr__(self, "base", Base(self.base))
         if self.seller_bp + self.service_bp != BP:
             raise ValueError("the weights of seller and service must sum to 10,000 bp")
-        parts = (self.seller_bp, self.service_bp, self.home_pool_bp, self.gap_pool_bp, self.ip_bp, self.entity_share_bp)
-        if any(not 0 <= bp <= BP for bp in (*parts, *(rate for rate in self.rates.values() if rate is not None))):
+        parts = (
+            self.rate_bp, self.seller_bp, self.service_bp, self.home_pool_bp, self.gap_pool_bp, self.ip_bp,
+            self.entity_share_bp, self.fulfil_fee_bp, self.fulfil_store_bp, *self.entity_shares.values(),
+        )  # fmt: skip
+        if any(not 0 <= bp <= BP for bp in parts):
             raise ValueError("rates and weights lie between 0 and 10,000 bp")
-        content = [[f.name, _plain(getattr(self, f.name))] for f in fields(self) if f.name != "digest"]
-        object.__setattr__(self, "digest", sha256(content))
+        if not self.digest:
+            content = [[f.name, _plain(getattr(self, f.name))] for f in fields(self) if f.name != "digest"]
+            object.__setattr__(self, "digest", sha256(content))
+
+    def entity_share_of(self, entity: str) -> int:
+        """In bp: what the winner's company has of an order that HQ's shop took."""
+        return self.entity_shares.get(entity, self.entity_share_bp)
 
 
 def is_linked_too_late(paid_at: datetime, linked_at: datetime | None, rule: Rule) -> bool:
     """Whether an identity found after a first decision without a member comes after the late-link window."""
     return linked_at is not None and linked_at >= paid_at + rule.late_link
-
-
-def rate_for(rule: Rule, channel: str, category: str | None) -> int:
-    """The most specific rate that is not NULL."""
-    rates = rule.rates
-    for key in ((channel, category), (None, category), (channel, None)):
-        rate = rates.get(key)
-        if rate is not None:
-            return rate
-    return rates[None, None]  # type: ignore[return-value]  # checked when the rule was made
-
-
-def resolve(layers: Sequence[Mapping[str, Any]]) -> Rule:
-    """A rule from layers, the most specific first: None inherits from the next layer, 0 is an explicit zero."""
-    names = {f.name for f in fields(Rule) if f.init}
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            if name not in names:
-                raise ValueError(f"a rule has no {name}")
-            if value is not None:
-                values.setdefault(name, value)
-    return Rule(**values)
 
 
 def _plain(value: Any) -> Any:
@@ -89,5 +85,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, touches.Windows):
         return [_plain(value.share), _plain(value.live)]
     if isinstance(value, Mapping):
-        return sorted([[channel or "", category or "", rate] for (channel, category), rate in value.items()], key=str)
+        return sorted([name, bp] for name, bp in value.items())
     return value

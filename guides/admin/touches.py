@@ -1,4 +1,4 @@
-"""Touches and the claims that followed from them, with the answer each got."""
+"""Shares, touches, service acts and the claims that followed from them, with the answer each got."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from guides.admin.staff import GuideNames, guide_link
-from guides.models import Binding, BindingRequest, Contact, ContactWay, Touch
+from guides.models import Binding, BindingRequest, Contact, ContactWay, ServiceAct, Share, Touch
 from guides.snatching import OPENING
 from members.models import Member
 from scrm.admin import lists
@@ -80,6 +80,45 @@ class TouchAdmin(Named):
     @display(description=gettext_lazy("covers"))
     def object_text(self, touch: Touch) -> str:
         return f"{touch.get_object_kind_display()} {touch.object_code}".strip()
+
+
+@admin.register(Share)
+class ShareAdmin(BigReadOnlyAdmin, GuideNames):
+    list_display = (
+        "created_at", "kind_label", "guide_link", "store", "object_text", "reference", "expires_at", "closes_at",
+    )  # fmt: skip
+    list_select_related = ("guide", "store")
+    list_filter = (
+        ("store", lists.ScopedFilter), ("guide", lists.ScopedFilter), ("kind", lists.ChoicesDropdownFilter),
+    )  # fmt: skip
+    fields = list_display
+
+    @display(description=gettext_lazy("kind"), label=dict.fromkeys(Share.Kind, QUIET))
+    def kind_label(self, share: Share) -> Any:
+        return state(share.kind, share.get_kind_display())
+
+    @display(description=gettext_lazy("covers"))
+    def object_text(self, share: Share) -> str:
+        return f"{share.get_object_kind_display()} {share.object_code}".strip()
+
+
+@admin.register(ServiceAct)
+class ServiceActAdmin(Named):
+    guide_fields = ("guide", "holder")
+    list_display = ("at", "kind_label", "guide_link", "store", "member_link", "note", "proof", "holder_link")
+    list_select_related = ("guide", "store", "holder")
+    list_filter = (
+        ("store", lists.ScopedFilter), ("guide", lists.ScopedFilter), ("kind", lists.ChoicesDropdownFilter),
+    )  # fmt: skip
+    fields = (*list_display, "recorded_at")
+
+    @display(description=gettext_lazy("kind"), label=dict.fromkeys(ServiceAct.Kind, QUIET))
+    def kind_label(self, act: ServiceAct) -> Any:
+        return state(act.kind, act.get_kind_display())
+
+    @display(description=gettext_lazy("renews the binding of"))
+    def holder_link(self, act: ServiceAct) -> SafeString | str:
+        return guide_link(act, "holder") if act.holder_id else EMPTY
 
 
 @admin.register(BindingRequest)

@@ -2,10 +2,13 @@ from guides.models.bindings import Binding, BindingRequest
 from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews, Friendship, LinkConflict
 from guides.models.directory import Department, DirectorySweep, WecomMember
 from guides.models.handover import HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
+from guides.models.service_acts import ServiceAct
+from guides.models.shares import Share
 from guides.models.staff import Delegation, Employment, Guide, LoginCode
 from guides.models.sweeps import ContactSweep, EventHour, HeldEnds, SweepBatch
 from guides.models.tags import CorpTag, TagGroup, TagMapping, TagPush, TagSweep
 from guides.models.touches import Touch
+from guides.models.visitors import Visitor
 from guides.models.ways import ContactWay, StrayWay, WayDay, WayPicture, WayStaff
 from guides.models.welcomes import Material, Welcome, WelcomePart, WelcomeSend
 
@@ -13,6 +16,6 @@ __all__ = [
     "Binding", "BindingRequest", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag", "Delegation",
     "Department", "DirectorySweep", "Employment", "EventHour", "Follower", "FriendNews", "Friendship", "Guide",
     "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "HeldEnds", "LinkConflict", "LoginCode",
-    "Material", "StrayWay", "SweepBatch", "TagGroup", "TagMapping", "TagPush", "TagSweep", "Touch", "WayDay",
-    "WayPicture", "WayStaff", "WecomMember", "Welcome", "WelcomePart", "WelcomeSend",
+    "Material", "ServiceAct", "Share", "StrayWay", "SweepBatch", "TagGroup", "TagMapping", "TagPush", "TagSweep", "Touch",
+    "Visitor", "WayDay", "WayPicture", "WayStaff", "WecomMember", "Welcome", "WelcomePart", "WelcomeSend",
 ]  # fmt: skip

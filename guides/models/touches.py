@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from guides.models.contacts import Contact
 from guides.models.staff import Guide
+from guides.models.visitors import Visitor
 from members.models import Member
 from scrm import db
 from scrm.db import AppendOnlyModel
@@ -20,8 +21,8 @@ from scrm.models import Store
 class Touch(AppendOnlyModel):
     """Partitioned by month of ``touched_on``, the business day of ``at``.
 
-    Who was reached is a member, a contact, both or nobody we know: a contact who becomes a member later brings her touches
-    along through ``Contact.member``.
+    Who was reached is a member, a contact, both, or a visitor nobody knows: a contact or visitor who becomes a member later
+    brings her touches along through ``Contact.member`` or ``Visitor.member``.
     """
 
     class Kind(models.TextChoices):
@@ -57,7 +58,11 @@ class Touch(AppendOnlyModel):
     member = models.ForeignKey(
         Member, models.PROTECT, verbose_name=_("member"), null=True, db_index=False, db_constraint=False
     )
+    visitor = models.ForeignKey(
+        Visitor, models.PROTECT, verbose_name=_("visitor"), null=True, db_index=False, db_constraint=False
+    )
     way_id = models.BigIntegerField(_("contact way"), null=True)
+    share_id = models.BigIntegerField(_("share"), null=True)
     object_kind = models.CharField(_("covers"), max_length=8, choices=Covers, default=Covers.ALL)
     object_code = models.CharField(_("object"), max_length=64, blank=True)
     at = models.DateTimeField(_("at"))
@@ -73,6 +78,7 @@ class Touch(AppendOnlyModel):
             # evidence of an order: what touched this member, directly or as a contact, up to a moment
             models.Index(fields=["member", "-at"], name="touch_member", condition=Q(member__isnull=False)),
             models.Index(fields=["contact", "-at"], name="touch_contact", condition=Q(contact__isnull=False)),
+            models.Index(fields=["visitor", "-at"], name="touch_visitor", condition=Q(visitor__isnull=False)),
             models.Index(fields=["guide", "-id"], name="touch_guide"),
             models.Index(fields=["store", "-id"], name="touch_store"),
         )

@@ -34,6 +34,26 @@ class Channel(models.Model):
         return self.name
 
 
+class DeliveryMode(models.TextChoices):
+    EXPRESS = "EXPRESS", _("by parcel service")
+    STORE_SHIP = "STORE_SHIP", _("shipped by a store")
+    CITY = "CITY", _("brought within the city")
+    PICKUP = "PICKUP", _("picked up in a store")
+    IN_STORE = "IN_STORE", _("taken in the store")
+    VIRTUAL = "VIRTUAL", _("nothing to hand over")
+
+
+class GroupState(models.TextChoices):
+    FORMING = "FORMING", _("group is forming")
+    FORMED = "FORMED", _("group is complete")
+    FAILED = "FAILED", _("group has failed")
+
+
+class PresaleState(models.TextChoices):
+    DEPOSIT = "DEPOSIT", _("deposit paid")
+    BALANCE = "BALANCE", _("balance paid")
+
+
 class Order(models.Model):
     channel = models.CharField(_("channel"), max_length=24)
     shop = models.CharField(_("shop"), max_length=64)
@@ -84,6 +104,20 @@ class OrderLine(models.Model):
     is_staff_price = models.BooleanField(_("staff price"), default=False)
     is_voided = models.BooleanField(_("voided"), default=False)
     risk_mark = models.CharField(_("risk mark"), max_length=32, blank=True)
+    # what only some channels say; empty where the source does not
+    line_ref = models.CharField(_("the channel's line id"), max_length=64, blank=True, db_default="")
+    delivery_mode = models.CharField(_("delivery"), max_length=12, choices=DeliveryMode, blank=True, db_default="")
+    fulfil_store = models.ForeignKey(  # hands over or ships; ``store`` took the order
+        Store, models.PROTECT, verbose_name=_("store that hands over"), null=True, db_index=False, related_name="+",
+        db_constraint=False,
+    )  # fmt: skip
+    exchange_of = models.CharField(_("order exchanged by it"), max_length=64, blank=True, db_default="")
+    group_state = models.CharField(_("group buy"), max_length=8, choices=GroupState, blank=True, db_default="")
+    presale_state = models.CharField(_("presale"), max_length=8, choices=PresaleState, blank=True, db_default="")
+    live_no = models.CharField(_("live room"), max_length=64, blank=True, db_default="")
+    group_no = models.CharField(_("group no."), max_length=64, blank=True, db_default="")
+    gift_card_fen = FenField(_("paid by gift card"), db_default=0)  # part of points_fen
+    details = models.JSONField(_("further facts"), null=True)  # see docs/channels.md: status, guide marks, phases
 
     class Meta:
         verbose_name = _("order line")

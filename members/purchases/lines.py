@@ -27,6 +27,13 @@ CONTENT: batch.Columns = (
     ("is_test", "boolean"), ("is_gift_card", "boolean"), ("is_wholesale", "boolean"), ("is_staff_price", "boolean"),
     ("is_voided", "boolean"), ("risk_mark", "text"),
 )  # fmt: skip
+# what only some channels say: name, type, and the value of a source that does not say it
+SAID_BY_SOME = (
+    ("line_ref", "text", "''"), ("delivery_mode", "text", "''"), ("fulfil_store_id", "bigint", "NULL::bigint"),
+    ("exchange_of", "text", "''"), ("group_state", "text", "''"), ("presale_state", "text", "''"), ("live_no", "text", "''"),
+    ("group_no", "text", "''"), ("gift_card_fen", "bigint", "0"), ("details", "jsonb", "NULL::jsonb"),
+)  # fmt: skip
+FACTS: batch.Columns = tuple((name, f"{kind} DEFAULT {empty}") for name, kind, empty in SAID_BY_SOME)
 BATCH: batch.Columns = (
     ("seq", "bigint"), ("channel", "text"), ("shop", "text"), ("order_no", "text"), ("line_no", "bigint"),
     ("version_at", "timestamptz"), ("sku", "text"), ("product_name", "text"), ("category", "text"), *CONTENT,
@@ -71,6 +78,16 @@ class LineVersion:
     is_staff_price: bool = False
     is_voided: bool = False
     risk_mark: str = ""
+    line_ref: str = ""
+    delivery_mode: str = ""
+    fulfil_store_id: int | None = None
+    exchange_of: str = ""
+    group_state: str = ""
+    presale_state: str = ""
+    live_no: str = ""
+    group_no: str = ""
+    gift_card_fen: int = 0
+    details: dict[str, Any] | None = None
 
 
 @dataclass
@@ -105,15 +122,19 @@ def content_hash(alias: str) -> str:
     """SQL for the digest of a line's content: columns that OrderLine keeps, and the SKU.
 
     Times as seconds, since the text of a time depends on the session. A row's text is 2.5 times as fast as a JSON array's.
+    What only some channels say counts when it is said, so that lines recorded before it could be said keep their digest.
     """
     parts = [f"{alias}.sku"]
     for name, kind in CONTENT:
         column = f"{alias}.{name}"
         parts.append(f"extract(epoch FROM {column})" if kind == "timestamptz" else column)
-    return f"md5(row({', '.join(parts)})::text)"
+    said = ", ".join(f"{alias}.{name}" for name, _kind, _empty in SAID_BY_SOME)
+    empty = ", ".join(empty for _name, _kind, empty in SAID_BY_SOME)
+    some = f"CASE WHEN row({said}) IS NOT DISTINCT FROM row({empty}) THEN '' ELSE row({said})::text END"
+    return f"md5(row({', '.join(parts)})::text || {some})"
 
 
-_CONTENT_NAMES = [name for name, _kind in CONTENT]
+_CONTENT_NAMES = [name for name, _kind in (*CONTENT, *FACTS)]
 
 ADD_ORDERS = """
     WITH wanted AS (
@@ -231,18 +252,21 @@ def record_lines(*, lines: Sequence[LineVersion]) -> LinesRecorded:
     """Record what a delivery says about some lines; ``parked`` and ``line_ids`` are filled."""
     if not lines:
         return LinesRecorded()
-    return _record(lambda cursor: batch.fill(cursor, "line_batch", BATCH, lines))
+    return _record(lambda cursor: batch.fill(cursor, "line_batch", (*BATCH, *FACTS), lines))
 
 
-def record_lines_of(*, select: str, params: Sequence[Any] = ()) -> LinesRecorded:
-    """The same for the rows of a query that yields the columns of ``BATCH`` in their order, ``seq`` telling them apart."""
-    names = ", ".join(name for name, _kind in BATCH)
+def record_lines_of(*, select: str, params: Sequence[Any] = (), more: Sequence[str] = ()) -> LinesRecorded:
+    """The same for the rows of a query that yields the columns of ``BATCH`` in their order, ``seq`` telling them apart.
+
+    ``more``: those of ``FACTS`` that the query yields after them.
+    """
+    names = ", ".join([*(name for name, _kind in BATCH), *more])
     return _record(lambda cursor: cursor.execute(f"INSERT INTO line_batch ({names}) {select}", params))
 
 
 def _record(fill: Any) -> LinesRecorded:
     with transaction.atomic(), connection.cursor() as cursor:
-        batch.create(cursor, "line_batch", BATCH)
+        batch.create(cursor, "line_batch", (*BATCH, *FACTS))
         batch.create(cursor, "order_batch", batch.ORDER_COLUMNS)
         batch.create(cursor, "line_work", WORK)
         fill(cursor)

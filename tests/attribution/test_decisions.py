@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from django.db import IntegrityError, connections, transaction
@@ -276,7 +277,7 @@ def test_one_line_and_many_are_decided_and_posted_alike() -> None:
     keys = list(OrderLine.objects.order_by("pk").values_list("pk", "booked_on"))
     book = rulebook.load()
     cases = evidence.load(keys, book)
-    bulk = {case.line.id: rules.decide(case.facts, case.evidence, case.version.rule).digest for case in cases}
+    bulk = {case.line.id: rules.decide(case.facts, case.evidence, case.rule).digest for case in cases}
     assert bulk == single and len(bulk) == 30
     assert {who: fen for who, fen in replay.commission(book=book).items() if fen} == posted
 
@@ -316,8 +317,8 @@ def test_the_default_rule_is_what_the_book_says(db: None) -> None:
     """The stored digest is the one the rule book computes; the pure rule is the default one."""
     row = RuleVersion.objects.get()
     assert row.digest == rulebook.digest_of(row)
-    version = rulebook.load().at(AT)
-    assert (version.rule.mode, version.rule.rates) == (rules.Mode.SERVICE_FIRST, {(None, None): 500})
+    rule = rulebook.load().at(AT).rule_for(rules.OrderFacts("JD", "main", "1", "1", AT, AT, 100))
+    assert replace(rule, code="DEFAULT", digest="") == rules.Rule()
 
 
 def test_the_published_rule_says_who_may_take_a_member_over(db: None) -> None:

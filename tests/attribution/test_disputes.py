@@ -32,7 +32,9 @@ PAID = dt.timedelta(days=40)
 def company(db: None) -> Console:
     """安琪 belongs to A of S1; a line of 765.00 of hers was rung up by B of S2 and went to A by her binding."""
     company = console()
-    company.shops.line("disputed", member="安琪", store="S2", paid_fen=76_500, at=timezone.now() - PAID, cashier="G00002")
+    company.shops.line(
+        "disputed", member="安琪", store="S2", paid_fen=76_500, at=timezone.now() - PAID, cashier="G00002"
+    )
     return company
 
 
@@ -52,8 +54,12 @@ def opened(company: Console, by: str = "B", name: str = "disputed") -> Dispute:
 def heard(company: Console, dispute: Dispute, *, is_upheld: bool) -> Dispute:
     """Through the store's opinion to the verdict of the region manager and HQ."""
     now = timezone.now()
-    hearing.give_opinion(dispute=dispute, opinion="FOR", text="监控里是她接待的", actor=company.staff["manager"], now=now)
-    hearing.propose(dispute=dispute, is_upheld=is_upheld, reason="监控与小票一致", actor=company.staff["operator"], now=now)
+    hearing.give_opinion(
+        dispute=dispute, opinion="FOR", text="监控里是她接待的", actor=company.staff["manager"], now=now
+    )
+    hearing.propose(
+        dispute=dispute, is_upheld=is_upheld, reason="监控与小票一致", actor=company.staff["operator"], now=now
+    )
     return hearing.confirm(dispute=dispute, actor=company.staff["hq"], now=now)
 
 
@@ -235,12 +241,19 @@ def test_the_share_of_upheld_disputes_per_rule(company: Console, line: OrderLine
 def test_of_two_guides_who_dispute_at_once_one_is_first() -> None:
     shops = factory.shops()
     shops.member("安琪", store="S1", guide="A")
-    line = shops.line("disputed", member="安琪", store="S2", paid_fen=76_500, at=timezone.now() - PAID, cashier="G00002")
+    line = shops.line(
+        "disputed", member="安琪", store="S2", paid_fen=76_500, at=timezone.now() - PAID, cashier="G00002"
+    )
 
     def ask(guide: Guide) -> bool:
         try:
             hearing.open_dispute(
-                line_id=line.pk, guide=guide, ground="OTHER", statement="是我的顾客", actor=guide.user, now=timezone.now()
+                line_id=line.pk,
+                guide=guide,
+                ground="OTHER",
+                statement="是我的顾客",
+                actor=guide.user,
+                now=timezone.now(),
             )
         except hearing.CannotDispute:
             return False
@@ -341,7 +354,9 @@ def test_a_list_costs_the_same_for_one_and_for_three(company: Console) -> None:
     api_b.get("disputes")
     one = count()
     for number in range(2):
-        company.shops.line(f"more{number}", member="安琪", store="S2", paid_fen=1_000, at=timezone.now(), cashier="G00002")
+        company.shops.line(
+            f"more{number}", member="安琪", store="S2", paid_fen=1_000, at=timezone.now(), cashier="G00002"
+        )
         opened(company, name=f"more{number}")
     assert count() == one
 
@@ -372,5 +387,11 @@ def test_the_console_shows_a_dispute_to_both_stores_and_to_nobody_else(company: 
     dispute = opened(company)
     page = reverse("admin:attribution_dispute_change", args=(dispute.pk,))
     seen = {name: company.client(name).get(page).status_code for name in company.staff}
-    assert {name for name, status in seen.items() if status == 200} == {"hq", "operator", "auditor", "region", "manager"}
+    assert {name for name, status in seen.items() if status == 200} == {
+        "hq",
+        "operator",
+        "auditor",
+        "region",
+        "manager",
+    }
     assert {seen["franchisee"], seen["franchisee_b"]} <= {403, 404}

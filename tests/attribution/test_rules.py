@@ -50,6 +50,12 @@ def line(paid_fen: int = 68_900, **changes: Any) -> OrderFacts:
     )
 
 
+def layered(brand: dict[str, Any], *layers: tuple[rules.Scope, dict[str, Any]]) -> rules.Layers:
+    """The brand's layer with a rate of 5 % and the others."""
+    found = [rules.Layer(rules.Scope(), {"rate_bp": 500, **brand}), *(rules.Layer(*layer) for layer in layers)]
+    return rules.Layers(found, code="T", version=1, digest="d", late_link=15 * DAY)
+
+
 def bound(guide: GuideFact | None = B, **changes: Any) -> BindingFact:
     store = guide.store if guide else None
     return BindingFact(**{"id": 7, "store": store, "started_at": PAID - 30 * DAY, "guide": guide, **changes})
@@ -82,8 +88,9 @@ def test_example_1_share_without_binding() -> None:
     ("category", "paid", "pot"), [("MAIN", 16_514, 826), ("ACCESSORY", 4_971, 149), ("ACCESSORY", 2_905, 87)]
 )
 def test_example_2_rate_of_the_category(category: str, paid: int, pot: int) -> None:
-    rule = Rule(rates={(None, None): 500, (None, "ACCESSORY"): 300})
-    assert rules.decide(line(paid, category=category), Evidence(), rule).pot_fen == pot
+    order = line(paid, category=category)
+    layers = layered({}, (rules.Scope(category="ACCESSORY"), {"rate_bp": 300}))
+    assert rules.decide(order, Evidence(), layers.rule_for(order)).pot_fen == pot
 
 
 @pytest.mark.parametrize(
@@ -113,7 +120,7 @@ def test_example_4_expired_touch_leaves_all_to_service(age: timedelta, is_expire
 
 
 def test_example_5_split_of_a_rounded_pot() -> None:
-    rule = Rule(mode=Mode.SPLIT, rates={(None, None): 350})
+    rule = Rule(mode=Mode.SPLIT, rate_bp=350)
     decision = rules.decide(line(15_990), Evidence(member=1, binding=bound(), touches=(touched(),)), rule)
     assert paid_out(decision) == [("SELLER", "A", 392), ("SERVICE", "B", 168)]
 
@@ -381,30 +388,27 @@ def test_a_line_without_money_has_a_decision_and_no_posting() -> None:
         ("POS", "FRUIT", 3),
         ("JD", "NUTS", 4),
         ("TMALL", None, 0),
-        ("POS", None, 5),
+        ("POS", None, 500),
     ],
 )
 def test_the_most_specific_rate_wins(channel: str, category: str | None, rate: int) -> None:
-    rates = {
+    rates: dict[tuple[str | None, str | None], int | None] = {
         ("JD", "FRUIT"): 1, ("JD", "FISH"): None, (None, "FISH"): 2, (None, "FRUIT"): 3, ("JD", None): 4,
-        ("TMALL", None): 0, ("POS", None): None, (None, None): 5,
+        ("TMALL", None): 0, ("POS", None): None, (None, None): 500,
     }  # fmt: skip
-    assert rules.rate_for(Rule(rates=rates), channel, category) == rate
-
-
-def test_null_inherits_and_zero_is_zero() -> None:
-    rule = rules.resolve([{"home_pool_bp": 0, "gap_pool_bp": None}, {"home_pool_bp": 5_000, "gap_pool_bp": 2_500}])
-    assert (rule.home_pool_bp, rule.gap_pool_bp, rule.ip_bp) == (0, 2_500, 4_000)
-    with pytest.raises(ValueError, match="colour"):
-        rules.resolve([{"colour": 1}])
+    layers = layered({}, *(
+        (rules.Scope(channel=key[0], category=key[1]), {"rate_bp": bp}) for key, bp in rates.items() if any(key)
+    ))  # fmt: skip
+    assert layers.rule_for(line(channel=channel, category=category)).rate_bp == rate
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"rates": {}},
-        {"rates": {(None, None): None}},
-        {"rates": {(None, None): 10_001}},
+        {"rate_bp": -1},
+        {"rate_bp": 10_001},
+        {"fulfil_store_bp": 10_001},
+        {"entity_shares": {"F": -1}},
         {"seller_bp": 7_000, "service_bp": 2_999},
         {"ip_bp": -1},
         {"mode": "OTHER"},
@@ -417,9 +421,9 @@ def test_an_impossible_rule_is_refused(fields: dict[str, Any]) -> None:
 
 def test_the_default_rule() -> None:
     assert DEFAULT.mode == Mode.SERVICE_FIRST
-    assert DEFAULT.rates == {(None, None): 500}
+    assert DEFAULT.rate_bp == 500
     assert (DEFAULT.home_pool_bp, DEFAULT.gap_pool_bp, DEFAULT.entity_share_bp) == (0, 0, 0)
-    assert replace(DEFAULT, mode=Mode.SPLIT).digest != DEFAULT.digest == Rule().digest
+    assert Rule(mode=Mode.SPLIT).digest != DEFAULT.digest == Rule().digest
 
 
 # Invariants -----------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ CHECKS = (
 )
 OPERATIONS = (
     "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
-    "explain_commission", "handovers", "code", "new_friends",
+    "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
 )  # fmt: skip
 
 
@@ -71,7 +71,18 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
 
 
 @pytest.mark.parametrize(
-    "name", ["members", "search_members", "commission", "commission_lines", "login", "handovers", "new_friends"]
+    "name",
+    [
+        "members",
+        "search_members",
+        "commission",
+        "commission_lines",
+        "login",
+        "handovers",
+        "new_friends",
+        "share",
+        "service_acts",
+    ],
 )
 def test_what_the_schema_forbids_is_refused(contract, shops, name):
     headers = {"Authorization": f"Bearer {shops.token('A')}"}

@@ -87,10 +87,10 @@ def test_evidence_is_found_by_member_and_time_whenever_she_was_recognised(shops:
 
 def test_the_evidence_of_a_member_is_read_through_indexes(shops: factory.Shops) -> None:
     record(shops, member_id=shops.members["安琪"].pk)
-    values: list[Any] = [f"{{{shops.members['安琪'].pk}}}", *[AT.date(), AT.date(), AT, AT] * 2]
+    values: list[Any] = [f"{{{shops.members['安琪'].pk}}}", *[AT.date(), AT.date(), AT, AT] * 3]
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("EXPLAIN " + touches.OF_MEMBERS, values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "member_id_at_idx" in plan and "contact_id_at_idx" in plan
+    assert "member_id_at_idx" in plan and "contact_id_at_idx" in plan and "visitor_id_at_idx" in plan
     assert "guides_touch_2026" in plan

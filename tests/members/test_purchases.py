@@ -20,6 +20,7 @@ from members.models import Identity, LineToDecide, Member, Order, OrderLine, Par
 from members.purchases import LineVersion, RefundVersion, lines
 from scrm import crypto
 from scrm.models import Brand
+from tests.factories import shops
 
 DAY = dt.datetime(2025, 5, 1, 9, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -70,7 +71,9 @@ def test_a_new_line_is_kept_with_all_it_says_and_waits_to_be_decided(db: None) -
         completed_at=DAY + HOUR, cashier_code="G1", buyer_card_no="C1", buyer_account="a", buyer_unionid="u",
         buyer_mobile_index="0" * 32, product_name="苹果", category="FRUIT", quantity=Decimal("1.250"),
         unit_price=Decimal("80.0000"), discounts={"HQ": 500, "STORE": 100}, list_fen=10_600, points_fen=7, freight_fen=800,
-        is_wholesale=True, risk_mark="chargeback",
+        is_wholesale=True, risk_mark="chargeback", line_ref="3100000000000000002", delivery_mode="PICKUP", exchange_of="E0",
+        fulfil_store_id=shops.shops().stores["S2"].pk, group_state="FORMED", presale_state="BALANCE", live_no="70", group_no="g7",
+        gift_card_fen=5, details={"guide_marks": [{"kind": "guide", "id": "880001", "name": "小王"}]},
     )  # fmt: skip
     result = purchases.record_lines(lines=[said])
     row = OrderLine.objects.select_related("order", "product__category").get()
@@ -78,7 +81,7 @@ def test_a_new_line_is_kept_with_all_it_says_and_waits_to_be_decided(db: None) -
         "inserted": 1, "updated": 0, "repeated": 0, "older": 0, "confirmed": 0, "two_members": 0, "refunds_applied": 0,
         "parked": 0,
     }  # fmt: skip
-    for name, _kind in lines.CONTENT:
+    for name, _kind in (*lines.CONTENT, *lines.FACTS):
         assert getattr(row, name) == getattr(said, name), name
     assert (row.channel, row.refunded_fen, row.member_id) == ("POS", 0, None)
     assert (row.product.sku, row.product.name, row.product.category and row.product.category.code) == (
@@ -165,6 +168,28 @@ def test_the_digest_can_be_computed_again_from_what_is_kept(db: None) -> None:
         """)
         kept, again = cursor.fetchone()
     assert kept == again
+
+
+def test_a_line_recorded_before_channels_said_more_keeps_its_digest(db: None) -> None:
+    """Sent again by a list after the upgrade it is a repeat, not a contradiction."""
+    purchases.record_lines(lines=[line(unit_price=Decimal("1.5"))])
+    old = ", ".join(
+        f"extract(epoch FROM l.{name})" if kind == "timestamptz" else f"l.{name}" for name, kind in lines.CONTENT
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT l.content_hash, md5(row('K1', {old})::text) FROM members_orderline l")
+        kept, before = cursor.fetchone()
+    assert kept == before
+    said: list[dict[str, Any]] = [
+        {"line_ref": "1"},
+        {"details": {"status": "PAID"}},
+        {"gift_card_fen": 1},
+        {"group_state": "FORMED"},
+    ]
+    for more in said:
+        assert purchases.record_lines(lines=[line(unit_price=Decimal("1.5"), **more)]).parked == [
+            (0, "version_conflict")
+        ]
 
 
 # --- products and buyers ----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from attribution.models import (
     RuleVersion,
     Txn,
 )
-from guides import touches
+from guides import service_acts, shares, touches
 from guides.models import (
     Binding,
     BindingRequest,
@@ -43,6 +43,8 @@ from guides.models import (
     HeldEnds,
     LinkConflict,
     Material,
+    ServiceAct,
+    Share,
     StrayWay,
     TagMapping,
     TagPush,
@@ -93,7 +95,7 @@ HQ_ONLY: set[Any] = {
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, Store, Touch, WelcomeSend,
+    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, ServiceAct, Share, Store, Touch, WelcomeSend,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -190,7 +192,14 @@ def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any])
 
 def friends(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     corp, _is_new = Corp.objects.get_or_create(corp_id="ww1", defaults={"name": "示例公司"})
-    found: dict[Any, dict[str, Any]] = {ContactWay: {}, Touch: {}, BindingRequest: {}, WelcomeSend: {}}
+    found: dict[Any, dict[str, Any]] = {
+        ContactWay: {},
+        Touch: {},
+        BindingRequest: {},
+        WelcomeSend: {},
+        Share: {},
+        ServiceAct: {},
+    }
     for code in STORES:
         store, guide, at = company.shops.stores[code], guides[code], timezone.now()
         contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
@@ -208,6 +217,16 @@ def friends(company: Console, guides: dict[str, Any], members: dict[str, Any]) -
         found[BindingRequest][code], _is_new = BindingRequest.objects.get_or_create(
             key=code, defaults={"member": members[code], "guide": guide, "store": store, "source": "SCAN", "answer": "OPEN", "at": at}
         )  # fmt: skip
+        found[Share][code] = (
+            Share.objects.filter(guide=guide).first() or shares.share(guide_id=guide.pk, kind="SHARE", now=at)[0]
+        )
+        act = ServiceAct.objects.filter(key=code).first()
+        found[ServiceAct][code] = (
+            act
+            or service_acts.record(
+                key=code, kind="CALL", guide_id=guide.pk, member_id=members[code].pk, at=at, note="电话回访"
+            )[0]
+        )
         found[WelcomeSend][code], _is_new = WelcomeSend.objects.get_or_create(
             code_hash=code, defaults={"friendship": friend, "guide": guide, "event_at": at}
         )

@@ -1,0 +1,11 @@
+"""What a test's own processes run with: the test's database through the eyes of the application, a broker if there is one."""
+
+import os
+
+from tests.settings import *  # noqa: F403
+
+DATABASES["default"]["NAME"] = os.environ["FAULT_DATABASE"]  # noqa: F405
+DATABASES["default"]["USER"] = APPLICATION_ROLE  # noqa: F405
+if "FAULT_BROKER" in os.environ:
+    BROKER_URL = CELERY_BROKER_URL = os.environ["FAULT_BROKER"]
+    CELERY_BROKER_CONNECTION_RETRY = True

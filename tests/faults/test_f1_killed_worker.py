@@ -1,0 +1,234 @@
+"""F1: a worker is killed (SIGKILL) anywhere in a batch; the next minute goes on, and every item has one effect on WeCom.
+
+Full size: 10,000 codes, 1,000 kills; 200,000 friends; 10,000 customers handed over.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from django.db import transaction
+from django.db.models import Count
+from django.utils import timezone
+
+from guides import contact_ways, contacts, directory_sweep
+from guides.contacts import sweeps
+from guides.handover import cases, plan
+from guides.models import (
+    Binding,
+    Contact,
+    ContactSweep,
+    ContactWay,
+    FriendNews,
+    Friendship,
+    Guide,
+    HandoverCase,
+    HandoverItem,
+    StrayWay,
+)
+from scrm import jobs
+from scrm.models import OutboxMessage, User, WecomPace
+from tests.factories import shops as factory
+from tests.factories.wecom import Wired
+from tests.faults.children import Children
+from tests.faults.conftest import FULL_SIZE, size
+from tests.guides.contacts.test_sweeps import fill, here, on_wecom, staging_tables
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MINUTE = 60
+OUTBOX_POINTS = (
+    "nothing reserved", "reserved, not committed", "reserved", "before the request", "request sent", "answer on the wire",
+    "answer read", "before settling", "settling, nothing written", "settled, not committed", "settled",
+    "about to look after", "looked after", "taken up",
+)  # fmt: skip
+SWEEP_POINTS = (
+    "before the plan", "accounts listed, not committed", "planned", "batch begun", "page asked for", "page on the wire",
+    "page read", "page kept, not committed", "page kept", "before comparing", "compared, not committed", "compared",
+    "before the end",
+)  # fmt: skip
+HANDOVER_POINTS = {
+    "open_jobs": ("customers read", "items written", "chunk moved, not committed", "chunk moved"),
+    "outbox": OUTBOX_POINTS,
+    "results": ("taker claimed", "results on the wire", "results taken, not committed", "results taken"),
+}
+
+
+def rested() -> None:
+    """A kill comes after hours of work in life; here they follow each other, and the pace of calls is not the subject."""
+    WecomPace.objects.update(allowance=2_000)
+
+
+# --- the outbox -------------------------------------------------------------------------------------------------------
+
+
+class Ways:
+    """Codes of a store that wait to be made: WeCom would make a second one for a second call."""
+
+    def __init__(self, box: Wired) -> None:
+        shops = factory.shops()
+        Guide.objects.filter(pk=shops.guides["A"].pk).update(wecom_userid="wangfang")
+        self.guide, self.store, self.corp = Guide.objects.get(code="G00001"), shops.stores["S1"], box.corp
+        box.world.add_member("wangfang", "王芳")
+        contacts.match_guides()
+
+    def ask(self, count: int) -> None:
+        staff, now = [contact_ways.Staff(self.guide)], timezone.now()
+        with transaction.atomic():
+            for _number in range(count):
+                way = contact_ways.draft(
+                    corp=self.corp, purpose="STORE", name="门店码", staff=staff, store=self.store, actor=None, now=now
+                )
+                contact_ways.create(way=way, actor=None, now=now)
+
+
+def test_f1_a_batch_of_the_outbox(box: Wired, children: Children, dice: random.Random) -> None:
+    """W5: each code is made once, wherever the worker died and whoever else was at work; nobody does anything by hand."""
+    rounds = size(1, 72)
+    ways, reached, offset = Ways(box), Counter[str](), 0
+    for point in dice.sample(OUTBOX_POINTS * rounds, k=len(OUTBOX_POINTS) * rounds):
+        ways.ask(10)
+        if "look" in point:  # an answer gets lost, and two minutes later WeCom is asked
+            box.faults.add("lose", "externalcontact/add_contact_way", times=1)
+            children.run("send", offset=offset)
+            offset += 2 * MINUTE
+        other = children.start("send", offset=offset) if dice.random() < 0.2 else None
+        if children.kill_at("outbox", point=point, nth=nth_of(point, dice), offset=offset):
+            reached[point] += 1
+        if other is not None:
+            children.kill(other)
+        offset += MINUTE
+        rested()
+    print(f"killed {children.killed} times at {dict(reached)}")
+    for _minute in range(30):
+        children.run("outbox", offset=offset)
+        offset += MINUTE
+        if not OutboxMessage.objects.exclude(status="DONE").exists():
+            break
+    assert set(OutboxMessage.objects.values_list("status", flat=True)) == {"DONE"}
+    made = Counter(way.state for way in box.world.ways.values())
+    assert made == Counter(ContactWay.objects.values_list("state", flat=True)) and set(made.values()) == {1}
+    assert len(made) == 10 * len(OUTBOX_POINTS) * rounds and not StrayWay.objects.exists()
+    here_now = dict(ContactWay.objects.filter(status="LIVE").values_list("config_id", "state"))
+    assert here_now == {config_id: way.state for config_id, way in box.world.ways.items()}
+    assert set(reached) == set(OUTBOX_POINTS)
+
+
+def nth_of(point: str, dice: random.Random) -> int:
+    return 1 if point in ("about to look after", "looked after", "taken up") else dice.randint(1, 6)
+
+
+# --- a sweep of contacts ----------------------------------------------------------------------------------------------
+
+
+def test_f1_a_sweep_of_contacts(box: Wired, children: Children, dice: random.Random) -> None:
+    """Killed at each point in turn, the sweep goes on behind the last page kept; each friend is written and told of once."""
+    fill(box, *size((220, 3), (2_000, 100)))
+    job = sweeps.start(corp=box.corp, kind="FULL", actor=None)
+    reached: Counter[str] = Counter()
+    for point in SWEEP_POINTS * size(1, 8):
+        most = 1 if "plan" in point or "end" in point or "listed" in point or not FULL_SIZE else 4
+        if children.kill_at("open_jobs", point=point, nth=dice.randint(1, most)):
+            reached[point] += 1
+        rested()
+    children.run("open_jobs")
+    print(f"killed {children.killed} times at {dict(reached)}")
+    row = ContactSweep.objects.get()
+    assert (row.status, row.failed_count, row.job_id) == ("DONE", 0, job.pk)
+    assert here() == on_wecom(box)
+    pairs = len(here())
+    assert (row.pair_count, row.added_count, row.swept_count) == (pairs, pairs, len(box.world.members))
+    assert FriendNews.objects.filter(kind="ADDED").count() == Friendship.objects.count() == pairs
+    assert Contact.objects.count() == len(box.world.contacts) and staging_tables() == 0
+    assert set(reached) >= set(SWEEP_POINTS) - {"before the plan", "before the end"} or FULL_SIZE
+    assert not children.run("open_jobs")
+
+
+# --- a handover -------------------------------------------------------------------------------------------------------
+
+
+def shop_with_a_leaver(box: Wired, takers: int, each: int) -> HandoverCase:
+    """Guide A's customers, members bound to her and friends of hers, and as many takers as there are messages to be."""
+    shops, world = factory.shops(), box.world
+    names = ["A", *(f"T{number}" for number in range(takers))]
+    for number, name in enumerate(names[1:]):
+        shops.guides[name] = factory.hire(f"T{number:05}", f"接替{number}", shops.stores["S1"])
+    for name in names:
+        world.add_member(f"u{name.lower()}", name, departments=(1,))
+        Guide.objects.filter(pk=shops.guides[name].pk).update(wecom_userid=f"u{name.lower()}")
+    for number in range(takers * each):
+        member = shops.member(f"客{number}", store="S1", guide="A")
+        member.identities.create(kind="UNIONID", namespace="MAIN", value=f"o{number}")
+        world.add_contact(f"客{number}", unionid=f"o{number}", external_userid=f"wm{number}")
+        world.befriend("ua", f"wm{number}")
+    contacts.match_guides()
+    jobs.run(sweeps.start(corp=box.corp, kind="FULL", actor=None).pk)
+    jobs.run(directory_sweep.start(corp=box.corp, actor=None).pk)
+    case = cases.open_by_hand(guide=shops.guides["A"], reason="离职", actor=None, now=timezone.now())
+    codes = " ".join(shops.guides[name].code for name in names[1:])
+    plan.request(case=case, chosen="NAMED", codes=codes, actor=shops.staff["hq"], now=timezone.now())
+    return case
+
+
+def test_f1_a_handover(box: Wired, children: Children, dice: random.Random) -> None:
+    """W5: planned, moved, asked of WeCom and read back by workers that die: each customer is handed over once."""
+    takers, each = size((24, 3), (120, 84))
+    case = shop_with_a_leaver(box, takers, each)
+    reached: Counter[str] = Counter()
+
+    def die(work: str, point: str, offset: int = 0) -> int:
+        """The giver's messages follow each other: one that is being looked after holds up the next for some minutes."""
+        tries = 0
+        while not children.kill_at(work, point=point, offset=offset):
+            offset += MINUTE
+            tries += 1
+            assert tries < 30, f"{point} is not reached"
+        reached[point] += 1
+        rested()
+        return offset
+
+    for point in HANDOVER_POINTS["open_jobs"][:2]:
+        die("open_jobs", point)
+    children.run("open_jobs")
+    plan.confirm(case=case, actor=User.objects.create_user("second"), now=timezone.now())
+    for point in HANDOVER_POINTS["open_jobs"][2:]:
+        die("open_jobs", point)
+    children.run("open_jobs")
+    offset = 0
+    for point in dice.sample(OUTBOX_POINTS * size(1, 5), k=len(OUTBOX_POINTS) * size(1, 5)):
+        if "look" in point:
+            offset = die("outbox", "answer read", offset)  # WeCom has begun, and nobody here knows
+        offset = die("outbox", point, offset + 2 * MINUTE) + 2 * MINUTE
+    for _minute in range(30):
+        children.run("outbox", offset=offset)
+        offset += MINUTE
+        if not OutboxMessage.objects.exclude(status="DONE").exists():
+            break
+    assert set(OutboxMessage.objects.values_list("status", flat=True)) == {"DONE"}
+    asked = Counter(one.external_userid for one in box.world.transfers.values())
+    assert asked == Counter({f"wm{number}": 1 for number in range(takers * each)})
+    box.world.clock.advance(25 * 3600)
+    offset = 26 * 3600
+    for point in HANDOVER_POINTS["results"]:
+        die("results", point, offset)
+        offset += 3700  # a reading is held for an hour
+    for _hour in range(3):
+        children.run("results", offset=offset)
+        offset += 3700
+    print(f"killed {children.killed} times at {dict(reached)}")
+    assert dict(HandoverItem.objects.values_list("state").annotate(Count("pk"))) == {"DONE": takers * each}
+    case.refresh_from_db()
+    assert case.status == "DONE"
+    assert not Binding.objects.filter(guide=case.guide, ended_at=None).exists()
+    assert set(Binding.objects.values("member").annotate(all=Count("pk")).values_list("all", flat=True)) == {2}
+    assert Binding.objects.filter(ended_at=None).count() == takers * each
+    assert here_by_ids() == {(userid, ext) for userid, staff in box.world.members.items() for ext in staff.follows}
+    assert set(Friendship.objects.filter(userid="ua").values_list("ended_by", flat=True)) == {"TRANSFERRED"}
+    assert set(reached) == {*OUTBOX_POINTS, *HANDOVER_POINTS["open_jobs"], *HANDOVER_POINTS["results"]}
+
+
+def here_by_ids() -> set[tuple[str, str]]:
+    rows = Friendship.objects.filter(ended_at=None, is_confirmed=True)
+    return set(rows.values_list("userid", "contact__external_userid"))
