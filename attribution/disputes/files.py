@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.expressions import ExpressionWrapper
 from django.db.models.fields import BooleanField
 
-from attribution import queries
+from attribution import queries, rules
 from attribution.models import Decision, Dispute, DisputeEvidence
 from guides import touches
 from guides.models import Binding, Guide
@@ -86,13 +86,20 @@ def file_of(dispute: Dispute) -> File:
     return File(
         dispute=dispute,
         line=line,
-        sentences=queries.sentences_of(decision),
+        sentences=_sentences(decision),
         against=named or dispute.against_code,
         evidence=_evidence(dispute),
         touches=_touches(line),
         bindings=list(bindings[:TOUCHES_SHOWN]) if line.member_id else [],
         live=live.first(),
     )
+
+
+def _sentences(decision: Decision) -> list[str]:
+    found = queries.decision_of(decision)
+    codes = {candidate.beneficiary for candidate in found.candidates} | {share.beneficiary for share in found.shares}
+    names = dict(Guide.objects.filter(code__in=codes).values_list("code", "name"))
+    return rules.explain(found, rule_name=str(decision.rule), names=names)
 
 
 def _evidence(dispute: Dispute) -> list[DisputeEvidence]:
