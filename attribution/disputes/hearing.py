@@ -113,7 +113,7 @@ def give_opinion(*, dispute: Dispute, opinion: str, text: str, actor: User, now:
 @transaction.atomic(durable=True)
 def hand_on_overdue(*, now: dt.datetime) -> int:
     """Disputes on which a store manager said nothing in time go on; how many."""
-    late = db.lock(Dispute.objects.filter(status=Dispute.Status.STORE, due_at__lte=now)[:500])
+    late = db.lock(Dispute.objects.filter(status=Dispute.Status.STORE, due_at__lte=now))
     for dispute in late:
         _hand_on(dispute, now)
         audit.record(actor=None, verb="dispute.hand_on", target=dispute)
