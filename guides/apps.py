@@ -32,7 +32,7 @@ class GuidesConfig(AppConfig):
 
     def _listen_to_wecom(self) -> None:
         """In this order: a listener may look at what the one before it has written."""
-        from guides import contact_ways, contacts, corp_tags, directory, new_friends, welcomes
+        from guides import contact_ways, contacts, corp_tags, directory, new_friends, wecom_checks, welcomes
         from guides.handover import results, transfers
         from scrm.wecom import inbox
 
@@ -48,7 +48,7 @@ class GuidesConfig(AppConfig):
         for what in ("user", "party"):
             for change in ("create", "update", "delete"):
                 inbox.register("change_contact", f"{change}_{what}", directory.take_event, takes_overtaken=True)
-        for topic in (transfers, contact_ways, corp_tags, welcomes):
+        for topic in (transfers, contact_ways, corp_tags, welcomes, wecom_checks):
             topic.register()
 
     def _take_jobs(self) -> None:

@@ -27,7 +27,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from guides import contacts, staff
+from guides import contact_ways, contacts, staff
 from guides.handover import cases
 from guides.models import Department, Employment, Follower, Friendship, Guide, WecomMember
 from scrm import audit, db
@@ -245,8 +245,9 @@ def _follow(member: WecomMember) -> None:
         return
     if member.left_at is None:
         cases.withdraw(guide=member.guide, at=member.state_at)
-        return
-    leave(member)
+    else:
+        leave(member)
+    contact_ways.leavers.look_after(now=db.clock(), guide_ids=[member.guide.pk])
 
 
 def leave(member: WecomMember) -> None:

@@ -10,11 +10,12 @@ class ScrmConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from scrm import imports, org_import
-        from scrm.wecom import bench
+        from scrm import imports, jobs, org_import
+        from scrm.wecom import bench, diagnosis
 
         imports.register(org_import.KIND, org_import.COLUMNS, org_import.run)
         bench.register()
+        jobs.register(diagnosis.KIND, diagnosis.work)
 
 
 class ConsoleConfig(AdminConfig):

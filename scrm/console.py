@@ -48,12 +48,13 @@ class ConsoleSite(UnfoldAdminSite):
         return super().login(request, extra_context)
 
     def extra_urls(self) -> list[Any]:
-        from scrm.admin import pages, second_factor, wizard
+        from scrm.admin import pages, second_factor, wecom_check, wizard
 
         return [
             path("second-factor/", second_factor.enrol, name="second_factor"),
             path("rights/", self.admin_view(pages.rights_table), name="rights"),
             *wizard.urls(self),
+            *wecom_check.urls(self),
         ]
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:

@@ -12,6 +12,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "WeCom events": {"task": "scrm.wecom.tasks.sweep_inbox", "schedule": 60.0},
     "messages to WeCom": {"task": "scrm.wecom.tasks.sweep_outbox", "schedule": 60.0},
     "old events and messages of WeCom": {"task": "scrm.wecom.tasks.forget_wecom", "schedule": 3600.0},
+    "self-check of WeCom": {"task": "scrm.wecom.tasks.check_corps", "schedule": 3600.0},  # one job a day, by its key
     "open jobs": {"task": "scrm.tasks.sweep_jobs", "schedule": 60.0},
     "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
     "old answers and tokens": {"task": "scrm.tasks.forget_api_leftovers", "schedule": 3600.0},

@@ -141,6 +141,7 @@ if urlsplit(WECOM_API_BASE).scheme not in (
     problems.append("WECOM_API_BASE 应写作 https://主机/cgi-bin/;http 只能用于本机的沙箱。")
 WECOM_KEPT_DAYS = _number("WECOM_KEPT_DAYS", 90, 7, 3650)  # what WeCom told us and was told, once it is done
 WECOM_WAY_QUOTA = _number("WECOM_WAY_QUOTA", 500_000, 1, 100_000_000)  # codes a corp may have, group codes included
+WECOM_LEAVER_WAY_DAYS = _number("WECOM_LEAVER_WAY_DAYS", 0, 0, 3650)  # until a leaver's code is retired; 0: never
 PUBLIC_URL = _text("PUBLIC_URL").rstrip("/")
 if PUBLIC_URL and (urlsplit(PUBLIC_URL).scheme not in ("https", "http") or not urlsplit(PUBLIC_URL).hostname):
     problems.append("PUBLIC_URL 应写作 https://域名。")

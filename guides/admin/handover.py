@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from guides.admin.staff import GuideNames, guide_link
-from guides.handover import cases, figures, plan, policy
-from guides.models import Contact, Guide, HandoverCase, HandoverItem
+from guides.handover import cases, figures, moving, plan, policy
+from guides.models import Contact, Guide, HandoverCase, HandoverGroup, HandoverItem
 from members.models import Member
 from scrm.admin import lists, words
 from scrm.admin.bases import BigReadOnlyAdmin, object_act
@@ -57,6 +57,7 @@ words.register(
         "handover.plan": gettext_lazy("planned a handover"),
         "handover.confirm": gettext_lazy("confirmed a handover"),
         "handover.cancel": gettext_lazy("cancelled a handover"),
+        "handover.retry_groups": gettext_lazy("asked again for groups of a handover"),
         "handover.move": gettext_lazy("moved customers of a handover"),
         "plan_handover": gettext_lazy("plan of a handover"),
         "run_handover": gettext_lazy("handover of customers"),
@@ -146,9 +147,27 @@ def cancel(self: Any, request: HttpRequest, case: HandoverCase, data: dict[str, 
     return _("The handover is cancelled; nothing has moved.")
 
 
+class RetryForm(forms.Form):
+    code = forms.CharField(
+        label=gettext_lazy("guide who takes over"), required=False, max_length=32,
+        help_text=gettext_lazy("Code of another guide of this handover; empty: the same as before"),
+    )  # fmt: skip
+
+
+@object_act(
+    gettext_lazy("Hand failed groups over again"), icon="replay", form=RetryForm,
+    offered=lambda case: case.started_at is not None
+    and case.groups.filter(state=HandoverGroup.State.FAILED).exists(),
+    warning=gettext_lazy("WeCom is asked once more for every customer group that has failed. What it said stands beside each."),
+)  # fmt: skip
+def retry_groups(self: Any, request: HttpRequest, case: HandoverCase, data: dict[str, Any]) -> str:
+    count = moving.retry_groups(case=case, taker_code=data["code"], actor=request.user, now=timezone.now())
+    return _("WeCom is asked for %(count)s groups; look at this page again in a moment.") % {"count": count}
+
+
 @admin.register(HandoverCase)
 class HandoverCaseAdmin(BigReadOnlyAdmin, GuideNames):
-    acts = (confirm, plan_it, cancel)
+    acts = (confirm, plan_it, cancel, retry_groups)
     list_display = ("case_text", "guide_link", "store", "cause", "status_label", "item_count", "opened_at", "ended_at")
     list_display_links = ("case_text",)
     list_select_related = ("guide", "store")
@@ -186,7 +205,7 @@ class HandoverCaseAdmin(BigReadOnlyAdmin, GuideNames):
         context = self.page_context(
             request, case, title=str(case), case=case, preview=preview, value=yuan(preview.value_fen), bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
             states=[(text, count, STATE_COLOURS[HandoverItem.State(code)], _share(count, preview.customers)) for code, text, count in states],
-            groups=groups, retention=retention,
+            groups=groups, failed_groups=_failed_groups(request, case), retention=retention,
             is_busy=is_planning, failure=case.job.error if case.job and case.job.status == Job.Status.FAILED else "",
             items_url=f"../../../handoveritem/?case__id__exact={case.pk}", guide_text=guide_link(case, "guide"),
             buttons=self.acts_for(request, case),
@@ -200,6 +219,18 @@ def _within_scope(request: HttpRequest, preview: figures.Preview) -> figures.Pre
     seen = lists.visible_names(request, Guide, (taker.guide_id for taker in preview.takers))
     takers = (t if t.guide_id in seen else replace(t, name="", store="", userid="…") for t in preview.takers)
     return replace(preview, takers=tuple(takers))
+
+
+def _failed_groups(request: HttpRequest, case: HandoverCase) -> list[dict[str, Any]]:
+    rows = figures.failed_groups(case=case)
+    names = lists.visible_names(request, Guide, (row.taker.guide_id for row in rows))
+    return [
+        {
+            "name": row.name or row.chat_id, "chat_id": row.chat_id if row.name else "", "reason": _reason(row.code), "at": row.state_at,
+            "taker": names.get(row.taker.guide_id) or row.taker.guide.code,
+        }
+        for row in rows
+    ]  # fmt: skip
 
 
 def _reason(code: str) -> str:

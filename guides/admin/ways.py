@@ -43,6 +43,8 @@ words.register(
         "way.create": gettext_lazy("had a contact way made"),
         "way.change": gettext_lazy("changed a contact way"),
         "way.retire": gettext_lazy("retired a contact way"),
+        "way.stand_in": gettext_lazy("had another stand in behind a leaver's code"),
+        "way.return": gettext_lazy("gave a code back to the guide who returned"),
         "way.adopt": gettext_lazy("took a stray contact way over"),
         "way.delete_stray": gettext_lazy("had a stray contact way deleted"),
         "make_guide_ways": gettext_lazy("codes for guides"),
@@ -113,10 +115,10 @@ class ContactWayAdmin(BigReadOnlyAdmin):
     list_display = (
         "name", "purpose_label", "store", "guide_text", "status_label", "now_text", "today_text", "week_text", "ever_text",
     )  # fmt: skip
-    list_select_related = ("store", "guide")
+    list_select_related = ("store", "guide", "stand_in")
     list_filter = (
         ("purpose", lists.ChoicesDropdownFilter), ("status", lists.ChoicesDropdownFilter), ("store", WayStoreFilter),
-        ("guide", lists.ScopedFilter),
+        ("guide", lists.ScopedFilter), ("stand_in_by", lists.ChoicesDropdownFilter),
     )  # fmt: skip
     search_fields = ("state__exact", "guide__code__exact", "name__startswith")
     search_help_text = gettext_lazy("State of the code, guide code, or beginning of the name")
@@ -180,6 +182,8 @@ class ContactWayAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("who is added now"))
     def now_text(self, way: ContactWay) -> str:
+        if way.stand_in_by:
+            return _("%(who)s, for the guide who is gone") % {"who": way.stand_in or way.get_stand_in_by_display()}
         people = list(way.live_userids)
         return "、".join(people[:3]) + (f" +{len(people) - 3}" if len(people) > 3 else "") or EMPTY
 

@@ -6,6 +6,7 @@
    nobody can find, so a lost answer is looked for by the state and never repeated blindly.
 3. Behind a code stand main guides and backups, each with days and hours. Over the daily cap of a guide, or out of hours,
    the others take over: every few minutes WeCom is told who is to be added, only where that differs.
+   Through the own code of a guide who is gone another is added (``leavers``): printed pictures go on working.
 4. WeCom's quota (500,000 codes, group codes included) is shared. When it is used up the codes that wait go on waiting and
    say so; a deleted one lets them on.
 5. Each day what WeCom lists is compared with our rows. A code there that no row names is a stray one: taken over by the
@@ -19,7 +20,7 @@ import datetime as dt
 
 from django.db import connection
 
-from guides.contact_ways import bulk, duty, figures, ledger, pictures, staffing, topics
+from guides.contact_ways import bulk, duty, figures, leavers, ledger, pictures, staffing, topics
 from guides.contact_ways.making import (
     BadWay,
     Staff,
@@ -39,7 +40,7 @@ from scrm import jobs
 
 __all__ = [
     "BadWay", "Staff", "WayExists", "WrongState", "bulk", "change", "count", "create", "draft", "duty", "enqueue_update",
-    "figures", "find", "ledger", "pictures", "refresh", "register", "retire", "staffing", "tell_again", "topics", "wanted_userids",
+    "figures", "find", "leavers", "ledger", "pictures", "refresh", "register", "retire", "staffing", "tell_again", "topics", "wanted_userids",
 ]  # fmt: skip
 
 COUNT = """

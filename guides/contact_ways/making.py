@@ -159,10 +159,12 @@ def retire(*, way: ContactWay, actor: Any, now: dt.datetime, reason: str = "") -
 
 def refresh(*, now: dt.datetime) -> dict[str, int]:
     """Codes whose people change by the hour, by a cap or because somebody left, and codes whose time is up; called each few
-    minutes.
+    minutes. The own code of a guide who is gone is pointed at another (``leavers``).
 
     WeCom is told only where the people differ from those it was asked for last: what it refuses is for people to look at.
     """
+    from guides.contact_ways import leavers  # which makes and retires through this module
+
     told = 0
     left = Employment.objects.filter(ended_at__gt=now - LEFT_WITHIN, ended_at__lte=now).values("guide_id")
     moved = WayStaff.objects.filter(way=OuterRef("pk"), guide_id__in=left)
@@ -173,7 +175,7 @@ def refresh(*, now: dt.datetime) -> dict[str, int]:
     expired = list(ContactWay.objects.filter(status=Status.LIVE, expires_at__lte=now).order_by("pk"))
     for way in expired:
         retire(way=way, actor=None, now=now)
-    return {"told": told, "expired": len(expired)}
+    return {"told": told, "expired": len(expired), **leavers.look_after(now=now)}
 
 
 @transaction.atomic
@@ -189,7 +191,7 @@ def _refresh(keys: Sequence[int], now: dt.datetime) -> int:
 
 
 def wanted_userids(ways: Iterable[ContactWay], now: dt.datetime) -> dict[int, tuple[str, ...]]:
-    """Who is to be added through each code at this moment, of those who work here; two queries for all of them."""
+    """Who is to be added through each code at this moment, of those who work here; a few queries for all of them."""
     ways = list(ways)
     keys, day = [way.pk for way in ways], now.astimezone(SHANGHAI).date()
     shifts: dict[int, list[Shift]] = {key: [] for key in keys}
@@ -198,6 +200,10 @@ def wanted_userids(ways: Iterable[ContactWay], now: dt.datetime) -> dict[int, tu
     for row in WayStaff.objects.filter(Exists(works), way_id__in=keys).select_related("guide").order_by("pk"):
         if row.guide.wecom_userid:
             shifts[row.way_id].append(shift_of(row))
+    standing = {way.pk: way.stand_in_id for way in ways if way.stand_in_id is not None}
+    userids = dict(Guide.objects.filter(pk__in=standing.values()).values_list("pk", "wecom_userid"))
+    for key, guide_id in standing.items():
+        shifts[key] = [Shift(guide_id, userids[guide_id] or "")] if userids[guide_id] else []
     added: dict[int, dict[int, int]] = {key: {} for key in keys}
     capped = [way.pk for way in ways if way.daily_cap is not None]
     counts = (

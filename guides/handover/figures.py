@@ -108,6 +108,12 @@ def group_states(*, case: HandoverCase) -> list[tuple[str, str, int]]:
     return [(str(state.label), code, count) for state, code, count in found]
 
 
+def failed_groups(*, case: HandoverCase, limit: int = 100) -> list[HandoverGroup]:
+    """The groups that stayed with their owner, and who was to have them."""
+    rows = HandoverGroup.objects.filter(case=case, state=HandoverGroup.State.FAILED)
+    return list(rows.select_related("taker__guide").order_by("code", "pk")[:limit])
+
+
 # --- who stayed -------------------------------------------------------------------------------------------------------
 
 RETENTION = """

@@ -5,7 +5,8 @@
 2. The binding that was planned must still be the current one. Who was bound to another meanwhile stays there, and nothing
    is asked of WeCom for her.
 3. A taker who works nowhere by now, or who is the customer herself, takes nobody: the item fails, the binding stays.
-4. Groups go after the customers, 100 a call and GROUPS_PER_DAY of one owner a day.
+4. Groups go after the customers, 100 a call and GROUPS_PER_DAY of one owner a day. Those that WeCom did not hand over may
+   be asked for again by a person, for another taker too.
 """
 
 from __future__ import annotations
@@ -18,18 +19,29 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from guides import contact_ways
 from guides.handover import transfers
 from guides.handover.cases import Status
 from guides.models import Binding, Employment, HandoverCase, HandoverGroup, HandoverItem
 from members.models import Identity, Member
 from scrm import audit, db, jobs
+from scrm.errors import RuleViolation
 
 CHUNK = 1_000
 GROUPS_PER_DAY = 300  # of one owner: WeCom's limit
 State = HandoverItem.State
 OPEN_STATES = (State.PLANNED, State.ASKED, State.WAITING)
 OPEN_GROUPS = (HandoverGroup.State.PLANNED, HandoverGroup.State.ASKED)
+
+
+class NoFailedGroup(RuleViolation):
+    code = "handover_no_failed_group"
+
+
+class UnknownTaker(RuleViolation):
+    code = "handover_unknown_taker"
 
 
 @dataclass
@@ -51,6 +63,8 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
         done += count
         progress.done(done)
     ask_for_groups(case_id=case_id, now=timezone.now())
+    giver = HandoverCase.objects.filter(pk=case_id).values_list("guide_id", flat=True)
+    contact_ways.leavers.look_after(now=timezone.now(), guide_ids=giver)
     finish(case_id=case_id, now=timezone.now())
     states = HandoverItem.objects.filter(case=case_id).values("state").annotate(count=Count("pk"))
     return {row["state"]: row["count"] for row in states.order_by("state")}
@@ -83,9 +97,13 @@ def move_some(*, case_id: int, now: dt.datetime, limit: int = CHUNK) -> int:
 def ask_for_groups(*, case_id: int, now: dt.datetime) -> int:
     """Write the messages that give the groups new owners; the number of groups."""
     (case,) = db.lock(HandoverCase.objects.filter(pk=case_id).select_related("corp"))
+    return _ask_for_groups(case, now)
+
+
+def _ask_for_groups(case: HandoverCase, now: dt.datetime) -> int:
     planned = HandoverGroup.objects.filter(case=case, state=HandoverGroup.State.PLANNED)
     rows = db.lock(planned.select_related("taker"))
-    batches = transfers.batches(rows, key=lambda group: group.taker_id)
+    batches = transfers.batches(rows, key=lambda group: (group.taker_id, transfers.owner_has_left(case, group)))
     day, today = 0, 0
     for batch in batches:
         if today + len(batch) > GROUPS_PER_DAY:
@@ -93,6 +111,31 @@ def ask_for_groups(*, case_id: int, now: dt.datetime) -> int:
         today += len(batch)
         transfers.ask_groups(case=case, rows=batch, now=now, not_before=now + dt.timedelta(days=day))
     return len(rows)
+
+
+@transaction.atomic
+def retry_groups(*, case: HandoverCase, taker_code: str = "", actor: Any, now: dt.datetime) -> int:
+    """Ask WeCom once more for the groups that failed, for another taker of the case where one is named; how many.
+
+    Raises NoFailedGroup, UnknownTaker.
+    """
+    (case,) = db.lock(HandoverCase.objects.filter(pk=case.pk).select_related("corp"))
+    failed = HandoverGroup.objects.filter(case=case, state=HandoverGroup.State.FAILED)
+    if case.status not in (Status.RUNNING, Status.DONE) or not failed.exists():
+        raise NoFailedGroup(_("No customer group of this handover has failed."))
+    values: dict[str, Any] = {"state": HandoverGroup.State.PLANNED, "state_at": now}
+    if taker_code.strip():
+        taker = case.takers.filter(guide__code=taker_code.strip()).exclude(userid="").first()
+        if taker is None:
+            raise UnknownTaker(
+                _("%(code)s takes nothing over in this handover, or has no WeCom account.")
+                % {"code": taker_code.strip()}
+            )
+        values["taker"] = taker
+    failed.update(**values)
+    count = _ask_for_groups(case, now)
+    audit.record(actor=actor, verb="handover.retry_groups", target=case, groups=count)
+    return count
 
 
 @transaction.atomic

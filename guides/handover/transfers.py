@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
+from django.db.models import F
 from django.utils import timezone
 
 from guides.models import HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
@@ -43,6 +44,8 @@ STATE_OF = {
 }
 BUSY_CODES = frozenset({-1, 45033, 45035})
 NO_ANSWER = "no_answer"
+OWNER_STAYS, OWNER_LEFT = "90500", "90502"  # WeCom's word on one group: the other call is the right one
+NAME_CHARS = 128
 
 T = TypeVar("T")
 
@@ -167,19 +170,27 @@ def _judged(item: HandoverItem, answer: dict[str, Any] | None, error: WecomError
 
 
 def ask_groups(*, case: HandoverCase, rows: Sequence[HandoverGroup], now: dt.datetime, not_before: dt.datetime) -> None:
-    """Write the message that gives up to 100 groups to one taker."""
+    """Write the message that gives up to 100 groups to one taker; for all of them the owner has left, or for none."""
     assert case.corp is not None and len(rows) <= wecom.GROUPS_PER_CALL
+    again = f"/{rows[0].asked_count + 1}" if rows[0].asked_count else ""
     outbox.enqueue(
-        topic=GROUP_TOPIC, corp=case.corp, key=f"{case.pk}/{rows[0].pk}",
+        topic=GROUP_TOPIC, corp=case.corp, key=f"{case.pk}/{rows[0].pk}{again}",
         payload={
             "takeover": rows[0].taker.userid,
-            "is_resigned": case.is_resigned,
+            "is_resigned": owner_has_left(case, rows[0]),
             "groups": [row.pk for row in rows],
             "chats": [row.chat_id for row in rows],
         },
         record=f"handover {case.userid}", now=now, not_before=not_before,
     )  # fmt: skip
-    HandoverGroup.objects.filter(pk__in=[row.pk for row in rows]).update(state=GroupState.ASKED, state_at=now)
+    HandoverGroup.objects.filter(pk__in=[row.pk for row in rows]).update(
+        state=GroupState.ASKED, state_at=now, asked_count=F("asked_count") + 1
+    )
+
+
+def owner_has_left(case: HandoverCase, group: HandoverGroup) -> bool:
+    """As the case says, unless WeCom has said otherwise of this group."""
+    return {OWNER_LEFT: True, OWNER_STAYS: False}.get(group.code, case.is_resigned)
 
 
 def send_groups(intent: outbox.Intent) -> dict[str, Any]:
@@ -190,7 +201,18 @@ def send_groups(intent: outbox.Intent) -> dict[str, Any]:
         new_owner=said["takeover"],
         is_resigned=said["is_resigned"],
     )
-    return {"failed": failed}
+    return {"failed": failed, "names": _names(intent, failed)}
+
+
+def _names(intent: outbox.Intent, chat_ids: Iterable[str]) -> dict[str, str]:
+    """How the groups that stayed are called, so that a person knows them; what cannot be read goes without."""
+    app, names = corps.app_of(intent.corp), {}
+    for chat_id in chat_ids:
+        try:
+            names[chat_id] = groups.get(app, chat_id).name
+        except WecomError:
+            break
+    return names
 
 
 def reconcile_groups(intent: outbox.Intent) -> outbox.Verdict:
@@ -214,7 +236,8 @@ def settle_groups(intent: outbox.Intent, answer: dict[str, Any] | None, error: W
         elif answer is not None:
             code = answer["failed"].get(row.chat_id, "")
         row.state, row.code, row.state_at = GroupState.FAILED if code else GroupState.DONE, str(code), now
-    HandoverGroup.objects.bulk_update(rows, ["state", "code", "state_at"])
+        row.name = (answer or {}).get("names", {}).get(row.chat_id, row.name)[:NAME_CHARS]
+    HandoverGroup.objects.bulk_update(rows, ["state", "code", "state_at", "name"])
     if rows:
         _finish(rows[0].case_id, now)
 

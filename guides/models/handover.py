@@ -195,6 +195,8 @@ class HandoverGroup(models.Model):
         HandoverTaker, models.CASCADE, verbose_name=_("guide who takes over"), related_name="groups", db_index=False
     )
     chat_id = models.CharField(_("customer group"), max_length=64)
+    name = models.CharField(_("name"), max_length=128, blank=True, default="", db_default="")  # read when it failed
+    asked_count = models.PositiveSmallIntegerField(default=0, db_default=0)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.PLANNED)
     code = models.CharField(_("reason"), max_length=48, blank=True)
     state_at = models.DateTimeField(_("since"))

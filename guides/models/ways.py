@@ -32,6 +32,16 @@ class ContactWay(models.Model):
         FAILED = "FAILED", _("failed")
         RETIRED = "RETIRED", _("retired")
 
+    class StandInBy(models.TextChoices):
+        """Why another is added through the code of a guide who is gone."""
+
+        NO = "", _("the guide herself")
+        TAKER = "TAKER", _("took her customers over")
+        MANAGER = "MANAGER", _("manager of her store")
+        COLLEAGUE = "COLLEAGUE", _("colleague in her store")
+        BRAND = "BRAND", _("brand account")
+        NOBODY = "NOBODY", _("nobody found")
+
     corp = models.ForeignKey(Corp, models.PROTECT, verbose_name=_("WeCom corp"), db_index=False, related_name="+")
     purpose = models.CharField(_("purpose"), max_length=8, choices=Purpose)
     name = models.CharField(_("name"), max_length=30)  # WeCom's remark: 30 characters
@@ -55,6 +65,13 @@ class ContactWay(models.Model):
         models.CharField(max_length=64), verbose_name=_("who is added now"), default=list, blank=True
     )
     asked_userids = ArrayField(models.CharField(max_length=64), default=list, blank=True)  # what it was last asked for
+    stand_in = models.ForeignKey(  # who is added while the guide is gone
+        Guide, models.PROTECT, verbose_name=_("stands in"), null=True, db_index=False, related_name="+"
+    )
+    stand_in_by = models.CharField(
+        _("who stands in"), max_length=9, choices=StandInBy, blank=True, default="", db_default=""
+    )
+    stand_in_since = models.DateTimeField(_("guide gone since"), null=True)
     expires_at = models.DateTimeField(_("retired by itself at"), null=True, blank=True)
     error_code = models.CharField(_("problem"), max_length=64, blank=True)
     error_text = models.CharField(_("what WeCom said"), max_length=300, blank=True)
@@ -79,6 +96,11 @@ class ContactWay(models.Model):
                 condition=Q(purpose="GUIDE", guide__isnull=False, store=None)
                 | Q(purpose="STORE", store__isnull=False, guide=None)
                 | Q(purpose="CAMPAIGN", guide=None),
+            ),
+            models.CheckConstraint(
+                name="way_stand_in_says_why",
+                condition=Q(stand_in=None, stand_in_by__in=["", "NOBODY"])
+                | Q(stand_in__isnull=False) & ~Q(stand_in_by__in=["", "NOBODY"]),
             ),
             models.CheckConstraint(
                 name="live_way_has_its_id", condition=~Q(status="LIVE") | Q(config_id__isnull=False)

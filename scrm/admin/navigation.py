@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from scrm import org
@@ -145,10 +146,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
+# a red mark on the link: what to call for its text
+BADGES = {"wecom_check": "scrm.admin.wecom_check.badge"}
+
 PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
+    "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }
 
@@ -156,7 +161,11 @@ PAGES: dict[str, Callable[[Any], bool]] = {
 def _item(request: HttpRequest, page: Page, lists: dict[str, Any]) -> dict[str, Any] | None:
     title, icon, name = page
     if name in PAGES:
-        return _link(request, title, icon, reverse(f"admin:{name}"), exact=True) if PAGES[name](request.user) else None
+        if not PAGES[name](request.user):
+            return None
+        link = _link(request, title, icon, reverse(f"admin:{name}"), exact=True)
+        mark = import_string(BADGES[name])(request) if name in BADGES else ""
+        return {**link, "badge": mark, "badge_variant": "danger", "badge_style": "solid"} if mark else link
     model_admin = lists.get(name)
     if model_admin is None or not model_admin.has_view_permission(request):
         return None

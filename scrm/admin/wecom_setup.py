@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.enums import ActionVariant
 
 from scrm.admin import lists, words
 from scrm.admin.bases import ReadOnlyAdmin, object_act
@@ -154,6 +155,17 @@ class CorpAdmin(FormAdmin):
     add_form, add_title = CorpForm, gettext_lazy("New WeCom corp")
     added = gettext_lazy("The corp is there. Now add its apps.")
     list_display = fields = ("name", "corp_id")
+
+    def acts_for(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
+        link = {
+            "title": _("Self-check"),
+            "icon": "troubleshoot",
+            "path": reverse("admin:wecom_check_corp", args=(obj.pk,)),
+            "variant": ActionVariant.PRIMARY,
+            "attrs": {},
+            "dialog": None,
+        }
+        return [link, *super().acts_for(request, obj)]
 
     def add(self, request: HttpRequest, data: dict[str, Any]) -> Corp:
         return corps.add_corp(actor=request.user, **data)

@@ -165,7 +165,7 @@ def progress(request: HttpRequest, job_id: int) -> HttpResponse:
     problems = imports.first_problems(job, PROBLEMS_SHOWN) if not is_open else []
     context = _context(
         request, f"{title} · {kind_text(job.kind)}", step, job=job, is_trial=is_trial, is_open=is_open,
-        state=_state(job), shown=_counts(job), problems=_problem_rows(job, problems), summary=job.summary,
+        state=job_state(job), shown=_counts(job), problems=_problem_rows(job, problems), summary=job.summary,
         may_take_errors=org.may(request.user, Right.REVEAL), kind=kind_text(job.kind),
         result_url=_result_url(job),
     )  # fmt: skip
@@ -174,7 +174,7 @@ def progress(request: HttpRequest, job_id: int) -> HttpResponse:
 
 def state(request: HttpRequest, job_id: int) -> HttpResponse:
     """For the script of the progress bar."""
-    return JsonResponse(_state(_job(job_id)))
+    return JsonResponse(job_state(_job(job_id)))
 
 
 def run(request: HttpRequest, job_id: int) -> HttpResponse:
@@ -258,7 +258,8 @@ def _job(job_id: int) -> Job:
     return job
 
 
-def _state(job: Job) -> dict[str, Any]:
+def job_state(job: Job) -> dict[str, Any]:
+    """What a page and its script show of a job under way."""
     total = job.total_count or 0
     share = 100 if job.status == Job.Status.DONE else min(99, 100 * job.done_count // total) if total else 0
     return {
@@ -298,7 +299,12 @@ def _result_url(job: Job) -> str:
 
 
 def _described(job: Job) -> dict[str, Any]:
-    return {"job": job, "kind": kind_text(job.kind), "is_trial": bool(job.params.get("dry_run")), "state": _state(job)}
+    return {
+        "job": job,
+        "kind": kind_text(job.kind),
+        "is_trial": bool(job.params.get("dry_run")),
+        "state": job_state(job),
+    }
 
 
 def _context(request: HttpRequest, title: str, step: int | None, **more: Any) -> dict[str, Any]:

@@ -3,12 +3,12 @@ from scrm.models.idempotency import IdempotentAnswer
 from scrm.models.jobs import Job, JobProblem, Upload
 from scrm.models.org import Brand, Grant, LegalEntity, Region, Role, Store, User
 from scrm.models.tokens import DeviceToken
-from scrm.models.wecom import Corp, WecomApp, WecomPace, WecomTicket, WecomToken
+from scrm.models.wecom import Corp, WecomApp, WecomCheck, WecomPace, WecomTicket, WecomToken
 from scrm.models.wecom_inbox import CallbackEndpoint, InboxEvent
 from scrm.models.wecom_outbox import OutboxMessage
 
 __all__ = [
     "Act", "Brand", "CallbackEndpoint", "Corp", "DeviceToken", "Grant", "IdempotentAnswer", "InboxEvent", "Job", "JobProblem",
-    "LegalEntity", "OutboxMessage", "Region", "Role", "Store", "Upload", "User", "WecomApp", "WecomPace", "WecomTicket",
-    "WecomToken",
+    "LegalEntity", "OutboxMessage", "Region", "Role", "Store", "Upload", "User", "WecomApp", "WecomCheck", "WecomPace",
+    "WecomTicket", "WecomToken",
 ]  # fmt: skip

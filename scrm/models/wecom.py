@@ -107,6 +107,8 @@ class WecomPace(models.Model):
     parallel_set_at = models.DateTimeField()
     blocked_until = models.DateTimeField(_("blocked until"), null=True)
     block_count = models.PositiveSmallIntegerField(default=0)  # blocks in a row, each longer than the one before
+    day = models.DateField(null=True)  # in Shanghai, of the last call
+    day_calls = models.IntegerField(_("calls of the day"), db_default=0)
 
     class Meta:
         verbose_name = _("WeCom pace")
@@ -115,3 +117,23 @@ class WecomPace(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+class WecomCheck(models.Model):
+    """One run of the self-check of a corp (企微自检), with what it found; the newest ones are kept."""
+
+    corp = models.ForeignKey(Corp, models.CASCADE, verbose_name=_("WeCom corp"), related_name="checks", db_index=False)
+    ended_at = models.DateTimeField(_("checked at"))
+    seconds = models.FloatField(_("duration"))
+    error_count = models.PositiveSmallIntegerField(_("errors"))
+    warning_count = models.PositiveSmallIntegerField(_("warnings"))
+    findings = models.JSONField(default=list)  # of each: its code, whom it is about, the facts of its sentence
+    is_news = models.BooleanField(default=False)  # an error that was not there before, and nobody has looked since
+
+    class Meta:
+        verbose_name = _("self-check of WeCom")
+        verbose_name_plural = _("self-checks of WeCom")
+        indexes = (models.Index(fields=["corp", "-id"], name="wecom_check_newest"),)
+
+    def __str__(self) -> str:
+        return f"check of corp {self.corp_id}"

@@ -23,13 +23,15 @@ class WecomError(RuleViolation):
 
     code = "wecom_error"
     what = gettext_lazy("WeCom refused the call")
+    caller_ip = ""  # with 60020: the address that WeCom saw us come from
+    detail = ""  # what kind of failure, when there was no answer
 
     def __init__(self, endpoint: str, errcode: int | None = None, *, detail: str = "") -> None:
         sentence = str(self.what) + (f": {detail}" if detail else "")
         if errcode is not None:
             sentence = _("%(sentence)s (WeCom error %(errcode)s)") % {"sentence": sentence, "errcode": errcode}
         super().__init__(sentence, extra={"endpoint": endpoint, "errcode": errcode})
-        self.endpoint, self.errcode = endpoint, errcode
+        self.endpoint, self.errcode, self.detail = endpoint, errcode, detail
 
 
 class Retryable(WecomError):

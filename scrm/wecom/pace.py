@@ -5,7 +5,8 @@
 2. The number of calls at a time is not published. It starts at 4, halves on 45033 and grows by one a minute up to 16.
 3. 45009 stops the endpoint for a minute; when it comes again within the hour after, for an hour, then for a day. 45036
    (abnormal traffic) stops it for an hour at once.
-4. A place among the calls at a time is an advisory lock, so that a killed worker gives it back.
+4. The calls of the day are counted with the bucket, for the self-check and the console.
+5. A place among the calls at a time is an advisory lock, so that a killed worker gives it back.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ LOOK_SECONDS = 0.05
 
 _FILLED = "LEAST(%(burst)s, allowance + %(rate)s * GREATEST(0, EXTRACT(EPOCH FROM clock_timestamp() - counted_at)))"
 _GROWS = "parallel_limit < %(most)s AND parallel_set_at < clock_timestamp() - make_interval(secs => %(grow)s)"
+_TODAY = "(clock_timestamp() AT TIME ZONE 'Asia/Shanghai')::date"
 _TAKE = f"""
     UPDATE scrm_wecompace
     SET allowance = {_FILLED} - 1,
         counted_at = clock_timestamp(),
         parallel_limit = parallel_limit + CASE WHEN {_GROWS} THEN 1 ELSE 0 END,
-        parallel_set_at = CASE WHEN {_GROWS} THEN clock_timestamp() ELSE parallel_set_at END
+        parallel_set_at = CASE WHEN {_GROWS} THEN clock_timestamp() ELSE parallel_set_at END,
+        day_calls = CASE WHEN day = {_TODAY} THEN day_calls + 1 ELSE 1 END,
+        day = {_TODAY}
     WHERE corp_id = %(corp)s AND path = %(path)s
         AND (blocked_until IS NULL OR blocked_until <= clock_timestamp())
         AND {_FILLED} - 1 >= -%(wait)s * %(rate)s

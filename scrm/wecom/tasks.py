@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from scrm import celery
-from scrm.wecom import inbox, outbox
+from scrm.wecom import diagnosis, inbox, outbox
 
 SOON = dt.timedelta(minutes=1)  # later than this the sweep is in time
 
@@ -55,6 +55,12 @@ def forget_wecom() -> None:
     now = timezone.now()
     inbox.forget(now=now, days=settings.WECOM_KEPT_DAYS)
     outbox.forget(now=now, days=settings.WECOM_KEPT_DAYS)
+
+
+@shared_task
+def check_corps() -> None:
+    """The self-check of each corp, once a day."""
+    diagnosis.start_daily(now=timezone.now())
 
 
 _bells = {

@@ -319,6 +319,30 @@ def test_a_lost_answer_about_groups_is_read_from_their_owners(
     assert len(wecom.calls(path)) == 1
 
 
+def test_groups_that_failed_are_named_with_the_reason_and_asked_for_again(
+    company: Company, other_side: Transfers, client: Any
+) -> None:
+    other_side.chats = ["wr1", "wr2", "wr3"]
+    other_side.failed_chats = {"wr1": 90503, "wr2": 90502}
+    case = company.run(company.planned("M", "C"))
+    send()
+    client.force_login(company.shops.staff["hq"])
+    page = client.get(f"/admin/guides/handovercase/{case.pk}/change/").content.decode()
+    assert page.count("已达企业微信上限") == 2 and page.count("请按离职继承移交") == 2  # in the list and in the counts
+    assert "wr1" in page and "重新移交失败的群" in page
+    other_side.failed_chats = {}
+    asked = len(other_side.asked)
+    with pytest.raises(moving.UnknownTaker):
+        moving.retry_groups(case=case, taker_code="G00002", actor=company.hq, now=timezone.now())
+    assert moving.retry_groups(case=case, taker_code="G00005", actor=company.hq, now=timezone.now()) == 2
+    send()
+    assert sorted(said["chat_id_list"] for said in other_side.asked[asked:]) == [["wr1"], ["wr2"]]  # a call each
+    assert {said["new_owner"] for said in other_side.asked[asked:]} == {"chenxi"}
+    assert set(HandoverGroup.objects.values_list("state", "code")) == {("DONE", "")}
+    with pytest.raises(moving.NoFailedGroup):
+        moving.retry_groups(case=case, actor=company.hq, now=timezone.now())
+
+
 # --- money, and who stayed --------------------------------------------------------------------------------------------
 
 

@@ -3,10 +3,13 @@
 A dataclass becomes ``{"$": name, field: value}`` without the fields that hold their default; one that the class no longer has is
 dropped, so that yesterday's file is read by today's code. Keys of dictionaries are text. A file of another owner (the
 database whose secrets it holds) is not read.
+
+What was uploaded lies in a folder beside the file, one file for each medium, written once: at most ``media.KEPT_BYTES``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import heapq
 import json
@@ -43,13 +46,41 @@ def save(world: World, path: Path, owner: str) -> None:
         state = {field.name: _plain(getattr(world, field.name)) for field in dataclasses.fields(State)}
     text = json.dumps({"owner": owner, "seed": world.seed, "state": state}, ensure_ascii=False, separators=(",", ":"))
     path.parent.mkdir(parents=True, exist_ok=True)
+    _save_files(world, _folder(path))
+    _write(path, text.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
     fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as file:
+    with fresh.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)  # it holds the apps' secrets
-        file.write(text)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def _folder(path: Path) -> Path:
+    return path.with_suffix(".media")
+
+
+def _save_files(world: World, folder: Path) -> None:
+    """What is new is written, what the world has let go is deleted."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with world.lock:
+        files = dict(world.files)
+    there = {one.name for one in folder.iterdir()}
+    for media_id in files.keys() - there:
+        _write(folder / media_id, files[media_id])
+    for name in there - files.keys():
+        (folder / name).unlink()
+
+
+def _load_files(world: World, folder: Path) -> None:
+    """In the order in which they were uploaded: the oldest go first."""
+    for media_id in world.media:
+        with contextlib.suppress(FileNotFoundError):
+            world.files[media_id] = (folder / media_id).read_bytes()
 
 
 def load(path: Path, owner: str, quotas: Quotas | None = None) -> World | None:
@@ -72,6 +103,7 @@ def load(path: Path, owner: str, quotas: Quotas | None = None) -> World | None:
     heapq.heapify(world.jobs)
     world.departments = {int(number): one for number, one in world.departments.items()}
     world.clock.offset = world.offset
+    _load_files(world, _folder(path))
     return world
 
 

@@ -110,7 +110,7 @@ class World(State):
         self.random = Random(seed)  # noqa: S311  chance, not secrecy
         self.lock = threading.RLock()
         self.base_url = ""  # where the sandbox's own pages are
-        self.files: dict[str, bytes] = {}  # what was uploaded, gone after a restart
+        self.files: dict[str, bytes] = {}  # what was uploaded; beside the snapshot, see there
         self.changes = 0  # grows with every change that a snapshot must hold
         self.listeners: list[Callable[[Event], None]] = []
         self.departments[ROOT] = Department(ROOT, self.corp_name, 0)

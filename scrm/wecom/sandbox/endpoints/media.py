@@ -1,6 +1,7 @@
 """Media: uploaded for three days, for messages or for moments and albums, never for both; pictures by address stay.
 
-The content itself is kept in memory only: after a restart an id still serves in messages, but nothing comes down.
+Of the contents the newest are kept, up to KEPT_FILES and KEPT_BYTES, also over a restart; an older id still serves in
+messages, but nothing comes down.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from scrm.wecom.sandbox.answers import Answer
 from scrm.wecom.sandbox.calls import Call
 from scrm.wecom.sandbox.refusals import Refusal
 from scrm.wecom.sandbox.registry import APP, CC, endpoint
+from scrm.wecom.sandbox.world import World
 
 FIELD = "media"
 MEGABYTE = 2**20
@@ -20,7 +22,7 @@ SIZES = {"image": 10 * MEGABYTE, "voice": 2 * MEGABYTE, "video": 10 * MEGABYTE, 
 IMAGE_BYTES, ATTACHMENT_BYTES, LEAST_BYTES = 2 * MEGABYTE, 10 * MEGABYTE, 6
 TYPES = {"image": "image/png", "voice": "audio/amr", "video": "video/mp4", "file": "application/octet-stream"}
 USES = {1: ("image", "video"), 2: ("image",)}  # moments, albums
-KEPT_FILES = 200
+KEPT_FILES, KEPT_BYTES = 200, 64 * MEGABYTE
 BAD_KIND, NO_FILE, TOO_LARGE, BAD_ID, NO_ID, WRONG_SCENE = 40004, 44001, 45001, 40007, 41006, 41072
 
 
@@ -72,9 +74,13 @@ def _keep(call: Call, kind: str, most: int, *, use: int) -> str:
     until = world.clock.now() + world.quotas.media_seconds
     world.media[media_id] = {"kind": kind, "until": until, "name": name, "use": use}
     world.files[media_id] = content
-    while len(world.files) > KEPT_FILES:
-        del world.files[next(iter(world.files))]
+    forget_oldest(world)
     return media_id
+
+
+def forget_oldest(world: World) -> None:
+    while len(world.files) > KEPT_FILES or sum(map(len, world.files.values())) > KEPT_BYTES:
+        del world.files[next(iter(world.files))]
 
 
 def _file(call: Call, most: int) -> tuple[str, bytes]:

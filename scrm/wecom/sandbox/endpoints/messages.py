@@ -58,6 +58,23 @@ def send(call: Call) -> dict[str, Any]:
     return answer
 
 
+@endpoint("GET", "agent/get", APP)
+def agent(call: Call) -> dict[str, Any]:
+    """What the console says of the app: who sees it, whether it is switched off."""
+    app = call.app
+    if call.number("agentid") != app.agent_id:
+        raise Refusal(NOT_OURS)
+    departments = [1] if app.visible_departments is None else list(app.visible_departments)
+    return {
+        "agentid": app.agent_id,
+        "name": app.name,
+        "close": int(app.is_disabled),
+        "allow_userinfos": {"user": [{"userid": userid} for userid in app.visible_userids]},
+        "allow_partys": {"partyid": departments},
+        "allow_tags": {"tagid": []},
+    }
+
+
 @endpoint("POST", "message/recall", APP)
 def recall(call: Call) -> dict[str, Any]:
     message = call.world.app_messages.get(call.text("msgid", missing=40058))

@@ -12,6 +12,7 @@ import requests
 
 from scrm.wecom.sandbox import MINI, SELF, SYNC, Sandbox, registry, sends, snapshot
 from scrm.wecom.sandbox import groups as life
+from scrm.wecom.sandbox.endpoints import media
 from scrm.wecom.sandbox.world import State
 
 DAY = 86_400
@@ -258,6 +259,25 @@ def test_the_control_page_lists_and_does_all_of_it(plain: Plain) -> None:
         for button in panel.buttons:
             fields = {field.name for field in registry.acts[button.act].fields}
             assert set(button.values) <= fields, name
+
+
+def test_uploaded_files_survive_a_restart_up_to_a_size(
+    plain: Plain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest are kept; what is let go also goes from the folder."""
+    path = tmp_path / "world.json"
+    monkeypatch.setattr(media, "KEPT_BYTES", 250)
+    for number in range(3):
+        media_id = f"MEDIA{number}"
+        plain.world.media[media_id] = {"kind": "image", "until": 1e12, "name": "x.png", "use": 0}
+        plain.world.files[media_id] = bytes([number]) * 100
+        media.forget_oldest(plain.world)
+        snapshot.save(plain.world, path, "owner")
+    assert sorted(one.name for one in path.with_suffix(".media").iterdir()) == ["MEDIA1", "MEDIA2"]
+    again = snapshot.load(path, "owner")
+    assert again is not None
+    assert again.files == {"MEDIA1": b"\x01" * 100, "MEDIA2": b"\x02" * 100}
+    assert (path.with_suffix(".media") / "MEDIA1").stat().st_mode & 0o777 == 0o600
 
 
 def test_all_of_it_survives_a_restart(plain: Plain, tmp_path: Path) -> None:
