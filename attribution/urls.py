@@ -8,6 +8,7 @@ urlpatterns = [
     path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
     path("channels/<str:channel>/openings", openings.receive, name="channel-openings"),
     path("guide/disputes", disputes.DisputesView.as_view(), name="guide-disputes"),
+    path("guide/commission/<id:line_id>/dispute", disputes.OpenView.as_view(), name="guide-dispute-open"),
     path("guide/disputes/<id:dispute_id>", disputes.DisputeView.as_view(), name="guide-dispute"),
     path("guide/disputes/<id:dispute_id>/evidence", disputes.EvidenceView.as_view(), name="guide-dispute-evidence"),
     path(

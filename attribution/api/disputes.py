@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -94,21 +94,11 @@ ITEM = {
 
 
 class DisputesView(GuideView):
-    throttle_classes = (throttles.MissThrottle,)
-
     class Query(pagination.PageInput):
         is_open = serializers.BooleanField(required=False, allow_null=True, default=None)
 
         class Meta:
             ref_name = "DisputesQuery"
-
-    class Input(serializers.Serializer[Any]):
-        line_id = serializers.IntegerField(min_value=1)
-        ground = serializers.ChoiceField(choices=Dispute.Ground.choices)
-        statement = serializers.CharField(min_length=4, max_length=500)
-
-        class Meta:
-            ref_name = "OpenDispute"
 
     @extend_schema(
         operation_id="disputes",
@@ -135,6 +125,17 @@ class DisputesView(GuideView):
         page = pagination.page(rows, size=wanted["size"], of=name, key=lambda row: [row["id"]])
         return Response({"items": page.items, "next_cursor": page.next_cursor})
 
+
+class OpenView(GuideView):
+    throttle_classes = (throttles.MissThrottle,)
+
+    class Input(serializers.Serializer[Any]):
+        ground = serializers.ChoiceField(choices=Dispute.Ground.choices)
+        statement = serializers.CharField(min_length=4, max_length=500)
+
+        class Meta:
+            ref_name = "OpenDispute"
+
     @extend_schema(
         operation_id="open_dispute",
         tags=["disputes"],
@@ -146,18 +147,18 @@ class DisputesView(GuideView):
             OpenApiExample(
                 "claim",
                 request_only=True,
-                value={"line_id": 90210, "ground": "MY_SHARE", "statement": "顾客点开我 11 月 1 日发的链接后下单"},
+                value={"ground": "MY_SHARE", "statement": "顾客点开我 11 月 1 日发的链接后下单"},
             )
         ],
     )
     @idempotent
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request, line_id: int) -> Response:
         said = self.read(self.Input, request.data)
-        if not files.may_dispute(caller=self.caller, line_id=said["line_id"]):
+        if not files.may_dispute(caller=self.caller, line_id=line_id):
             throttles.MissThrottle.missed(request)
             raise NotFound
         claimant = Guide.objects.get(pk=self.caller.guide_id)
-        dispute = hearing.open_dispute(**said, guide=claimant, actor=self.caller.user, now=now())
+        dispute = hearing.open_dispute(line_id=line_id, **said, guide=claimant, actor=self.caller.user, now=now())
         return Response(_detail(dispute, self), status=201)
 
 
@@ -251,7 +252,7 @@ class OpinionView(_OneDispute):
     @idempotent
     def post(self, request: Request, dispute_id: int) -> Response:
         if self.dispute.store_id not in self.caller.managed_store_ids:
-            raise PermissionDenied
+            raise NotFound
         said = self.read(self.Input, request.data)
         dispute = hearing.give_opinion(dispute=self.dispute, **said, actor=self.caller.user, now=now())
         return Response(_detail(dispute, self))
@@ -267,6 +268,8 @@ class WithdrawView(_OneDispute):
     )
     @idempotent
     def post(self, request: Request, dispute_id: int) -> Response:
+        if self.dispute.claimant_id != self.caller.guide_id:
+            raise NotFound
         dispute = hearing.withdraw(dispute=self.dispute, actor=self.caller.user, now=now())
         return Response(_detail(dispute, self))
 
