@@ -10,7 +10,7 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from attribution import bench, intake, rulebook
+        from attribution import bench, intake, rulebook, simulation
         from attribution.models import Decision
         from attribution.sample import loading
         from guides import bindings
@@ -29,5 +29,6 @@ class AttributionConfig(AppConfig):
         imports.register(purchase_import.ORDERS, purchase_import.ORDER_COLUMNS, intake.import_orders)
         imports.register(purchase_import.REFUNDS, purchase_import.REFUND_COLUMNS, intake.import_refunds)
         jobs.register(loading.KIND, loading.work)
+        jobs.register(simulation.KIND, simulation.work)
         bindings.take_policy_from(rulebook.binding_policy)
         bench.register()

@@ -19,6 +19,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from guides.contacts import followers, linking, listeners
+from guides.contacts.pairs import SAME_ADDING
 from guides.contacts.reading import NAME_CHARS
 from guides.models import FriendNews, HeldEnds, SweepBatch
 from scrm import db
@@ -69,7 +70,10 @@ _NEW = """
     FROM seen s JOIN guides_follower a ON a.corp_id = %(corp)s AND a.userid = s.userid
     WHERE NOT EXISTS (SELECT 1 FROM guides_friendship f WHERE f.contact_id = s.contact_id AND f.userid = s.userid)
     ORDER BY s.contact_id, s.userid ON CONFLICT DO NOTHING RETURNING id"""
-_SAID = """true, COALESCE(s.added_at, f.added_at), s.add_way, COALESCE(NULLIF(s.state, ''), f.state),
+# as pairs.after_reading has it
+_STATE = f"""CASE WHEN s.state = '' AND (s.added_at <= f.added_at + interval '{SAME_ADDING.total_seconds()} s')
+    IS NOT FALSE THEN f.state ELSE s.state END"""
+_SAID = f"""true, COALESCE(s.added_at, f.added_at), s.add_way, {_STATE},
     COALESCE(NULLIF(s.oper_userid, ''), f.oper_userid), s.tag_ids,
     CASE WHEN f.customer_left_at >= COALESCE(s.added_at, f.added_at) THEN f.customer_left_at END, NULL::timestamptz, ''"""
 _FIELDS = "is_confirmed, added_at, add_way, state, oper_userid, tag_ids, customer_left_at, ended_at, ended_by"

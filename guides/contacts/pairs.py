@@ -6,7 +6,8 @@
    outweighs a deletion.
 3. What is older than what stands changes nothing (W4).
 4. A reading shows a friend of today: it confirms, brings back who was ended, and knows the true time of adding. It does
-   not know whether the customer has deleted the guide.
+   not know whether the customer has deleted the guide. Without a state it leaves that of the same adding; an adding that no
+   event told of came through no code, whatever the one before it came through.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from scrm.wecom import customers
 
 ADDED, ASKED, EDITED = "add_external_contact", "add_half_external_contact", "edit_external_contact"
 DELETED, LEFT = "del_external_contact", "del_follow_user"
+
+SAME_ADDING = dt.timedelta(seconds=5)  # between the time in an event and the one in a reading
 
 Ended = Friendship.Ended
 
@@ -73,12 +76,13 @@ def after_reading(pair: Pair, follow: customers.Follow) -> Pair:
     """The pair as WeCom showed it; for who has not heard an event since WeCom was asked."""
     added_at = follow.created_at or pair.added_at
     left_at = pair.customer_left_at
+    is_new = added_at is not None and pair.added_at is not None and added_at > pair.added_at + SAME_ADDING
     return replace(
         pair,
         is_confirmed=True,
         added_at=added_at,
         add_way=follow.add_way,
-        state=follow.state or pair.state,
+        state=follow.state or ("" if is_new else pair.state),
         oper_userid=follow.oper_userid or pair.oper_userid,
         tag_ids=tuple(sorted(follow.tag_ids)),
         customer_left_at=left_at if left_at is not None and _holds(left_at, added_at) else None,

@@ -13,7 +13,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from attribution import decisions, evidence, ledger, queries, replay, rulebook, rules
+from attribution import decisions, evidence, ledger, queries, rulebook, rules, simulation
 from attribution.models import Decision, Entry, Hold, RuleVersion, Txn
 from guides import bindings, snatching
 from guides.models import Binding, Employment
@@ -279,7 +279,7 @@ def test_one_line_and_many_are_decided_and_posted_alike() -> None:
     cases = evidence.load(keys, book)
     bulk = {case.line.id: rules.decide(case.facts, case.evidence, case.rule).digest for case in cases}
     assert bulk == single and len(bulk) == 30
-    assert {who: fen for who, fen in replay.commission(book=book).items() if fen} == posted
+    assert {who: fen for who, fen in simulation.commission(book=book).items() if fen} == posted
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,9 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tests import cluster
 
@@ -24,28 +23,32 @@ class ChildFailed(AssertionError):
     """A worker ended with an exception of its own; the text is its traceback."""
 
 
-@dataclass
 class Children:
     """``children.run("outbox", offset=60)`` works to its end; ``children.kill_at("outbox", point="reserved", nth=3)`` dies."""
 
-    database: str
-    environment: dict[str, str] = field(default_factory=dict)
-    killed: int = 0
-    _lines: list[tuple[int, str, str]] = field(default_factory=list)
-    _rest: bytes = b""
-
     def __init__(self, database: str, **environment: str) -> None:
         self.database, self.environment = database, environment
-        self.killed, self._lines, self._rest = 0, [], b""
+        self.killed = 0
+        self._lines: list[tuple[int, str, str]] = []
+        self._rest = b""
+        self._log: BinaryIO | None = None
 
-    def __enter__(self) -> Children:
-        environment = {
+    def logging_to(self, log: BinaryIO) -> Children:
+        self._log = log
+        return self
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of a process of this test."""
+        return {
             **os.environ, "DJANGO_SETTINGS_MODULE": "tests.faults.settings", "SCRM_TEST_VAR": cluster.folder(),
             "FAULT_DATABASE": self.database, **self.environment,
         }  # fmt: skip
+
+    def __enter__(self) -> Children:
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.zygote"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, cwd=ROOT, env=self.variables,
         )  # fmt: skip
         assert self._said(self._zygote.pid)[0] == "ready"
         return self

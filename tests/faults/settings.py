@@ -2,6 +2,7 @@
 
 import os
 
+from scrm import logs
 from tests.settings import *  # noqa: F403
 
 DATABASES["default"]["NAME"] = os.environ["FAULT_DATABASE"]  # noqa: F405
@@ -9,3 +10,10 @@ DATABASES["default"]["USER"] = APPLICATION_ROLE  # noqa: F405
 if "FAULT_BROKER" in os.environ:
     BROKER_URL = CELERY_BROKER_URL = os.environ["FAULT_BROKER"]
     CELERY_BROKER_CONNECTION_RETRY = True
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": BROKER_URL.replace("redis+socket://", "unix://", 1),
+        }
+    }
+LOGGING = logs.configuration(level=os.environ.get("FAULT_LOG_LEVEL", "WARNING"), as_json=True)

@@ -9,11 +9,10 @@ import random
 from collections import Counter
 
 import pytest
-from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from guides import contact_ways, contacts, directory_sweep
+from guides import contacts, directory_sweep
 from guides.contacts import sweeps
 from guides.handover import cases, plan
 from guides.models import (
@@ -34,6 +33,7 @@ from tests.factories import shops as factory
 from tests.factories.wecom import Wired
 from tests.faults.children import Children
 from tests.faults.conftest import FULL_SIZE, size
+from tests.faults.ways import Ways
 from tests.guides.contacts.test_sweeps import fill, here, on_wecom, staging_tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,26 +62,6 @@ def rested() -> None:
 
 
 # --- the outbox -------------------------------------------------------------------------------------------------------
-
-
-class Ways:
-    """Codes of a store that wait to be made: WeCom would make a second one for a second call."""
-
-    def __init__(self, box: Wired) -> None:
-        shops = factory.shops()
-        Guide.objects.filter(pk=shops.guides["A"].pk).update(wecom_userid="wangfang")
-        self.guide, self.store, self.corp = Guide.objects.get(code="G00001"), shops.stores["S1"], box.corp
-        box.world.add_member("wangfang", "王芳")
-        contacts.match_guides()
-
-    def ask(self, count: int) -> None:
-        staff, now = [contact_ways.Staff(self.guide)], timezone.now()
-        with transaction.atomic():
-            for _number in range(count):
-                way = contact_ways.draft(
-                    corp=self.corp, purpose="STORE", name="门店码", staff=staff, store=self.store, actor=None, now=now
-                )
-                contact_ways.create(way=way, actor=None, now=now)
 
 
 def test_f1_a_batch_of_the_outbox(box: Wired, children: Children, dice: random.Random) -> None:

@@ -73,6 +73,10 @@ POINTS: dict[str, Point] = {
     "results on the wire": Point(SENT, "arrived", "externalcontact/"),
     "results taken, not committed": Point("guides.handover.results:_take", INSIDE),
     "results taken": Point("guides.handover.results:_take", AFTER),
+    # an import
+    "file staged": Point("scrm.copyin.staging:stage", AFTER),
+    "rows checked": Point("scrm.imports:Run.check", AFTER),
+    "members written": Point("members.legacy_import.merge:_write_chunk", AFTER),
     # the news of a sweep
     "news told, not committed": Point("guides.contacts.listeners:tell_news", INSIDE),
     "contact read": Point("guides.contacts.reading:_read", BEFORE),
@@ -130,6 +134,24 @@ def inbox(now: dt.datetime, **_: Any) -> Any:
     return inbox.sweep(now=now)
 
 
+def process(now: dt.datetime, **_: Any) -> Any:
+    from scrm.wecom import inbox
+
+    return vars(inbox.process(now=now))
+
+
+def ask_for_ways(now: dt.datetime, **values: Any) -> Any:
+    from tests.faults import ways
+
+    return ways.ask(**values)
+
+
+def call(now: dt.datetime, target: str) -> Any:
+    """Whatever takes the time only."""
+    module, _colon, name = target.partition(":")
+    return vars(getattr(importlib.import_module(module), name)(now=now))
+
+
 def read(**_: Any) -> Any:
     from guides import contacts
 
@@ -137,7 +159,7 @@ def read(**_: Any) -> Any:
 
 
 WORKS: dict[str, Callable[..., Any]] = {
-    work.__name__: work for work in (outbox, send, open_jobs, results, news, inbox, read)
+    work.__name__: work for work in (outbox, send, open_jobs, results, news, inbox, process, ask_for_ways, call, read)
 }
 
 
@@ -213,7 +235,10 @@ def _replace(target: str, wrapped: Callable[[Callable[..., Any]], Callable[..., 
     dying = wrapped(original)
     setattr(holder, name, dying)
     for other in list(sys.modules.values()):
-        if getattr(other, "__name__", "").startswith(("scrm", "guides")) and vars(other).get(name) is original:
+        if (
+            getattr(other, "__name__", "").startswith(("scrm", "members", "guides"))
+            and vars(other).get(name) is original
+        ):
             setattr(other, name, dying)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils.translation import gettext as _
 
-from attribution import queries, replay, rulebook
+from attribution import queries, rulebook, simulation
 
 MODES = ("service_first", "share_first", "pos_first", "split")
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["rule"]:
             book = rulebook.load().with_mode(options["rule"].upper())
-            balances = dict(replay.commission(book=book, progress=self._show))
+            balances = dict(simulation.commission(book=book, progress=self._show))
             sys.stderr.write("\n")
         else:
             balances = queries.commission_by_beneficiary()

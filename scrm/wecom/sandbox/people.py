@@ -213,7 +213,24 @@ def rename(world: World, userid: str, new_userid: str) -> None:
             if old_key in group.members:
                 group.members[member.key] = group.members.pop(old_key)
                 group.members[member.key].userid = member.key
+        _rename_waiting(world, old_key, member.key)
         world.emit(DIRECTORY, "update_user", about=old_key, UserID=old, NewUserID=new_userid)
+
+
+def _rename_waiting(world: World, old_key: str, new_key: str) -> None:
+    """What has begun goes on under the new account: requests, welcomes, transfers."""
+    for asked in [asked for asked in world.approaches.values() if asked.userid == old_key]:
+        del world.approaches[_pair(old_key, asked.external_userid)]
+        asked.userid = new_key
+        world.approaches[_pair(new_key, asked.external_userid)] = asked
+    for later in world.jobs:
+        if later.values.get("userid") == old_key:
+            later.values["userid"] = new_key
+    for code in world.welcome_codes.values():
+        code.userid = new_key if code.userid == old_key else code.userid
+    for transfer in world.transfers.values():
+        transfer.handover = new_key if transfer.handover == old_key else transfer.handover
+        transfer.takeover = new_key if transfer.takeover == old_key else transfer.takeover
 
 
 # --- jobs

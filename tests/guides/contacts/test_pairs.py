@@ -82,6 +82,16 @@ def test_a_reading_confirms_brings_back_and_leaves_what_it_cannot_know() -> None
     assert pairs.after_reading(left, again).customer_left_at is None
 
 
+def test_w11_the_state_of_an_earlier_adding_is_not_taken_for_that_of_one_nobody_told() -> None:
+    told = folded([Change(ADDED, at(0), "s")])
+    assert pairs.after_reading(told, Follow("g", at(1))).state == "s"  # the same adding, a reading without its state
+    assert pairs.after_reading(told, Follow("g", None)).state == "s"
+    again = pairs.after_reading(told, Follow("g", at(60)))
+    assert (again.added_at, again.state) == (at(60), "")
+    assert again.state == folded([Change(ADDED, at(60))], told).state  # as if the event had come
+    assert pairs.after_reading(told, Follow("g", at(60), state="t")).state == "t"
+
+
 def test_an_end_before_she_was_added_is_clamped() -> None:
     """Two clocks: an end is never earlier than the beginning it ends."""
     ahead = pairs.after_reading(Pair(), Follow("g", at(100)))

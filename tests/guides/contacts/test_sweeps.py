@@ -115,12 +115,15 @@ def test_w11_a_sweep_finds_every_drift_that_no_event_told(sandbox: Wired) -> Non
         world.tags[tag] = Tag(tag, "g", tag, 0, 0, None)
     world.tag_groups["g"] = TagGroup("g", "口味", 0, 0, None)
     follows["wm00003"].tag_ids = ("et2", "et1")  # tagged
+    assert follows["wm00007"].state
+    world.part("g000", "wm00007")  # deleted, and added again without a code
+    world.befriend("g000", "wm00007", created_at=1_767_900_000, add_way=2)
     world.contacts["wm00004"].name = "改了名"
     world.contacts["wm00005"].unionid = "oLater"
     Friendship.objects.filter(contact__external_userid="wm00006").update(ended_at=timezone.now(), ended_by="DELETED")
     done = sweep(sandbox)
     assert here() == on_wecom(sandbox)
-    assert (done["added_count"], done["changed_count"], done["ended_count"], done["held_count"]) == (3, 1, 2, 0)
+    assert (done["added_count"], done["changed_count"], done["ended_count"], done["held_count"]) == (3, 2, 2, 0)
     ended = Friendship.objects.exclude(ended_at=None)
     assert {(f.userid, f.ended_by) for f in ended} == {("g000", "MISSING")}
     assert Contact.objects.get(external_userid="wm00005").unionid == "oLater"
