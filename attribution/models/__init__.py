@@ -7,10 +7,12 @@ from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
 from attribution.models.overrides import Override
 from attribution.models.periods import ClosedPeriod
 from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
+from attribution.models.settlement import (
 from attribution.models.simulation import ChangedLine, Simulation, SimulationRow, SimulationSlice
 
 __all__ = [
-    "Account", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Dispute",
-    "DisputeEvidence", "Entry", "FigureMark", "Hold", "MoneyBlock", "Override", "RuleBudget", "RuleLayer", "RuleRate",
-    "RuleTier", "RuleVersion", "Simulation", "SimulationRow", "SimulationSlice", "StoreDay", "StoreStock", "Txn",
+    "(", "Account", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision",
+    "Dispute", "DisputeEvidence", "Entry", "FigureMark", "Hold", "MoneyBlock", "Override", "RuleBudget", "RuleLayer",
+    "RuleRate", "RuleTier", "RuleVersion", "Simulation", "SimulationRow", "SimulationSlice", "StoreDay", "StoreStock",
+    "Txn",
 ]  # fmt: skip
