@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from attribution import blocks, overrides
 from attribution.disputes import pictures
-from attribution.models import Decision, Dispute, DisputeEvidence, Hold, MoneyBlock
+from attribution.models import BatchLine, Decision, Dispute, DisputeEvidence, Hold, MoneyBlock
 from guides.models import Employment, Guide
 from members.models import OrderLine
 from scrm import audit, db
@@ -20,6 +20,7 @@ from scrm.models import User
 
 STORE_TERM = dt.timedelta(days=3)
 OFFICE_TERM = dt.timedelta(days=7)
+WINDOW = dt.timedelta(days=30)  # after the statement that paid the line
 EVIDENCE_EACH = 10  # of one person on one dispute
 CAUSE = "dispute"  # of a block
 
@@ -73,6 +74,17 @@ def _require_disputable(decision: Decision | None, guide: Guide, now: dt.datetim
         raise CannotDispute(_("This line carries no commission."))
     if decision.winner_code == guide.code and len(decision.shares) == 1:
         raise CannotDispute(_("The line is credited to you already."))
+    stated_at = _stated_at(decision.line_id)
+    if stated_at is not None and now >= stated_at + WINDOW:
+        raise CannotDispute(
+            _("The statement with this line is older than %(days)d days; it can no longer be disputed.") % {"days": WINDOW.days}
+        )  # fmt: skip
+
+
+def _stated_at(line_id: int) -> dt.datetime | None:
+    """When the first batch that pays the line was approved; None: no statement shows it yet."""
+    lines = BatchLine.objects.filter(hold_id__in=Hold.objects.filter(line_id=line_id).values("pk"), is_live=True)
+    return lines.aggregate(at=Min("batch__approved_at"))["at"]
 
 
 @transaction.atomic
