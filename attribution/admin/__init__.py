@@ -1,5 +1,5 @@
-"""Rules, decisions, the ledger, channel deliveries and the overview in the console."""
+"""Rules, decisions, the ledger, channel deliveries, shops on platforms, bills and the overview in the console."""
 
-from attribution.admin import decisions, disputes, intake, ledger, rules
+from attribution.admin import bills, channels, decisions, disputes, intake, ledger, rules
 
-__all__ = ["decisions", "disputes", "intake", "ledger", "rules"]
+__all__ = ["bills", "channels", "decisions", "disputes", "intake", "ledger", "rules"]
