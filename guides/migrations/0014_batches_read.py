@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0012_brand_ips'),
+        ('guides', '0013_rewards_and_integrity'),
     ]
 
     operations = [
