@@ -119,6 +119,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "attribution_ruleversion_what",
     "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
