@@ -10,7 +10,7 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from attribution import bench, intake, rulebook, simulation
+        from attribution import bench, fairness, intake, rulebook, simulation
         from attribution.models import Decision
         from attribution.sample import loading
         from guides import bindings
@@ -31,4 +31,5 @@ class AttributionConfig(AppConfig):
         jobs.register(loading.KIND, loading.work)
         jobs.register(simulation.KIND, simulation.work)
         bindings.take_policy_from(rulebook.binding_policy)
+        bindings.on_answered(fairness.mark_request)
         bench.register()

@@ -5,12 +5,17 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, figures, intake
+from attribution import decisions, fairness, figures, intake
 
 
 @shared_task
 def refresh_figures() -> None:
     figures.refresh(now=timezone.now())
+
+
+@shared_task
+def refresh_fairness() -> None:
+    fairness.recount()
 
 
 @shared_task

@@ -33,4 +33,5 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},
     "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
+    "fairness": {"task": "attribution.tasks.refresh_fairness", "schedule": 60.0},
 }

@@ -1,5 +1,5 @@
-"""Rules, decisions, the ledger, channel deliveries and the overview in the console."""
+"""Rules, simulations, decisions, the ledger, channel deliveries, the overview and the fairness panel in the console."""
 
-from attribution.admin import decisions, intake, ledger, rules
+from attribution.admin import decisions, fairness, intake, ledger, rules, simulation
 
-__all__ = ["decisions", "intake", "ledger", "rules"]
+__all__ = ["decisions", "fairness", "intake", "ledger", "rules", "simulation"]

@@ -1,5 +1,6 @@
 from attribution.models.blocks import MoneyBlock
 from attribution.models.decisions import Decision
+from attribution.models.fairness import FairnessDay, FairnessMark, GuideDay
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
@@ -9,7 +10,7 @@ from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, 
 from attribution.models.simulation import ChangedLine, Simulation, SimulationRow, SimulationSlice
 
 __all__ = [
-    "Account", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FigureMark",
+    "Account", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay",
     "Hold", "MoneyBlock", "Override", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "Simulation",
     "SimulationRow", "SimulationSlice", "StoreDay", "StoreStock", "Txn",
 ]  # fmt: skip

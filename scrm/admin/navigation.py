@@ -50,6 +50,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("Decisions"), "balance", "attribution_decision"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
+            (_("Simulations"), "science", "attribution_simulation"),
+            (_("Fairness"), "diversity_2", "attribution_fairnessday"),
         ),
     ),
     (
