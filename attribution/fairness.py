@@ -54,7 +54,7 @@ LINES = """
     ), live AS MATERIALIZED (
         SELECT l.id, l.booked_on, l.day, l.net_fen, coalesce(l.store_id, d.store_id) AS store_id, d.id AS decision_id, d.rule_id,
                d.state, d.winner_code, d.reason, d.member_id, d.shares, d.pots,
-               jsonb_path_query_first(d.candidates, '$[*] ? (@[5] starts with "WON")') ->> 0 AS won,
+               jsonb_path_query_first(d.candidates, 'strict $[*] ? (@[5] starts with "WON")') ->> 0 AS won,
                d.candidates -> 0 ->> 0 AS first_type, d.candidates -> 0 ->> 5 AS first_reason,
                d.id IS NULL AND EXISTS (SELECT 1 FROM members_linetodecide w WHERE w.line_id = l.id) AS is_waiting
         FROM lines l
@@ -350,7 +350,7 @@ OF_ONE_DAY = (
 REPLACED = (
     LINES.replace("{unexplained}", UNEXPLAINED)
     + """
-    SELECT v.id, v.booked_on, n.supersedes_id, v.winner_code, v.net_fen, v.store_id FROM live v
+    SELECT v.id, v.booked_on, n.supersedes_id AS decision_id, v.winner_code, v.net_fen, v.store_id FROM live v
     JOIN attribution_decision n ON n.line_id = v.id AND n.booked_on = v.booked_on AND n.sequence > 1
     WHERE n.reason = %(key)s AND (%(everything)s OR v.store_id = ANY(%(stores)s)) AND %(topic)s <> ''
     ORDER BY v.id LIMIT %(limit)s
