@@ -13,6 +13,7 @@ class AttributionConfig(AppConfig):
         from attribution import bench, fairness, intake, rulebook, simulation
         from attribution.models import Decision
         from attribution.sample import loading
+        from attribution.settlement import batches, making, posting
         from guides import bindings
         from members import purchase_import
         from members.models import OrderLine
@@ -29,6 +30,8 @@ class AttributionConfig(AppConfig):
         imports.register(purchase_import.ORDERS, purchase_import.ORDER_COLUMNS, intake.import_orders)
         imports.register(purchase_import.REFUNDS, purchase_import.REFUND_COLUMNS, intake.import_refunds)
         jobs.register(loading.KIND, loading.work)
+        jobs.register(batches.MAKE, making.work)
+        jobs.register(batches.POST, posting.work)
         jobs.register(simulation.KIND, simulation.work)
         bindings.take_policy_from(rulebook.binding_policy)
         bindings.on_answered(fairness.mark_request)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -26,6 +26,7 @@ def block(*, cause: str, actor: Any, line_ids: Iterable[int] = (), hold_ids: Ite
 
     ``actor`` is a user, or None for the system. Money that a batch has paid already is not reached.
     """
+    _before_any_approval()
     holds = db.lock(Hold.objects.filter(Q(line_id__in=list(line_ids)) | Q(pk__in=list(hold_ids))))
     ids = [hold.pk for hold in holds]
     if not ids:
@@ -56,3 +57,9 @@ def release(*, cause: str, actor: Any = None) -> int:
 
 def blocked_among(hold_ids: Iterable[int]) -> set[int]:
     return set(MoneyBlock.objects.live().filter(hold__in=list(hold_ids)).values_list("hold_id", flat=True))
+
+
+def _before_any_approval() -> None:
+    """An approval that is going on ends first, or waits and then sees the block."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM attribution_batch WHERE status IN ('MAKING', 'READY') FOR SHARE")

@@ -306,6 +306,39 @@ def bindings_of(*, member_id: int) -> list[dict[str, Any]]:
     return db.fetch_dicts(BINDINGS, {"member_id": member_id})
 
 
+SUCCESSORS = """
+    SELECT DISTINCT ON (w.binding_id, w.at) w.binding_id, w.at, t.guide_id, k.id, k.planned_at
+    FROM unnest(%(bindings)s::bigint[], %(moments)s::timestamptz[]) w(binding_id, at)
+    JOIN guides_binding b ON b.id = w.binding_id
+    JOIN guides_handovercase k ON k.guide_id = b.guide_id
+    JOIN guides_handoveritem i ON i.case_id = k.id AND i.binding_id = b.id
+    JOIN guides_handovertaker t ON t.id = i.taker_id
+    WHERE k.planned_at <= w.at AND (k.status <> 'CANCELLED' OR k.ended_at > w.at)
+      AND (i.bound_at IS NULL OR i.bound_at > w.at) AND i.state <> 'KEPT'
+    ORDER BY w.binding_id, w.at, k.planned_at DESC, k.id DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """Who was to take a customer over, and since when that was planned."""
+
+    guide_id: int
+    case_id: int
+    planned_at: dt.datetime
+
+
+def successors_at(wanted: Sequence[tuple[int, dt.datetime]]) -> dict[tuple[int, dt.datetime], Successor]:
+    """``{(binding, moment): the successor-to-be}`` (待接替人) as of each moment, for those who had one; one query.
+
+    The plan that stands counts from the moment at which it was made until the binding has moved; what was planned before
+    and replaced has left no trace. A cancelled handover names nobody from its end on.
+    """
+    values = {"bindings": [key for key, _at in wanted], "moments": [at for _key, at in wanted]}
+    rows = db.fetch(SUCCESSORS, values)
+    return {(binding_id, at): Successor(*more) for binding_id, at, *more in rows}
+
+
 def binding_history(*, member_id: int, limit: int = 20) -> list[dict[str, Any]]:
     """Who served the member from when to when, the newest first."""
     rows = Binding.objects.filter(member_id=member_id).order_by("-started_at", "-pk")

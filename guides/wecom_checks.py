@@ -62,7 +62,7 @@ def _accounts(seen: Seen) -> Iterator[Finding]:
 
 def _named(code: str, count: int, names: list[str]) -> Finding:
     more = ["…"] if len(names) > NAMED else []
-    return Finding(code, "", {"count": count, "names": ", ".join(names[:NAMED] + more)})
+    return Finding(code, "", {"count": count, "names": names[:NAMED] + more})
 
 
 def _unionids(seen: Seen) -> Iterator[Finding]:

@@ -7,10 +7,21 @@ from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
 from attribution.models.overrides import Override
 from attribution.models.periods import ClosedPeriod
 from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
+from attribution.models.settlement import (
+    Batch,
+    BatchLine,
+    Payment,
+    PayoutFile,
+    PayoutResult,
+    Proof,
+    SettlementTerms,
+    Statement,
+)
 from attribution.models.simulation import ChangedLine, Simulation, SimulationRow, SimulationSlice
 
 __all__ = [
-    "Account", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod", "Decision", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay",
-    "Hold", "MoneyBlock", "Override", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "Simulation",
-    "SimulationRow", "SimulationSlice", "StoreDay", "StoreStock", "Txn",
+    "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod",
+    "Decision", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay", "Hold", "MoneyBlock", "Override", "Payment",
+    "PayoutFile", "PayoutResult", "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "SettlementTerms",
+    "Simulation", "SimulationRow", "SimulationSlice", "Statement", "StoreDay", "StoreStock", "Txn",
 ]  # fmt: skip

@@ -195,6 +195,8 @@ class ScopedAdmin(ModelAdmin):
 
     def page_context(self, request: HttpRequest, obj: Any, **more: Any) -> dict[str, Any]:
         request.current_app = self.admin_site.name
+        if obj is None:  # a page of no single row: its own name ends the way that the header shows
+            request.page_title = more.get("title", "")  # type: ignore[attr-defined]
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,

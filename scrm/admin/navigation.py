@@ -143,11 +143,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         items = [_item(request, page, lists) for page in pages]
         shown = [item for item in items if item]
         if shown:
-            groups.append({"title": title, "separator": False, "collapsible": title is not None, "items": shown})
+            group = {"title": title, "separator": False, "collapsible": title is not None, "items": shown}
+            marked = next((item for item in shown if "badge" in item), None)
+            groups.append({**group, **{name: marked[name] for name in MARK}} if marked else group)  # it may be folded
     return groups
 
 
 # a red mark on the link: what to call for its text
+MARK = ("badge", "badge_variant", "badge_style")
 BADGES = {"wecom_check": "scrm.admin.wecom_check.badge"}
 
 PAGES: dict[str, Callable[[Any], bool]] = {

@@ -63,14 +63,25 @@ def spend(path: str) -> Endpoint:
 
 
 class Answer(dict[str, Any]):
-    """WeCom's answer to one call; a field that is documented and missing makes it Malformed."""
+    """WeCom's answer to one call; a field that is documented and missing makes it Malformed, at whatever depth.
 
-    def __init__(self, endpoint: Endpoint, values: dict[str, Any]) -> None:
-        super().__init__(values)
-        self._path = endpoint.path
+    The error names the endpoint and the place of the field (``link.url``), never what stands there.
+    """
+
+    def __init__(self, endpoint: Endpoint, values: dict[str, Any], place: str = "") -> None:
+        super().__init__({name: _part(endpoint, value, f"{place}{name}") for name, value in values.items()})
+        self._path, self._place = endpoint.path, place
 
     def __missing__(self, field: str) -> Any:
-        raise errors.Malformed(self._path, detail=field)
+        raise errors.Malformed(self._path, detail=f"{self._place}{field}")
+
+
+def _part(endpoint: Endpoint, value: Any, place: str) -> Any:
+    if isinstance(value, dict):
+        return Answer(endpoint, value, f"{place}.")
+    if isinstance(value, list):
+        return [_part(endpoint, one, place) for one in value]
+    return value
 
 
 def call(

@@ -80,7 +80,7 @@ def _stored(app: WecomApp, refused: str | None) -> str | None:
     return None if token == refused else token
 
 
-def _fetch(app: WecomApp, seconds: float = transport.ANSWER_SECONDS) -> str:
+def _fetch(app: WecomApp, seconds: float | None = None) -> str:
     app = WecomApp.objects.select_related("corp").get(pk=app.pk)  # the caller's may hold an older secret
     secret = crypto.open_text(SECRET_PURPOSE, bytes(app.secret_sealed))
     asked_at = timezone.now()
@@ -102,7 +102,7 @@ def _fetch(app: WecomApp, seconds: float = transport.ANSWER_SECONDS) -> str:
     return token
 
 
-def _asked(corp_id: str, secret: str, seconds: float) -> tuple[str, int]:
+def _asked(corp_id: str, secret: str, seconds: float | None) -> tuple[str, int]:
     """The token and for how many seconds it holds."""
     try:
         answer = transport.exchange("GET", ENDPOINT, {"corpid": corp_id, "corpsecret": secret}, seconds=seconds)

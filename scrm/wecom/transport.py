@@ -65,14 +65,14 @@ class File:
 
 def exchange(
     method: str, path: str, query: dict[str, Any], body: dict[str, Any] | None = None, file: File | None = None, *,
-    seconds: float = ANSWER_SECONDS,
+    seconds: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The answer to one request, ``errcode`` 0. Raises WecomError for everything else.
 
     ``path`` is below /cgi-bin/; ``query`` holds the token; ``body`` goes as JSON when it is not None, ``file`` as the one
-    part of a form. ``seconds`` bounds the wait for the answer.
+    part of a form. ``seconds`` bounds the wait for the answer; ANSWER_SECONDS without.
     """
-    answer = _exchange(method, path, query, body, file, seconds)
+    answer = _exchange(method, path, query, body, file, ANSWER_SECONDS if seconds is None else seconds)
     if isinstance(answer, errors.WecomError):  # raised here, outside of any except: no secret hangs on its context
         raise answer
     return answer

@@ -20,16 +20,16 @@ START_SECONDS = 120
 class Web:
     """``with Web(children.variables, log) as web: web.url``; ``web.kill()`` is SIGKILL for all of it."""
 
-    def __init__(self, variables: dict[str, str], log: Path) -> None:
+    def __init__(self, variables: dict[str, str], log: Path, *, app: str = "scrm.wsgi") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = log
+        self.log, self._app = log, app
         self._variables = {**variables, "WEB_PORT": str(self.port), "WEB_WORKERS": "1", "WEB_THREADS": "4"}
 
     def __enter__(self) -> Web:
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:scrm.gunicorn", self._app]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=self._variables, start_new_session=True, stdout=self.log.open("ab"),
             stderr=subprocess.STDOUT,

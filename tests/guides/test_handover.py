@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 
-from guides import assignments, delegations
+from guides import assignments, delegations, queries
 from guides.handover import cases, figures, moving, plan, transfers
 from guides.models import Binding, Guide, HandoverCase, HandoverItem
 from members.models import Identity
@@ -407,3 +407,30 @@ def test_the_number_of_queries_does_not_grow_with_the_customers(
     plan.confirm(case=case, actor=company.second, now=timezone.now())
     with django_assert_max_num_queries(25):
         assert moving.move_some(case_id=case.pk, now=timezone.now()) == 30
+
+
+def test_the_successor_to_be_is_read_as_of_a_moment(company: Company) -> None:
+    """Example 10, the variant that shares the gap: from the plan on, until the binding has moved."""
+    member = company.customer("安琪")
+    assert member is not None
+    old = member.bindings.get(ended_at=None)
+    before = timezone.now()
+    case = company.planned("M")
+    planned = timezone.now()
+    found = queries.successors_at([(old.pk, before), (old.pk, planned)])
+    assert {at: one.guide_id for (_key, at), one in found.items()} == {planned: company.guide("M").pk}
+    company.run(case)
+    moved = timezone.now()
+    found = queries.successors_at([(old.pk, planned), (old.pk, moved)])
+    assert {at: one.case_id for (_key, at), one in found.items()} == {planned: case.pk}
+
+
+def test_a_cancelled_handover_names_no_successor_from_its_end_on(company: Company) -> None:
+    member = company.customer("安琪")
+    assert member is not None
+    old = member.bindings.get(ended_at=None)
+    case = company.planned("M")
+    planned = timezone.now()
+    cases.cancel(case=case, actor=company.hq, reason="不走了", now=timezone.now())
+    found = queries.successors_at([(old.pk, planned), (old.pk, timezone.now())])
+    assert [at for _key, at in found] == [planned]

@@ -77,7 +77,7 @@ AREAS: dict[str, Area] = {
         lambda ground: {"code": NO_SUCH_CODE}, frozenset({UNKNOWN_CODE, 42003, 42022}),
     ),
     "customers": Area(
-        _("customers"), _("the list of contacts, recognising members"), CUSTOMERS,
+        _("customers of members"), _("the list of contacts, recognising members"), CUSTOMERS,
         client.read("externalcontact/get_follow_user_list"),
     ),
     "details": Area(

@@ -103,6 +103,8 @@ def _pace(corp: Corp, now: dt.datetime) -> list[Finding]:
         for path, used in busiest
         if path in CALLS_PER_DAY and used >= NEAR * CALLS_PER_DAY[path]
     ]
-    total = sum(used for _path, used in busiest)
-    top = ", ".join(f"{path} {used:,}" for path, used in busiest[:SHOWN_ENDPOINTS])
-    return [*found, Finding("quota.calls", "", {"count": total, "top": top or "-", "most": f"{CALLS_PER_HOUR:,}"})]
+    if busiest:
+        top = [f"{path} {used:,}" for path, used in busiest[:SHOWN_ENDPOINTS]]
+        total = sum(used for _path, used in busiest)
+        found.append(Finding("quota.calls", "", {"count": f"{total:,}", "top": top, "most": f"{CALLS_PER_HOUR:,}"}))
+    return found

@@ -97,7 +97,7 @@ def _shown(finding: Finding) -> dict[str, Any]:
     comma = _(", ")
     areas = [AREAS[name] for name in finding.areas if name in AREAS]
     facts: dict[str, Any] = {
-        **finding.facts,
+        **{name: comma.join(fact) if isinstance(fact, list) else fact for name, fact in finding.facts.items()},
         "areas": comma.join(str(area.label) for area in areas),
         "features": comma.join(dict.fromkeys(str(area.features) for area in areas)),
     }

@@ -219,3 +219,15 @@ def test_chosen_ends_are_decided_together(company: Console) -> None:
     chosen = {"action": "dismiss_chosen", "_selected_action": [row.pk for row in rows]}
     company.client("region").post(reverse("admin:guides_heldends_changelist"), chosen)
     assert [row.status for row in HeldEnds.objects.order_by("pk")] == ["DISMISSED", "WAITING"]
+
+
+def test_a_page_of_no_single_row_ends_its_way_with_its_own_name(db: None) -> None:
+    """The header of the proof spoke of the accounts only; so did those of all pages that stand beside a list."""
+    client = console().client("hq")
+    for path, title in (
+        ("follower/proof/", "好友数对账"),
+        ("contactway/bulk/", "批量生成导购活码"),
+        ("contactway/new/", "新建渠道活码"),
+    ):
+        page = client.get(f"/admin/guides/{path}").content.decode()
+        assert f'aria-current="page">{title}</span>' in page, path

@@ -315,8 +315,8 @@ def test_guides_without_the_feature_and_without_an_account(healthy: Wired) -> No
     member.has_feature = False
     Guide.objects.filter(pk=guides[1].pk).update(wecom_userid=None)
     found = check(healthy)
-    assert found["guides.unlisted"].facts == {"count": 1, "names": str(guides[0])}
-    assert found["guides.no_account"].facts == {"count": 1, "names": str(guides[1])}
+    assert found["guides.unlisted"].facts == {"count": 1, "names": [str(guides[0])]}
+    assert found["guides.no_account"].facts == {"count": 1, "names": [str(guides[1])]}
     assert "wecom_userid" in found["guides.no_account"].remedy
 
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('attribution', '0011_simulations'),
+        ('attribution', '0012_settlement'),
         ('scrm', '0011_wecom_check'),
     ]
 
