@@ -55,6 +55,7 @@ class LineAccount:
     vest_days: int
     hold_ids: ledger.Ids
     store_ids: dict[str, int]
+    corrects: str | None = None  # the accrual of the decision that this one takes the place of
     base_fen: int = 0  # on which the commission stands now
     holds: list[HoldState] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
@@ -116,7 +117,15 @@ class LineAccount:
         key = postings.key(postings.Kind.ACCRUE, *self.fact, *cause)
         txn = postings.accrue(key, postings.parts_of(adjustments), effective_at, self.pot.budget)
         self.postings.append(
-            Posting(txn, self.line.id, self.line.booked_on, self.decision_id, holds=tuple(new), reason=_words(cause))
+            Posting(
+                txn,
+                line.id,
+                line.booked_on,
+                self.decision_id,
+                holds=tuple(new),
+                reason=_words(cause),
+                adjusts_key=self.corrects,
+            )
         )
 
     def _take_back(

@@ -11,6 +11,7 @@ class AttributionConfig(AppConfig):
         from django.db.models import Exists, OuterRef, Q
 
         from attribution import bench, fairness, intake, rulebook, simulation
+        from attribution.channels import bills
         from attribution.models import Decision
         from attribution.sample import loading
         from attribution.settlement import batches, making, posting
@@ -33,6 +34,7 @@ class AttributionConfig(AppConfig):
         jobs.register(batches.MAKE, making.work)
         jobs.register(batches.POST, posting.work)
         jobs.register(simulation.KIND, simulation.work)
+        jobs.register(bills.KIND, bills.read)
         bindings.take_policy_from(rulebook.binding_policy)
         bindings.on_answered(fairness.mark_request)
         bench.register()

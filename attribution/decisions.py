@@ -230,14 +230,20 @@ class _Work:
         self._outcome.states[found.state] += 1
         if found.state not in POSTED:
             return
+        corrects = None
+        if supersedes is not None and supersedes.pots and supersedes.state in POSTED:
+            corrects = self._account(case, supersedes.pots[0], supersedes.id, 0).accrual_key
         for pot in placed:
-            self._open(case, pot, decision_id, case.rule.vest_days)
+            self._open(case, pot, decision_id, case.rule.vest_days, corrects)
         self._mark_refunds(case)
 
-    def _open(self, case: evidence.Case, placed: _Placed, decision_id: int, vest_days: int) -> None:
+    def _open(
+        self, case: evidence.Case, placed: _Placed, decision_id: int, vest_days: int, corrects: str | None = None
+    ) -> None:
         """The first accrual of a pot, and the refunds that came before it was known."""
         line, base_fen = case.line, placed.pot.base_fen
         account = self._account(case, placed, decision_id, vest_days)
+        account.corrects = corrects
         if placed.pot.keeps_on_refund:
             account.accrue(base_fen)
             self._postings += account.postings

@@ -33,7 +33,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils.translation import gettext as _
 
 from attribution import decisions
-from attribution.channels import order_event
+from attribution.channels import order_event, platform_orders
 from attribution.models import ChannelEndpoint, ChannelEvent
 from members import purchase_import, purchases
 from members.models import Channel, LineToDecide
@@ -295,9 +295,13 @@ def _deliveries(
     bodies = [json.loads(crypto.open_text(PURPOSE_EVENT, bytes(event.body_sealed))) for event in events]
     codes = {code for body in bodies if (code := order_event.store_of(body))}
     stores = dict(Store.objects.filter(code__in=codes).values_list("code", "pk")) if codes else {}
+    shops = platform_orders.shops_of(events)
     for event, body in zip(events, bodies, strict=True):
         try:
-            yield event, order_event.read(event.channel, body, stores=stores, now=now)
+            if event.shop_id is not None:
+                yield event, platform_orders.read(shops[event.shop_id], body, now)
+            else:
+                yield event, order_event.read(event.channel, body, stores=stores, now=now)
         except order_event.Unreadable as error:
             problems[event.pk] = (error.code, error.place)
 

@@ -286,7 +286,7 @@ def _read_accounts(codes: Iterable[str]) -> dict[str, tuple[int, int | None]]:
 
 @transaction.atomic
 def open_beneficiaries(codes: set[str]) -> None:
-    """Beneficiaries and their three accounts for guide codes, ``STORE:<code>`` and ``ENTITY:<code>``."""
+    """Beneficiaries and their three accounts for guide codes, ``STORE:<code>``, ``ENTITY:<code>`` and ``IP:<code>``."""
     with connection.cursor() as cursor:
         for kind, column, table, prefix in (
             ("GUIDE", "guide_id", "guides_guide", ""),
@@ -299,6 +299,11 @@ def open_beneficiaries(codes: set[str]) -> None:
                 " ORDER BY t.code ON CONFLICT DO NOTHING",
                 [prefix, kind, prefix, sorted(codes)],
             )
+        cursor.execute(
+            "INSERT INTO attribution_beneficiary (code, kind) SELECT DISTINCT 'IP:' || p.code, 'BRAND_IP'"
+            " FROM guides_brandip p WHERE 'IP:' || p.code = ANY(%s) ON CONFLICT DO NOTHING",
+            [sorted(codes)],
+        )
         cursor.execute(
             """
             INSERT INTO attribution_account (code, kind, beneficiary_id, balance_fen)

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from attribution import decisions, fairness, figures, intake
+from attribution.channels import bills, polling
 
 
 @shared_task
@@ -21,6 +22,19 @@ def refresh_fairness() -> None:
 @shared_task
 def process_events() -> None:
     intake.process(now=timezone.now())
+
+
+@shared_task
+def read_channels() -> None:
+    """Shops that are due, and what their platforms told us about."""
+    if polling.run_due(now=timezone.now()).stored:
+        intake.process(now=timezone.now())
+
+
+@shared_task
+def compare_bills() -> None:
+    """Recent bills against books to which orders have come since."""
+    bills.compare_again(now=timezone.now())
 
 
 @shared_task

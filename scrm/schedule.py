@@ -9,6 +9,8 @@ from typing import Any
 
 ENTRIES: dict[str, dict[str, Any]] = {
     "channel events": {"task": "attribution.tasks.sweep_intake", "schedule": 60.0},
+    "shops on platforms": {"task": "attribution.tasks.read_channels", "schedule": 60.0},
+    "channel bills": {"task": "attribution.tasks.compare_bills", "schedule": 3600.0},
     "WeCom events": {"task": "scrm.wecom.tasks.sweep_inbox", "schedule": 60.0},
     "messages to WeCom": {"task": "scrm.wecom.tasks.sweep_outbox", "schedule": 60.0},
     "old events and messages of WeCom": {"task": "scrm.wecom.tasks.forget_wecom", "schedule": 3600.0},

@@ -1,5 +1,5 @@
-"""Rules, simulations, decisions, the ledger, channel deliveries, the overview and the fairness panel in the console."""
+"""Rules, simulations, decisions, the ledger, channel deliveries, shops on platforms, bills, the overview and the fairness panel."""
 
-from attribution.admin import decisions, fairness, intake, ledger, rules, simulation
+from attribution.admin import bills, channels, decisions, fairness, intake, ledger, rules, simulation
 
-__all__ = ["decisions", "fairness", "intake", "ledger", "rules", "simulation"]
+__all__ = ["bills", "channels", "decisions", "fairness", "intake", "ledger", "rules", "simulation"]

@@ -71,7 +71,7 @@ def _floor() -> float:
         for table in LEDGER:
             cursor.execute(f"CREATE UNLOGGED TABLE bench_{table} AS SELECT * FROM {table} ORDER BY id")
             cursor.execute(f"GRANT SELECT ON bench_{table} TO PUBLIC")
-        cursor.execute(f"TRUNCATE {', '.join(LEDGER)}")
+        cursor.execute(f"TRUNCATE {', '.join(LEDGER)} CASCADE")  # blocks of money too
         cursor.execute("VACUUM (ANALYZE)")
         cursor.execute("CHECKPOINT") if _may_checkpoint(cursor) else None
     return bench.timed(_insert)[0]

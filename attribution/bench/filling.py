@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from guides import touches
+from guides.models import Touch
 from members.models import OrderLine
 from scrm import crypto, db
 from scrm.owner import as_owner
@@ -115,6 +117,45 @@ LINES = """
          (SELECT array_agg(id ORDER BY id) ids FROM members_product) r, (SELECT array_agg(id ORDER BY code) ids FROM scrm_store) s
 """
 
+# every third member has opened a guide's link, half of them a week before one of her orders and half long ago; a fifth of
+# the touches names a visitor who turned out to be the member
+VISITORS = """
+    INSERT INTO guides_visitor (unionid, namespace, account, mobile_index, member_id, linked_at)
+    SELECT 'u' || m.id, '', '', '', m.id, now() FROM members_member m WHERE m.id %% 15 = 0
+"""
+
+TOUCHES = """
+    INSERT INTO guides_touch (touched_on, key, kind, guide_id, store_id, visitor_id, member_id, object_kind, object_code, at, is_signed)
+    SELECT (t.at AT TIME ZONE 'Asia/Shanghai')::date, 'bench:' || l.id, CASE WHEN l.id %% 4 = 0 THEN 'LIVE' ELSE 'SHARE' END, t.guide,
+           s.ids[1 + p.place / %(per_store)s], v.id,
+           CASE WHEN v.id IS NULL THEN l.member_id END, 'ALL', '', t.at, true
+    FROM members_orderline l
+    LEFT JOIN guides_visitor v ON v.member_id = l.member_id,
+         (SELECT array_agg(id ORDER BY code) ids FROM guides_guide) g, (SELECT array_agg(id ORDER BY code) ids FROM scrm_store) s
+    CROSS JOIN LATERAL (
+        SELECT (l.member_id * 31 + l.id) %% (%(stores)s * %(per_store)s) AS place) p
+    CROSS JOIN LATERAL (
+        SELECT g.ids[1 + p.place] AS guide,
+               l.created_at - (1 + l.id %% 14) * interval '1 day' - interval '5 minutes' AS at) t
+    WHERE l.member_id %% 3 = 0 AND l.line_no = 1
+"""
+
+# from the middle of the year on seller and service share
+SPLIT_FROM = """
+    UPDATE attribution_ruleversion SET effective_until = %(split_from)s WHERE number = 1;
+    INSERT INTO attribution_ruleversion (
+        brand_id, number, name, mode, seller_bp, service_bp, share_window_hours, late_link_days, gap_pool_bp, home_pool_bp,
+        entity_share_bp, fulfil_fee_bp, vest_days, status, effective_from, digest)
+    SELECT brand_id, 2, '销售与服务分摊', 'SPLIT', 7000, 3000, share_window_hours, late_link_days, gap_pool_bp, home_pool_bp,
+           entity_share_bp, fulfil_fee_bp, vest_days, 'DRAFT', %(split_from)s, ''
+    FROM attribution_ruleversion WHERE number = 1;
+    INSERT INTO attribution_rulerate (rule_id, channel, category_id, rate_bp)
+    SELECT v.id, NULL, NULL, 500 FROM attribution_ruleversion v WHERE v.number = 2;
+    INSERT INTO attribution_rulelayer (rule_id, channel, is_uncapped, rate_bp, vest_days)
+    SELECT v.id, 'TMALL', false, 300, 20 FROM attribution_ruleversion v WHERE v.number = 2;
+    UPDATE attribution_ruleversion SET status = 'PUBLISHED', digest = md5('split') || md5('rule') WHERE number = 2
+"""
+
 REFUNDS = """
     INSERT INTO members_refund (
         channel, shop, refund_no, order_no, line_no, line_id, booked_on, version_at, content_hash, refunded_at, quantity,
@@ -127,7 +168,8 @@ REFUNDS = """
 TO_DECIDE = "INSERT INTO members_linetodecide (line_id, booked_on) SELECT id, booked_on FROM members_orderline"
 
 STEPS = (("members", MEMBERS), ("cards", CARDS), ("bindings", BINDINGS), ("orders", ORDERS), ("order lines", LINES),
-         ("refunds", REFUNDS), ("lines to decide", TO_DECIDE))  # fmt: skip
+         ("refunds", REFUNDS), ("visitors", VISITORS), ("touches", TOUCHES), ("a rule that splits", SPLIT_FROM),
+         ("lines to decide", TO_DECIDE))  # fmt: skip
 
 
 def fill(*, rows: int, say: Callable[[str], None], days: int = DAYS) -> None:
@@ -135,8 +177,10 @@ def fill(*, rows: int, say: Callable[[str], None], days: int = DAYS) -> None:
     values: dict[str, Any] = {
         "rows": rows, "orders": -(-rows // LINES_PER_ORDER), "per_order": LINES_PER_ORDER, "stores": STORES,
         "per_store": GUIDES_PER_STORE, "products": PRODUCTS, "days": days, "first": UNTIL - dt.timedelta(days=days - 1),
+        "split_from": dt.datetime.combine(UNTIL - dt.timedelta(days=days // 2), dt.time(), touches.SHANGHAI),
     }  # fmt: skip
     db.ensure_partitions(OrderLine, values["first"], UNTIL)
+    db.ensure_partitions(Touch, values["first"] - dt.timedelta(days=31), UNTIL)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
         cursor.execute(ORGANISATION)

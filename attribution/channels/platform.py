@@ -143,6 +143,8 @@ class Platform:
     has_push: ClassVar[bool] = False
     push_answer: ClassVar[tuple[str, str]] = ("application/json", '{"code":0,"msg":"success"}')
     first_page: ClassVar[int] = 1
+    push_delay: ClassVar[dt.timedelta] = dt.timedelta(0)  # between a push and the moment its detail can be read
+    late_topics: ClassVar[tuple[str, ...]] = ()  # facts that come without moving the order's own version
 
     # --- calls
 
@@ -196,6 +198,10 @@ class Platform:
     ) -> tuple[Pushed, ...]:
         """What a push is about. Raises NotVerified, Unreadable."""
         raise NotVerified
+
+    def checked(self, query: Mapping[str, str], keys: Keys) -> str | None:
+        """The answer to a platform that checks the address with a GET; None: it does not, or it is somebody else."""
+        return None
 
     # --- shared by several
 

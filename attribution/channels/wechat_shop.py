@@ -152,6 +152,15 @@ class WechatShop(Platform):
         refund_no = facts.text(info.get("after_sale_order_id"))
         return (Pushed(order_no, refund_no, topic=str(event.get("Event", ""))[:64]),) if order_no else ()
 
+    def checked(self, query: Mapping[str, str], keys: Keys) -> str | None:
+        token = str(keys.more.get("push_token", ""))
+        expected = hashlib.sha1(
+            "".join(sorted((token, query.get("timestamp", ""), query.get("nonce", "")))).encode(), usedforsecurity=False
+        ).hexdigest()
+        said = query.get("signature", "")
+        is_theirs = bool(token) and hmac.compare_digest(expected, said if said.isascii() else "")
+        return query.get("echostr", "") if is_theirs else None
+
     def read(self, raw: Json, settings: Mapping[str, str]) -> facts.Said:
         order = _order(need(raw, "order"), self.setting(settings, "gift_buyer"))
         refunds = tuple(_refund(order, each) for each in parts(raw, "refunds") if each.get("type") != "EXCHANGE")

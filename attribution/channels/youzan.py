@@ -6,6 +6,7 @@ import datetime as dt
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import unquote_plus
 
@@ -67,6 +68,8 @@ class Youzan(Platform):
     )
     is_detailed = is_refund_detailed = True
     has_push = True
+    push_delay = dt.timedelta(seconds=30)
+    late_topics = ("youzan_guide_OrderAttributeResult",)
 
     def sign(self, call: Call, keys: Keys, now: dt.datetime) -> Http:
         body = compact(call.body).encode()
@@ -147,7 +150,9 @@ class Youzan(Platform):
                 message = json.loads(unquote_plus(message) or "{}")
         except (ValueError, AttributeError, RecursionError):
             raise Unreadable("bad_push", "/msg") from None
-        tid = _tid(message) or (facts.text(event.get("id")) if str(event.get("type", "")).startswith("trade_") else "")
+        tid = _tid(message) or (
+            facts.text(event.get("id")) if str(event.get("type", "")).startswith(("trade_", "youzan_guide_")) else ""
+        )
         if not tid or event.get("test"):
             return ()
         refund_no = facts.text(message.get("refund_id")) if isinstance(message, dict) else ""
@@ -155,6 +160,8 @@ class Youzan(Platform):
 
     def read(self, raw: Json, settings: Mapping[str, str]) -> facts.Said:
         order = self._order(need(raw, "order"), settings)
+        if raw.get("read_at"):  # the guide was found later, and the order's own time did not move
+            order = replace(order, version_at=max(order.version_at, dt.datetime.fromisoformat(raw["read_at"])))
         named = {facts.text(each.get("refund_id")): each for each in parts(raw, "order", "refund_order")}
         refunds = tuple(_refund(order, each, named) for each in parts(raw, "refunds"))
         return facts.Said(order.shop, (order,), refunds)

@@ -1,4 +1,6 @@
+from attribution.models.bills import ChannelBill, ChannelBillLine, ChannelDifference
 from attribution.models.blocks import MoneyBlock
+from attribution.models.channels import ChannelCursor, ChannelNotice, ChannelShop, StrangePush
 from attribution.models.decisions import Decision
 from attribution.models.fairness import FairnessDay, FairnessMark, GuideDay
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
@@ -20,8 +22,9 @@ from attribution.models.settlement import (
 from attribution.models.simulation import ChangedLine, Simulation, SimulationRow, SimulationSlice
 
 __all__ = [
-    "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelEndpoint", "ChannelEvent", "ClosedPeriod",
+    "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelBill", "ChannelBillLine", "ChannelCursor",
+    "ChannelDifference", "ChannelEndpoint", "ChannelEvent", "ChannelNotice", "ChannelShop", "ClosedPeriod",
     "Decision", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay", "Hold", "MoneyBlock", "Override", "Payment",
     "PayoutFile", "PayoutResult", "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "SettlementTerms",
-    "Simulation", "SimulationRow", "SimulationSlice", "Statement", "StoreDay", "StoreStock", "Txn",
+    "Simulation", "SimulationRow", "SimulationSlice", "Statement", "StoreDay", "StoreStock", "StrangePush", "Txn",
 ]  # fmt: skip

@@ -7,6 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from attribution.models.channels import ChannelShop
+
 
 class ChannelEndpoint(models.Model):
     """A channel that may deliver by webhook, and the secret it signs with."""
@@ -30,6 +32,10 @@ class ChannelEvent(models.Model):
         PARKED = "PARKED", _("parked")
 
     channel = models.CharField(_("channel"), max_length=24)
+    shop = models.ForeignKey(  # read from a platform, in its own words; None: an order event
+        ChannelShop, models.PROTECT, verbose_name=_("shop on a platform"), null=True, db_index=False, db_constraint=False,
+        related_name="+",
+    )  # fmt: skip
     event_id = models.CharField(_("event"), max_length=128)
     body_hash = models.CharField(max_length=64)
     body_sealed = models.BinaryField()

@@ -74,6 +74,11 @@ class Layers:
         )
         self._is_flat = not any(self._told_apart)
         self.brand_mode = Mode(self._value("mode", BRAND).value or Mode.SERVICE_FIRST)
+        modes = {layer.values["mode"] for layer in found if layer.values.get("mode")} | {self.brand_mode}
+        self.uses_touches = modes != {Mode.POS_FIRST}
+        self.has_gap_rule = any(layer.values.get("gap_pool_bp") for layer in found)
+        hours = [layer.values.get(name) or 0 for layer in found for name in ("share_window_hours", "live_window_hours")]
+        self.longest_window = timedelta(hours=max(hours, default=0))
         self._rules: dict[tuple[str | None, ...], Rule] = {}
 
     def with_mode(self, mode: Mode) -> Layers:

@@ -4,7 +4,7 @@ from guides.models.directory import Department, DirectorySweep, WecomMember
 from guides.models.handover import HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
 from guides.models.service_acts import ServiceAct
 from guides.models.shares import Share
-from guides.models.staff import Delegation, Employment, Guide, LoginCode
+from guides.models.staff import BrandIP, Delegation, Employment, Guide, LoginCode
 from guides.models.sweeps import ContactSweep, EventHour, HeldEnds, SweepBatch
 from guides.models.tags import CorpTag, TagGroup, TagMapping, TagPush, TagSweep
 from guides.models.touches import Touch
@@ -13,7 +13,7 @@ from guides.models.ways import ContactWay, StrayWay, WayDay, WayPicture, WayStaf
 from guides.models.welcomes import Material, Welcome, WelcomePart, WelcomeSend
 
 __all__ = [
-    "Binding", "BindingRequest", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag", "Delegation",
+    "Binding", "BindingRequest", "BrandIP", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag", "Delegation",
     "Department", "DirectorySweep", "Employment", "EventHour", "Follower", "FriendNews", "Friendship", "Guide",
     "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "HeldEnds", "LinkConflict", "LoginCode",
     "Material", "ServiceAct", "Share", "StrayWay", "SweepBatch", "TagGroup", "TagMapping", "TagPush", "TagSweep", "Touch",

@@ -90,6 +90,34 @@ class Delegation(models.Model):
         return f"{self.guide_id} → {self.delegate_id}"
 
 
+@history
+class BrandIP(models.Model):
+    """A brand IP (品牌号): an account that HQ runs in the brand's name.
+
+    Its WeCom account is that of ``guide``, so that friends, codes and handovers work as everyone's do; while the period lasts,
+    bindings and touches of that account are the IP's.
+    """
+
+    code = models.CharField(_("code"), max_length=32, unique=True)
+    name = models.CharField(_("name"), max_length=64)
+    guide = models.ForeignKey(Guide, models.PROTECT, verbose_name=_("account"), related_name="brand_ips")
+    started_at = models.DateTimeField(_("from"))
+    ended_at = models.DateTimeField(_("until"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("brand IP")
+        verbose_name_plural = _("brand IPs")
+        constraints = (
+            models.UniqueConstraint(name="one_open_brand_ip", fields=["guide"], condition=Q(ended_at=None)),
+            models.CheckConstraint(
+                name="brand_ip_interval", condition=Q(ended_at=None) | Q(ended_at__gt=F("started_at"))
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.code}"
+
+
 class LoginCode(models.Model):
     """A one-time code that logs a guide in on a device (登录码); only its hash is kept."""
 

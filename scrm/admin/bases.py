@@ -178,7 +178,8 @@ class ScopedAdmin(ModelAdmin):
             raise Http404
         if not self.has_right(request, act.right):
             raise PermissionDenied
-        form = lists.styled(act.form(request.POST if request.method == "POST" else None))
+        kind = getattr(act.form, "of", lambda _row: act.form)(obj)  # a form may depend on the row it is asked for
+        form = lists.styled(kind(request.POST if request.method == "POST" else None))
         back = self.url_of(obj)
         if not act.offered(obj):
             messages.error(request, _("This is not possible in the present state."))

@@ -94,6 +94,17 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Sales channels"),
+        (
+            (_("Shops on platforms"), "storefront", "attribution_channelshop"),
+            (_("Readings of shops"), "sync", "attribution_channelcursor"),
+            (_("Notices of platforms"), "notifications", "attribution_channelnotice"),
+            (_("Pushes for unknown shops"), "help_center", "attribution_strangepush"),
+            (_("Channel bills"), "request_quote", "attribution_channelbill"),
+            (_("Differences to bills"), "difference", "attribution_channeldifference"),
+        ),
+    ),
+    (
         _("WeCom"),
         (
             (_("Self-check"), "troubleshoot", "wecom_check"),

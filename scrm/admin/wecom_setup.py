@@ -121,7 +121,7 @@ class FormAdmin(ReadOnlyAdmin):
     add_form: ClassVar[type[forms.Form]]
     add_title: ClassVar[Any]
     added: ClassVar[Any]
-    ordering = ("pk",)
+    ordering: ClassVar[tuple[str, ...]] = ("pk",)
 
     def add(self, request: HttpRequest, data: dict[str, Any]) -> Any:
         raise PermissionDenied
@@ -129,7 +129,8 @@ class FormAdmin(ReadOnlyAdmin):
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = lists.styled(self.add_form(request.POST if request.method == "POST" else None))
+        sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
+        form = lists.styled(self.add_form(*sent))
         if request.method == "POST" and form.is_valid():
             try:
                 made = self.add(request, form.cleaned_data)

@@ -13,13 +13,19 @@ from django.utils import timezone
 from attribution.models import (
     Account,
     Beneficiary,
+    ChannelBill,
+    ChannelCursor,
+    ChannelDifference,
     ChannelEndpoint,
     ChannelEvent,
+    ChannelNotice,
+    ChannelShop,
     Decision,
     Entry,
     Hold,
     RuleRate,
     RuleVersion,
+    StrangePush,
     Txn,
 )
 from guides import service_acts, shares, touches
@@ -87,7 +93,8 @@ from tests.factories.console import SEES, Console, console
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
-    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelEndpoint, ChannelEvent, ContactSweep, Corp,
+    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
+    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, Job, LinkConflict, Material,
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,

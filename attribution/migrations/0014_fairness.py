@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('attribution', '0012_settlement'),
+        ('attribution', '0013_shops_on_platforms'),
         ('scrm', '0011_wecom_check'),
     ]
 

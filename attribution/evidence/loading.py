@@ -1,0 +1,227 @@
+"""From lines to cases: everything that surrounds some lines is read once, then each line gets its facts and its evidence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from attribution import rulebook, rules
+from attribution.evidence import lines as reading
+from attribution.evidence import touched
+from attribution.evidence.lines import Line, LineKey, Origin
+from attribution.evidence.staff import Staff
+from scrm import db
+
+
+class Case(NamedTuple):
+    """One line with all that ``rules.decide`` needs."""
+
+    line: Line
+    facts: rules.OrderFacts
+    evidence: rules.Evidence
+    version: rulebook.Version
+    rule: rules.Rule  # the version's, resolved for this line
+
+
+def load(keys: Sequence[LineKey], book: rulebook.Book) -> list[Case]:
+    """The cases of the lines, in the order of their ids. Raises rulebook.NoRule."""
+    lines, origins = reading.read(keys, book)
+    versions = [book.at(line.as_of) for line in lines]
+    around = Surroundings(lines, versions, origins)
+    return [_case(line, around, version) for line, version in zip(lines, versions, strict=True)]
+
+
+class Surroundings:
+    """The stores, products, guides, touches and overrides that some lines name."""
+
+    def __init__(self, lines: Sequence[Line], versions: Sequence[rulebook.Version], origins: dict[int, Origin]) -> None:
+        store_ids: set[int | None] = set()
+        for line in lines:
+            store_ids.update((line.store_id, line.home_store_id, line.binding_store_id, line.fulfil_store_id))
+        self.origins = origins
+        self.stores: dict[int | None, tuple[str, str]] = {
+            store_id: (code, entity) for store_id, code, entity in db.read(STORES, [_ids(store_ids)])
+        }
+        self.products: dict[int, tuple[str, str | None]] = {
+            product_id: (sku, category)
+            for product_id, sku, category in db.read(PRODUCTS, [_ids({line.product_id for line in lines})])
+        }
+        codes = {line.cashier_code for line in lines} | {line.clerk_code for line in lines}
+        self.by_code = touched.guide_ids(code for code in codes if code)
+        self.overrides = _read_overrides(lines)
+        self.touches = _read_touches(lines, versions, origins)
+        guide_ids = {line.binding_guide_id for line in lines} | set(self.by_code.values())
+        guide_ids |= {row[1] for row in self.overrides.values()}
+        guide_ids |= {guide_id for pairs in self.touches.values() for _, guide_id in pairs}
+        self.staff = Staff.read(guide_ids)
+        self.successors = _read_successors(lines, versions, self.staff)
+
+    def store_code(self, store_id: int | None) -> str | None:
+        return self.stores[store_id][0] if store_id else None
+
+
+def _case(line: Line, around: Surroundings, version: rulebook.Version) -> Case:
+    sku, category = around.products[line.product_id]
+    shop = around.stores[line.store_id] if line.store_id else None
+    fulfil = around.stores[line.fulfil_store_id] if line.fulfil_store_id else None
+    origin = around.origins.get(line.id)
+    facts = rules.OrderFacts(
+        channel=line.channel,
+        shop=line.shop,
+        order_no=line.order_no,
+        line_no=str(line.line_no),
+        version=line.version_at,
+        paid_at=line.as_of,
+        paid_fen=line.paid_fen,
+        created_at=origin.created_at if origin else line.created_at,
+        completed_at=line.completed_at,
+        sku=sku,
+        category=category,
+        points_fen=line.points_fen,
+        store=shop[0] if shop else None,
+        shop_entity=shop[1] if shop else rules.HQ_ENTITY,
+        fulfil_store=fulfil[0] if fulfil else None,
+        fulfil_entity=fulfil[1] if fulfil else None,
+        campaign=line.campaign,
+        cashier=line.cashier_code or None,
+        live_no=line.live_no or None,
+        group_no=line.group_no or None,
+        buyer_keys=_buyer_keys(line),
+        risk_mark=line.risk_mark,
+        is_test=line.is_test,
+        is_gift_card=line.is_gift_card,
+        is_wholesale=line.is_wholesale,
+        is_staff_price=line.is_staff_price,
+        is_voided=line.is_voided,
+        is_group_failed=line.group_state == "FAILED",
+    )
+    staff, as_of = around.staff, line.as_of
+    cashier_id = around.by_code.get(line.cashier_code)
+    clerk_id = around.by_code.get(line.clerk_code) if line.clerk_code else None
+    pairs = around.touches.get(line.id)
+    evidence = rules.Evidence(
+        member=line.member_id,
+        override=_override(line, around) if line.id in around.overrides else None,
+        cashier=staff.fact(cashier_id, as_of) if cashier_id else None,
+        touches=tuple([(touch, staff.fact(guide_id, as_of)) for touch, guide_id in pairs]) if pairs else (),
+        binding=_binding(line, around, version) if line.binding_id else None,
+        home_store=around.store_code(line.home_store_id),
+        clerk=staff.fact(clerk_id, as_of) if clerk_id else None,
+    )
+    return Case(line, facts, evidence, version, version.rule_for(facts))
+
+
+def _override(line: Line, around: Surroundings) -> rules.OverrideFact:
+    """Whom two people named; only approved ones are read."""
+    override_id, guide_id, requested_by, approved_by = around.overrides[line.id]
+    return rules.OverrideFact(override_id, around.staff.fact(guide_id, line.as_of), requested_by, approved_by)
+
+
+def _buyer_keys(line: Line) -> frozenset[str]:
+    keys = []
+    if line.member_id:
+        keys.append(f"member:{line.member_id}")
+    if line.buyer_mobile_index:
+        keys.append(f"mobile:{line.buyer_mobile_index}")
+    if line.buyer_unionid:
+        keys.append(f"unionid:{line.buyer_unionid}")
+    return frozenset(keys)
+
+
+def _binding(line: Line, around: Surroundings, version: rulebook.Version) -> rules.BindingFact:
+    assert line.binding_id and line.binding_guide_id and line.binding_from
+    staff, as_of = around.staff, line.as_of
+    ip = staff.ip(line.binding_guide_id, as_of)
+    guide = None if ip else staff.fact(line.binding_guide_id, as_of)
+    delegation = staff.delegation(line.binding_guide_id, as_of)
+    valid_until = None
+    if version.binding_validity_days is not None:
+        since = line.binding_from
+        renewed_at = max(since, line.last_paid_at or since, line.last_act_at or since)
+        valid_until = renewed_at + dt.timedelta(days=version.binding_validity_days)
+    successor_id = around.successors.get(line.id)
+    return rules.BindingFact(
+        id=line.binding_id,
+        store=around.store_code(line.binding_store_id),
+        started_at=line.binding_from,
+        ended_at=line.binding_until,
+        guide=guide,
+        ip=ip,
+        valid_until=valid_until,
+        delegate=staff.fact(delegation[0], as_of) if delegation else None,
+        delegate_bp=delegation[1] if delegation else 5_000,
+        # the customer still stands with a guide who has left: nobody has been assigned yet
+        is_transfer_pending=guide is not None and not guide.is_employed,
+        successor=staff.fact(successor_id, as_of) if successor_id else None,
+    )
+
+
+def _read_touches(
+    lines: Sequence[Line], versions: Sequence[rulebook.Version], origins: dict[int, Origin]
+) -> dict[int, touched.Touches]:
+    """Of the lines whose version has a mode that looks at touches."""
+    windows = {
+        line.id: version.layers.longest_window
+        for line, version in zip(lines, versions, strict=True)
+        if version.layers.uses_touches
+    }
+    if not windows:
+        return {}
+    return touched.read([line for line in lines if line.id in windows], origins, lambda line: windows[line.id])
+
+
+def _read_overrides(lines: Sequence[Line]) -> dict[int, tuple[int, int, str, str]]:
+    """The latest approved override of each line."""
+    rows = db.read(OVERRIDES, [db.array(line.id for line in lines)])
+    return {line_id: (pk, guide_id, asked, approved) for line_id, pk, guide_id, asked, approved in rows}
+
+
+def _read_successors(lines: Sequence[Line], versions: Sequence[rulebook.Version], staff: Staff) -> dict[int, int]:
+    """Who is to take the member over from a guide who has left, by the handover that was planned when the line was paid."""
+    waiting = [
+        line
+        for line, version in zip(lines, versions, strict=True)
+        if line.binding_guide_id and version.layers.has_gap_rule
+        and not staff.fact(line.binding_guide_id, line.as_of).is_employed
+    ]  # fmt: skip
+    if not waiting:
+        return {}
+    columns = [
+        db.array(line.id for line in waiting),
+        db.array(line.binding_id for line in waiting if line.binding_id),
+        db.array(line.as_of for line in waiting),
+    ]
+    found = dict(db.read(SUCCESSORS, columns))
+    staff.add(found.values())
+    return found
+
+
+OVERRIDES = """
+    SELECT DISTINCT ON (line_id) line_id, id, guide_id, requested_by_id::text, answered_by_id::text
+    FROM attribution_override WHERE line_id = ANY(%s::bigint[]) AND status = 'APPROVED' ORDER BY line_id, answered_at DESC, id DESC
+"""
+
+SUCCESSORS = """
+    SELECT DISTINCT ON (w.line_id) w.line_id, t.guide_id
+    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) w(line_id, binding_id, at)
+    JOIN guides_binding b ON b.id = w.binding_id
+    JOIN guides_handovercase c ON c.guide_id = b.guide_id AND c.planned_at <= w.at AND c.status <> 'CANCELLED'
+    JOIN guides_handoveritem i ON i.case_id = c.id AND i.binding_id = w.binding_id
+    JOIN guides_handovertaker t ON t.id = i.taker_id
+    ORDER BY w.line_id, c.planned_at DESC, c.id DESC
+"""
+
+STORES = """
+    SELECT s.id, s.code, CASE e.kind WHEN 'HQ' THEN 'HQ' ELSE e.code END
+    FROM scrm_store s JOIN scrm_legalentity e ON e.id = s.entity_id WHERE s.id = ANY(%s)
+"""
+
+PRODUCTS = """
+    SELECT p.id, p.sku, c.code FROM members_product p LEFT JOIN members_category c ON c.id = p.category_id
+    WHERE p.id = ANY(%s)
+"""
+
+
+def _ids(ids: set[int | None]) -> list[int]:
+    return sorted(one for one in ids if one)
