@@ -13,8 +13,9 @@ from typing import Any
 import psycopg
 from django.db import connection
 
-from attribution import decisions, evidence, simulation
+from attribution import decisions, simulation
 from attribution.bench import filling
+from attribution.evidence import lines, touched
 from attribution.models import Simulation
 from attribution.simulation import replay, runs
 from scrm import bench, db, jobs
@@ -88,8 +89,19 @@ def _floor(pieces: Sequence[tuple[int, int]]) -> float:
     return bench.timed(work)[0]
 
 
+# the simulation hands the windows of the touches over; the floor takes the suggested one from the lines themselves
+WINDOWS = "unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::date[], %s::date[]) w(line_id, member_id, until, first, last)"
+OWN_WINDOWS = """(
+        SELECT l.id, l.member_id, l.created_at, (l.created_at - interval '30 days')::date, l.created_at::date
+        FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
+        JOIN members_orderline l ON l.id = k.id AND l.booked_on = k.booked_on AND l.member_id IS NOT NULL
+    ) w(line_id, member_id, until, first, last)"""
+
+
 def _read_all(pieces: Sequence[tuple[int, int]]) -> None:
-    lines = evidence.LINES.format(last_purchase="NULL::timestamptz")
+    never = {"last_purchase": lines.NEVER, "last_act": lines.NEVER}
+    of_lines = lines.LINES.format(**never, moments=") k(id, booked_on)", at="l.paid_at")
+    of_touches = touched.OF_LINES.replace(WINDOWS, OWN_WINDOWS)
     for after_id, until_id in pieces:
         keys: Keys = db.read(
             "SELECT id, booked_on FROM members_orderline WHERE id > %s AND id <= %s ORDER BY id", [after_id, until_id]
@@ -98,10 +110,7 @@ def _read_all(pieces: Sequence[tuple[int, int]]) -> None:
             chunk = keys[at : at + replay.CHUNK]
             ids, days = db.array(key for key, _day in chunk), db.array(day for _key, day in chunk)
             with psycopg.Cursor(connection.connection) as cursor:
-                for statement, values in (
-                    (lines, [ids, days]),
-                    (replay.STANDING, [ids, days]),
-                    (replay.POSTED_HOLDS, [ids]),
-                ):
-                    cursor.execute(statement, values, binary=True)
+                for statement in (of_lines, of_touches, replay.STANDING):
+                    cursor.execute(statement, [ids, days], binary=True)
+                cursor.execute(replay.POSTED_HOLDS, [ids], binary=True)
     connection.close()
