@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from attribution import decisions, fairness, figures, intake
 from attribution.channels import bills, polling
+from attribution.disputes import hearing
 
 
 @shared_task
@@ -56,3 +57,9 @@ def finalise_decisions() -> None:
 @shared_task
 def forget_events() -> None:
     intake.forget_events(now=timezone.now())
+
+
+@shared_task
+def hand_on_disputes() -> None:
+    hearing.hand_on_overdue(now=timezone.now())
+    hearing.hold_what_came_later()

@@ -33,6 +33,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "corp tags": {"task": "guides.tasks.sweep_tags", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},
+    "disputes without an opinion": {"task": "attribution.tasks.hand_on_disputes", "schedule": 3600.0},
     "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
     "fairness": {"task": "attribution.tasks.refresh_fairness", "schedule": 60.0},

@@ -1,5 +1,5 @@
-"""Rules, simulations, decisions, the ledger, channel deliveries, shops on platforms, bills, the overview and the fairness panel."""
+"""Rules, simulations, decisions, disputes, the ledger, deliveries, shops on platforms, bills, overview and fairness."""
 
-from attribution.admin import bills, channels, decisions, fairness, intake, ledger, rules, simulation
+from attribution.admin import bills, channels, decisions, disputes, fairness, intake, ledger, rules, simulation
 
-__all__ = ["bills", "channels", "decisions", "fairness", "intake", "ledger", "rules", "simulation"]
+__all__ = ["bills", "channels", "decisions", "disputes", "fairness", "intake", "ledger", "rules", "simulation"]

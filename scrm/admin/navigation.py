@@ -49,6 +49,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Handovers"), "move_up", "guides_handovercase"),
             (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("Decisions"), "balance", "attribution_decision"),
+            (_("Disputes"), "forum", "attribution_dispute"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
             (_("Simulations"), "science", "attribution_simulation"),
             (_("Fairness"), "diversity_2", "attribution_fairnessday"),

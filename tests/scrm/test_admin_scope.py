@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from attribution.disputes import hearing
 from attribution.models import (
     Account,
     Beneficiary,
@@ -21,6 +22,7 @@ from attribution.models import (
     ChannelNotice,
     ChannelShop,
     Decision,
+    Dispute,
     Entry,
     Hold,
     RuleRate,
@@ -90,6 +92,7 @@ from scrm.models import (
     WecomApp,
 )  # fmt: skip
 from tests.factories.console import SEES, Console, console
+from tests.factories.shops import hire
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
@@ -101,7 +104,7 @@ HQ_ONLY: set[Any] = {
 }  # fmt: skip
 OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
 SCOPED: set[Any] = {
-    Binding, BindingRequest, Contact, ContactWay, Decision, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, ServiceAct, Share, Store, Touch, WelcomeSend,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
@@ -119,7 +122,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
-    "guides_follower_sweep",
+    "attribution_dispute_picture", "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
@@ -158,10 +161,20 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Guide: guides,
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
+        Dispute: {code: dispute(shops, code) for code in STORES},
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
     }
+
+
+def dispute(shops: Any, code: str) -> Dispute:
+    """Somebody else of the store says that a line of it is hers."""
+    line = shops.lines[code]
+    claimant = Guide.objects.filter(code=f"D{code}").first() or hire(f"D{code}", "申诉人", shops.stores[code])
+    said = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
+    standing = Dispute.objects.filter(line_id=line.pk).first()
+    return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
 
 
 def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('attribution', '0013_shops_on_platforms'),
+        ('attribution', '0014_disputes'),
         ('scrm', '0011_wecom_check'),
     ]
 
