@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, fairness, figures, intake
+from attribution import decisions, fairness, figures, intake, rewards
 from attribution.channels import bills, polling
 from attribution.disputes import hearing
 
@@ -57,6 +57,11 @@ def finalise_decisions() -> None:
 @shared_task
 def forget_events() -> None:
     intake.forget_events(now=timezone.now())
+
+
+@shared_task
+def follow_rewards() -> None:
+    rewards.follow(now=timezone.now())
 
 
 @shared_task

@@ -85,6 +85,16 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Add-friend rewards and integrity"),
+        (
+            (_("Reward claims"), "redeem", "guides_rewardclaim"),
+            (_("Reward programmes"), "campaign", "guides_rewardprogramme"),
+            (_("Integrity cases"), "policy", "guides_integritycase"),
+            (_("Paid, then proven fake"), "query_stats", "guides_integritycase_figures"),
+            (_("Limits of integrity"), "tune", "guides_integritysettings"),
+        ),
+    ),
+    (
         _("Commission"),
         (
             (_("Commission lines"), "payments", "attribution_hold"),
@@ -169,6 +179,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
+    "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }
