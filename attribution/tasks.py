@@ -5,13 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, figures, intake
+from attribution import decisions, fairness, figures, intake, rewards
 from attribution.channels import bills, polling
+from attribution.disputes import hearing
 
 
 @shared_task
 def refresh_figures() -> None:
     figures.refresh(now=timezone.now())
+
+
+@shared_task
+def refresh_fairness() -> None:
+    fairness.recount()
 
 
 @shared_task
@@ -51,3 +57,14 @@ def finalise_decisions() -> None:
 @shared_task
 def forget_events() -> None:
     intake.forget_events(now=timezone.now())
+
+
+@shared_task
+def follow_rewards() -> None:
+    rewards.follow(now=timezone.now())
+
+
+@shared_task
+def hand_on_disputes() -> None:
+    hearing.hand_on_overdue(now=timezone.now())
+    hearing.hold_what_came_later()

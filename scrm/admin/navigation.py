@@ -49,7 +49,10 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Handovers"), "move_up", "guides_handovercase"),
             (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("Decisions"), "balance", "attribution_decision"),
+            (_("Disputes"), "forum", "attribution_dispute"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
+            (_("Simulations"), "science", "attribution_simulation"),
+            (_("Fairness"), "diversity_2", "attribution_fairnessday"),
         ),
     ),
     (
@@ -79,6 +82,16 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Corp tags"), "label", "guides_corptag"),
             (_("Tags being marked"), "new_label", "guides_tagpush"),
             (_("Stray contact ways"), "qr_code_scanner", "guides_strayway"),
+        ),
+    ),
+    (
+        _("Add-friend rewards and integrity"),
+        (
+            (_("Reward claims"), "redeem", "guides_rewardclaim"),
+            (_("Reward programmes"), "campaign", "guides_rewardprogramme"),
+            (_("Integrity cases"), "policy", "guides_integritycase"),
+            (_("Paid, then proven fake"), "query_stats", "guides_integritycase_figures"),
+            (_("Limits of integrity"), "tune", "guides_integritysettings"),
         ),
     ),
     (
@@ -166,6 +179,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
+    "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from attribution.disputes import hearing
+from attribution.models import Dispute
 from guides.models import Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
 from tests.factories import shops as factory
@@ -41,6 +44,17 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:commission": ("get", {None: GUIDES}, None),
     "guide-api:commission-lines": ("get", {None: GUIDES}, None),
     "guide-api:commission-explain": ("get", {"a": ("A", "M"), "online": ("A", "M"), "b": ("B",), 10**9: ()}, None),
+    "guide-disputes": ("get", {None: GUIDES}, None),
+    "guide-dispute": ("get", {"dispute": ("A", "B", "M"), 10**9: ()}, None),
+    "guide-dispute-open": (
+        "post",
+        {"late": ("B",), 10**9: ()},
+        {"ground": "MY_SALE", "statement": "顾客由我接待"},
+    ),
+    "guide-dispute-evidence": ("post", {"dispute": ("A", "B", "M"), 10**9: ()}, {"text": "监控截图"}),
+    "guide-dispute-picture": ("get", {"picture": ("A", "B", "M")}, None),
+    "guide-dispute-opinion": ("post", {"dispute": ("M",), 10**9: ()}, {"opinion": "FOR", "text": "我在场"}),
+    "guide-dispute-withdraw": ("post", {"dispute": ("A",), 10**9: ()}, {}),
 }
 PUBLIC = {
     "guide-api:login": "tests/guides/test_api_login.py",
@@ -72,9 +86,29 @@ def everybody(shops):
 def row_id(company, row):
     if row is None:
         return []
+    if row in ("dispute", "picture"):
+        dispute = disputed(company)
+        return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
+    if row == "late":  # in the store of B, credited to A, whose customer it is
+        company.line("late", member="安琪", store="S2", paid_fen=100, at=timezone.now(), cashier="G00002")
     if row in company.members:
         return [company.members[row].pk]
     return [company.lines[row].pk if row in company.lines else row]
+
+
+def disputed(company):
+    """A says that B's line is hers: both see it, and the manager of A's store."""
+    claimant, now = company.guides["A"], timezone.now()
+    standing = Dispute.objects.filter(claimant=claimant, ended_at=None).first()
+    if standing is not None:
+        return standing
+    said = {"ground": "OTHER", "statement": "是我的顾客", "actor": claimant.user, "now": now}
+    dispute = hearing.open_dispute(line_id=company.lines["b"].pk, guide=claimant, **said)
+    png = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    hearing.add_evidence(dispute=dispute, actor=claimant.user, text="截图", now=now, touch_id=1, picture=png)
+    return dispute
 
 
 def request_of(api, company, person):
@@ -103,7 +137,7 @@ def test_who_gets_what(api, everybody, name, person):
             **({"data": json.dumps(body), "content_type": "application/json"} if body is not None else {}),
             headers={**device.headers, "Idempotency-Key": f"matrix-{number}"},
         )
-        expected = {OUTSIDE[person]} if person in OUTSIDE else {200, 204} if person in seen_by else {404}
+        expected = {OUTSIDE[person]} if person in OUTSIDE else {200, 201, 204} if person in seen_by else {404}
         assert answer.status_code in expected, (name, row, person, answer.content.decode())
         if answer.status_code >= 400:
             assert set(answer.json()) == {"code", "message", "extra"}
