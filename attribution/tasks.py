@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, figures, intake, rewards
+from attribution import decisions, fairness, figures, intake, rewards
 from attribution.channels import bills, polling
 from attribution.disputes import hearing
 
@@ -13,6 +13,11 @@ from attribution.disputes import hearing
 @shared_task
 def refresh_figures() -> None:
     figures.refresh(now=timezone.now())
+
+
+@shared_task
+def refresh_fairness() -> None:
+    fairness.recount()
 
 
 @shared_task

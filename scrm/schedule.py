@@ -38,4 +38,5 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "disputes without an opinion": {"task": "attribution.tasks.hand_on_disputes", "schedule": 3600.0},
     "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
+    "fairness": {"task": "attribution.tasks.refresh_fairness", "schedule": 60.0},
 }

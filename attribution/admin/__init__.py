@@ -1,5 +1,5 @@
-"""Rules, decisions, the ledger, channel deliveries, shops on platforms, bills and the overview in the console."""
+"""Rules, simulations, decisions, disputes, the ledger, deliveries, shops on platforms, bills, overview and fairness."""
 
-from attribution.admin import bills, channels, decisions, disputes, intake, ledger, rules
+from attribution.admin import bills, channels, decisions, disputes, fairness, intake, ledger, rules, simulation
 
-__all__ = ["bills", "channels", "decisions", "disputes", "intake", "ledger", "rules"]
+__all__ = ["bills", "channels", "decisions", "disputes", "fairness", "intake", "ledger", "rules", "simulation"]

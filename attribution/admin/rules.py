@@ -7,22 +7,27 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from import_export import fields
 from import_export.widgets import ForeignKeyWidget
 from unfold.admin import TabularInline
+from unfold.enums import ActionVariant
 
 from attribution import rulebook
 from attribution.models import RuleRate, RuleVersion
+from attribution.simulation import results
 from members import queries as member_queries
 from members.models import Category
 from scrm import org
 from scrm.admin import lists
 from scrm.admin.bases import ScopedAdmin, object_act
 from scrm.admin.exchange import ConfigAdmin, ConfigResource
-from scrm.admin.shown import BUSY, GOOD, display, percent, state, until
+from scrm.admin.shown import BUSY, GOOD, display, link, percent, state, until
 from scrm.org import Right
 
 
@@ -39,10 +44,29 @@ class DraftForm(forms.Form):
     name = forms.CharField(label=gettext_lazy("Name of the new version"), max_length=64)
 
 
+def publish_warning(rule: RuleVersion) -> SafeString:
+    """What a publisher should know: that it is final, and what the last simulation has shown of what the draft says now."""
+    final = _("A published version is never changed again; orders paid from then on follow it.")
+    checked = results.last_of(rule)
+    row = checked.simulation
+    if row is None:
+        return format_html(
+            '{}<br><b class="scrm-neg">{}</b>',
+            final,
+            _("This version was never simulated: nobody has seen yet who gains and who loses by it."),
+        )
+    said = _("Simulated on %(at)s over %(first)s – %(last)s.") % {
+        "at": until(row.finished_at), "first": row.first_day, "last": row.last_day,
+    }  # fmt: skip
+    since = _("The draft still says the same.") if checked.is_current else _("It was changed since: simulate it again.")
+    css = "scrm-yes" if checked.is_current else "scrm-neg"
+    return format_html('{}<br>{} <b class="{}">{}</b>', final, link("attribution_simulation", row.pk, said), css, since)
+
+
 @object_act(
     gettext_lazy("Publish"), right=Right.CHANGE, form=PublishForm, icon="publish",
     offered=lambda rule: rule.status == RuleVersion.Status.DRAFT,
-    warning=gettext_lazy("A published version is never changed again; orders paid from then on follow it."),
+    warning=publish_warning,
 )  # fmt: skip
 def publish(self: Any, request: HttpRequest, rule: RuleVersion, data: dict[str, Any]) -> str:
     row = rulebook.publish(
@@ -188,6 +212,14 @@ class RuleVersionAdmin(ScopedAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or may_edit(request, obj))
+
+    def acts_for(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
+        """Simulating is a page of its own."""
+        ask = {
+            "title": gettext_lazy("Simulate"), "icon": "science", "variant": ActionVariant.DEFAULT, "attrs": {}, "dialog": None,
+            "path": lists.with_query(reverse("admin:attribution_simulation_new"), rule=str(obj.pk)),
+        }  # fmt: skip
+        return [*([ask] if self.has_act_permission(request) else []), *super().acts_for(request, obj)]
 
     @display(
         description=gettext_lazy("state"), label={RuleVersion.Status.DRAFT: BUSY, RuleVersion.Status.PUBLISHED: GOOD}

@@ -107,7 +107,11 @@ HQ_ONLY: set[Any] = {
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
 }  # fmt: skip
-OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
+OTHERS = {
+    "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
+    # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
+    "attribution.Simulation", "attribution.FairnessDay",
+}  # fmt: skip
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
@@ -118,6 +122,8 @@ PAGES: dict[str, set[str]] = {
     "rights": set(SEES),
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
+    "attribution_fairnessday_changelist": set(SEES),
+    "attribution_simulation_new": {"hq", "operator"},
     "guides_follower_proof": set(SEES),
     "guides_integritycase_figures": set(SEES),
     "guides_contactway_new": {"hq", "operator"},
@@ -128,7 +134,8 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
-    "attribution_dispute_picture", "guides_follower_sweep",
+    "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
+    "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
