@@ -179,6 +179,7 @@ class Explanation:
 
     line: dict[str, Any]
     decision: Decision
+    summary: str  # one sentence for the reader
     sentences: list[str]
     candidates: list[dict[str, Any]]
     postings: list[dict[str, Any]]
@@ -209,6 +210,7 @@ def explanation(*, line_id: int, guide_code: str, managed_store_ids: Collection[
     return Explanation(
         line=line,
         decision=decision,
+        summary=rules.in_one_sentence(pure, viewer=guide_code, version=decision.rule.number, names=names),
         sentences=rules.explain(pure, rule_name=str(decision.rule), line=_facts_of(line), names=names),
         candidates=[
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, figures, intake, ledger, proving, rewards, settlement, tiers
+from attribution import decisions, fairness, figures, intake, ledger, proving, rewards, settlement, tiers
 from attribution.channels import bills, polling
 from attribution.disputes import hearing
 
@@ -35,6 +35,11 @@ def prove_books() -> None:
 @shared_task
 def refresh_figures() -> None:
     figures.refresh(now=timezone.now())
+
+
+@shared_task
+def refresh_fairness() -> None:
+    fairness.recount()
 
 
 @shared_task

@@ -44,4 +44,5 @@ ENTRIES: dict[str, dict[str, Any]] = {
     },  # one batch a month, by its key
     "proof of the books": {"task": "attribution.tasks.prove_books", "schedule": 86_400.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
+    "fairness": {"task": "attribution.tasks.refresh_fairness", "schedule": 60.0},
 }

@@ -51,6 +51,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Decisions"), "balance", "attribution_decision"),
             (_("Disputes"), "forum", "attribution_dispute"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
+            (_("Simulations"), "science", "attribution_simulation"),
+            (_("Fairness"), "diversity_2", "attribution_fairnessday"),
         ),
     ),
     (

@@ -112,7 +112,11 @@ HQ_ONLY: set[Any] = {
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
     Batch, Proof, SettlementTerms,
 }  # fmt: skip
-OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
+OTHERS = {
+    "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
+    # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
+    "attribution.Simulation", "attribution.FairnessDay",
+}  # fmt: skip
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
@@ -125,6 +129,8 @@ PAGES: dict[str, set[str]] = {
     "attribution_batch_make": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
+    "attribution_fairnessday_changelist": set(SEES),
+    "attribution_simulation_new": {"hq", "operator"},
     "guides_follower_proof": set(SEES),
     "guides_integritycase_figures": set(SEES),
     "guides_contactway_new": {"hq", "operator"},
@@ -137,7 +143,9 @@ SUFFIXES = (
 CUSTOM = {
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
-    "attribution_dispute_picture", "guides_follower_sweep",
+    "attribution_ruleversion_what",
+    "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
+    "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
