@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attribution import rule_checks, rules
@@ -24,7 +25,7 @@ from attribution.models import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVe
 from guides import snatching
 from scrm import audit, db
 from scrm.errors import RuleViolation
-from scrm.models import LegalEntity
+from scrm.models import LegalEntity, Store
 
 CONTENT = (
     "name", "mode", "seller_bp", "service_bp", "share_window_hours", "late_link_days", "binding_validity_days",
@@ -166,15 +167,23 @@ def layers_of(row: RuleVersion) -> list[rules.Layer]:
 
 
 def scope_of(layer: RuleLayer) -> rules.Scope:
-    entity = layer.entity
     return rules.Scope(
         campaign=layer.campaign,
         sku=layer.product.sku if layer.product else None,
         category=layer.category.code if layer.category else None,
         channel=layer.channel,
         store=layer.store.code if layer.store else None,
-        entity=(rules.HQ_ENTITY if entity.kind == LegalEntity.Kind.HQ else entity.code) if entity else None,
+        entity=_entity_code(layer.entity) if layer.entity else None,
     )
+
+
+def company_of(store: Store) -> str:
+    """The company of a store, as orders name it."""
+    return _entity_code(store.entity)
+
+
+def _entity_code(entity: LegalEntity) -> str:
+    return rules.HQ_ENTITY if entity.kind == LegalEntity.Kind.HQ else entity.code
 
 
 def digest_of(row: RuleVersion) -> str:
@@ -245,6 +254,17 @@ def _end_before(row: RuleVersion) -> None:
     for other in db.lock(clashing):
         starts_later = other.effective_from is not None and other.effective_from >= row.effective_from
         if starts_later or other.effective_until is not None:
-            raise CannotPublish(_("Version %(number)s is already planned for that period.") % {"number": other.number})
+            raise CannotPublish(
+                _("The period overlaps version %(number)s “%(name)s” (%(first)s – %(last)s); choose another begin.")
+                % {"number": other.number, "name": other.name, **_interval(other)}
+            )
         other.effective_until = row.effective_from
         other.save(update_fields=["effective_until"])
+
+
+def _interval(row: RuleVersion) -> dict[str, str]:
+    first, last = row.effective_from, row.effective_until
+    return {
+        "first": f"{timezone.localtime(first):%Y-%m-%d %H:%M}" if first else _("since ever"),
+        "last": f"{timezone.localtime(last):%Y-%m-%d %H:%M}" if last else _("open"),
+    }
