@@ -196,7 +196,7 @@ def dispute(shops: Any, code: str) -> Dispute:
     """Somebody else of the store says that a line of it is hers."""
     line = shops.lines[code]
     claimant = Guide.objects.filter(code=f"D{code}").first() or hire(f"D{code}", "申诉人", shops.stores[code])
-    said = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
+    said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
     standing = Dispute.objects.filter(line_id=line.pk).first()
     return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
 
