@@ -44,6 +44,18 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:commission": ("get", {None: GUIDES}, None),
     "guide-api:commission-lines": ("get", {None: GUIDES}, None),
     "guide-api:commission-explain": ("get", {"a": ("A", "M"), "online": ("A", "M"), "b": ("B",), 10**9: ()}, None),
+    "guide-api:shares": ("post", {None: GUIDES}, {"kind": "SHARE"}),
+    "guide-api:service-acts": ("get", {None: GUIDES}, None),
+    "guide-api:member-service-act": (
+        "post",
+        {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
+        {"kind": "CALL", "note": "电话回访"},
+    ),
+    "guide-api:rewards": ("get", {None: GUIDES}, None),
+    "guide-api:reviews": ("get", {None: GUIDES}, None),
+    "guide-api:review-appeal": ("post", {10**9: ()}, {"text": "都是真实顾客"}),
+    "guide-api:statements": ("get", {None: GUIDES}, None),
+    "guide-api:statement": ("get", {"2024-05": ()}, None),
     "guide-disputes": ("get", {None: GUIDES}, None),
     "guide-dispute": ("get", {"dispute": ("A", "B", "M"), 10**9: ()}, None),
     "guide-dispute-open": (
@@ -61,7 +73,10 @@ PUBLIC = {
     "api-schema": "tests/scrm/test_api_schema.py",
     "api-docs": "tests/scrm/test_api_schema.py",
     "api-nothing": "tests/scrm/test_api_kernel.py",
-    "channel-events": "its caller is a channel, known by its signature",
+    **dict.fromkeys(
+        ("channel-events", "channel-openings", "channel-messages", "channel-push"),
+        "its caller is a channel, known by its signature",
+    ),
 }
 
 
