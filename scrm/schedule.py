@@ -37,6 +37,12 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},
     "disputes without an opinion": {"task": "attribution.tasks.hand_on_disputes", "schedule": 3600.0},
     "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},
+    "money that has waited": {"task": "attribution.tasks.vest_ripe", "schedule": 3600.0},
+    "settlement": {
+        "task": "attribution.tasks.prepare_settlement",
+        "schedule": 21_600.0,
+    },  # one batch a month, by its key
+    "proof of the books": {"task": "attribution.tasks.prove_books", "schedule": 86_400.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
     "fairness": {"task": "attribution.tasks.refresh_fairness", "schedule": 60.0},
 }

@@ -1,5 +1,27 @@
 """Rules, simulations, decisions, disputes, the ledger, deliveries, shops on platforms, bills, overview and fairness."""
 
-from attribution.admin import bills, channels, decisions, disputes, fairness, intake, ledger, rules, simulation
+from attribution.admin import (
+    bills,
+    channels,
+    decisions,
+    disputes,
+    fairness,
+    intake,
+    ledger,
+    rules,
+    settlement,
+    simulation,
+)
 
-__all__ = ["bills", "channels", "decisions", "disputes", "fairness", "intake", "ledger", "rules", "simulation"]
+__all__ = [
+    "bills",
+    "channels",
+    "decisions",
+    "disputes",
+    "fairness",
+    "intake",
+    "ledger",
+    "rules",
+    "settlement",
+    "simulation",
+]

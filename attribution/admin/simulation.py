@@ -105,7 +105,7 @@ class SimulationAdmin(BigReadOnlyAdmin):
     def mode_text(self, row: Simulation) -> str:
         return str(row.get_mode_display()) if row.mode else _("the rule's own")
 
-    @display(description=gettext_lazy("period"))
+    @display(description=gettext_lazy("days of payment"))
     def period(self, row: Simulation) -> str:
         return f"{row.first_day} – {row.last_day}"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import ExpressionWrapper
 from django.db.models.fields import BooleanField
 
 from attribution import queries, rules
-from attribution.models import Decision, Dispute, DisputeEvidence
+from attribution.models import Decision, Dispute
 from guides import touches
 from guides.models import Binding, Guide
 from guides.queries import Caller
@@ -30,7 +31,7 @@ class File:
     line: OrderLine
     sentences: list[str]  # of the decision that is disputed
     against: str  # name or code of who is credited
-    evidence: list[DisputeEvidence]
+    evidence: list[Any]  # DisputeEvidence with ``has_picture`` instead of the picture
     touches: list[touches.Touch]  # of the buyer, in the month before the order
     bindings: list[Binding]  # of the buyer, newest first
     live: Decision | None  # the decision that holds now
@@ -80,7 +81,6 @@ def file_of(dispute: Dispute) -> File:
     line = OrderLine.objects.select_related("order", "product", "store", "member").get(
         pk=dispute.line_id, booked_on=dispute.booked_on
     )
-    bindings = Binding.objects.filter(member_id=line.member_id).select_related("guide", "store").order_by("-started_at")
     live = Decision.objects.filter(line_id=line.pk, booked_on=line.booked_on).exclude(state=Decision.State.SUPERSEDED)
     named = Guide.objects.filter(code=dispute.against_code).values_list("name", flat=True).first()
     return File(
@@ -90,9 +90,16 @@ def file_of(dispute: Dispute) -> File:
         against=named or dispute.against_code,
         evidence=_evidence(dispute),
         touches=_touches(line),
-        bindings=list(bindings[:TOUCHES_SHOWN]) if line.member_id else [],
+        bindings=_bindings(line),
         live=live.first(),
     )
+
+
+def _bindings(line: OrderLine) -> list[Binding]:
+    if line.member_id is None:
+        return []
+    found = Binding.objects.filter(member_id=line.member_id).select_related("guide", "store")
+    return list(found.order_by("-started_at")[:TOUCHES_SHOWN])
 
 
 def _sentences(decision: Decision) -> list[str]:
@@ -102,7 +109,7 @@ def _sentences(decision: Decision) -> list[str]:
     return rules.explain(found, rule_name=str(decision.rule), names=names)
 
 
-def _evidence(dispute: Dispute) -> list[DisputeEvidence]:
+def _evidence(dispute: Dispute) -> list[Any]:
     """With ``has_picture`` instead of the picture."""
     has_picture = ExpressionWrapper(Q(picture_sealed__isnull=False), output_field=BooleanField())
     rows = dispute.evidence.select_related("given_by").defer("picture_sealed").annotate(has_picture=has_picture)

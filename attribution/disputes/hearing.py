@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, Min, OuterRef, Q
@@ -16,7 +17,6 @@ from guides.models import Employment, Guide
 from members.models import OrderLine
 from scrm import audit, db
 from scrm.errors import RuleViolation
-from scrm.models import User
 
 STORE_TERM = dt.timedelta(days=3)
 OFFICE_TERM = dt.timedelta(days=7)
@@ -42,7 +42,7 @@ class IsParty(RuleViolation):
 
 
 @transaction.atomic
-def open_dispute(*, line_id: int, guide: Guide, ground: str, statement: str, actor: User, now: dt.datetime) -> Dispute:
+def open_dispute(*, line_id: int, guide: Guide, ground: str, statement: str, actor: Any, now: dt.datetime) -> Dispute:
     """Raises CannotDispute. What the line earned is held from now on."""
     line = OrderLine.objects.filter(pk=line_id).first()
     if line is None:
@@ -91,7 +91,7 @@ def _stated_at(line_id: int) -> dt.datetime | None:
 def add_evidence(
     *,
     dispute: Dispute,
-    actor: User,
+    actor: Any,
     text: str,
     now: dt.datetime,
     touch_id: int | None = None,
@@ -111,7 +111,7 @@ def add_evidence(
 
 
 @transaction.atomic
-def give_opinion(*, dispute: Dispute, opinion: str, text: str, actor: User, now: dt.datetime) -> Dispute:
+def give_opinion(*, dispute: Dispute, opinion: str, text: str, actor: Any, now: dt.datetime) -> Dispute:
     """The store manager's word; the dispute goes on to the region and HQ. Raises WrongStep, IsParty."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_step(dispute, Dispute.Status.STORE)
@@ -151,7 +151,7 @@ def _hand_on(dispute: Dispute, now: dt.datetime) -> None:
 
 
 @transaction.atomic
-def propose(*, dispute: Dispute, is_upheld: bool, reason: str, actor: User, now: dt.datetime) -> Dispute:
+def propose(*, dispute: Dispute, is_upheld: bool, reason: str, actor: Any, now: dt.datetime) -> Dispute:
     """The first of two people. Raises WrongStep, IsParty, overrides.CannotOverride when the claimant cannot have the line."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_step(dispute, Dispute.Status.HQ)
@@ -171,7 +171,7 @@ def propose(*, dispute: Dispute, is_upheld: bool, reason: str, actor: User, now:
 
 
 @transaction.atomic
-def send_back(*, dispute: Dispute, reason: str, actor: User, now: dt.datetime) -> Dispute:
+def send_back(*, dispute: Dispute, reason: str, actor: Any, now: dt.datetime) -> Dispute:
     """The second person does not agree: it is decided anew. Raises WrongStep, IsParty."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_second(dispute, actor)
@@ -188,7 +188,7 @@ def send_back(*, dispute: Dispute, reason: str, actor: User, now: dt.datetime) -
 
 
 @transaction.atomic
-def confirm(*, dispute: Dispute, actor: User, now: dt.datetime) -> Dispute:
+def confirm(*, dispute: Dispute, actor: Any, now: dt.datetime) -> Dispute:
     """The second of two people: the verdict stands and the money follows it at once. Raises WrongStep, IsParty."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_second(dispute, actor)
@@ -216,7 +216,7 @@ def _credited(dispute: Dispute) -> int:
 
 
 @transaction.atomic
-def withdraw(*, dispute: Dispute, actor: User, now: dt.datetime) -> Dispute:
+def withdraw(*, dispute: Dispute, actor: Any, now: dt.datetime) -> Dispute:
     """The claimant lets it go while nobody has proposed a verdict. Raises WrongStep, IsParty."""
     (dispute,) = db.lock(Dispute.objects.filter(pk=dispute.pk))
     _require_step(dispute, Dispute.Status.STORE, Dispute.Status.HQ)
@@ -255,12 +255,12 @@ def _require_step(dispute: Dispute, *steps: str) -> None:
         raise WrongStep(_("The dispute is %(status)s.") % {"status": dispute.get_status_display()})
 
 
-def _require_no_party(dispute: Dispute, actor: User) -> None:
+def _require_no_party(dispute: Dispute, actor: Any) -> None:
     if actor.pk in parties(dispute):
         raise IsParty(_("Whoever gains or loses by the verdict may not decide."))
 
 
-def _require_second(dispute: Dispute, actor: User) -> None:
+def _require_second(dispute: Dispute, actor: Any) -> None:
     _require_step(dispute, Dispute.Status.PROPOSED)
     _require_no_party(dispute, actor)
     if actor.pk == dispute.proposed_by_id:

@@ -154,7 +154,7 @@ def make_world(wired: Wired, *, seed: int, now: dt.datetime) -> World:
     _add_staff(world, departments, now)
     _add_tags(world, now)
     _add_customers(world, Random(f"{seed}/wecom"), int(now.timestamp()))
-    here = [member.userid for member in world.staff() if member.left_at is None and member.userid != HELPER[0]]
+    here = [member.userid for member in world.staff() if not member.left_at and member.userid != HELPER[0]]
     rewards.add_new_friends(world, Random(f"{seed}/rewards"), here, int(now.timestamp()))
     return world
 

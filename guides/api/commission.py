@@ -103,7 +103,10 @@ class CommissionLinesView(GuideView):
     class Output(serializers.Serializer[Any]):
         class Line(serializers.Serializer[Any]):
             id = serializers.IntegerField()
-            line_id = serializers.IntegerField(help_text="for `/api/guide/commission/{line_id}/explain`")
+            line_id = serializers.IntegerField(
+                allow_null=True,
+                help_text="for `/api/guide/commission/{line_id}/explain`; null: no order line, `order_no` names the occasion",
+            )
             day = serializers.DateField()
             role = serializers.CharField()
             order_no = serializers.CharField()

@@ -98,11 +98,15 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     (
         _("Commission"),
         (
+            (_("Settlement"), "price_check", "attribution_batch"),
+            (_("Statements"), "summarize", "attribution_statement"),
             (_("Commission lines"), "payments", "attribution_hold"),
             (_("Ledger transactions"), "menu_book", "attribution_txn"),
             (_("Ledger entries"), "list_alt", "attribution_entry"),
             (_("Accounts"), "account_balance_wallet", "attribution_account"),
             (_("Beneficiaries"), "diversity_3", "attribution_beneficiary"),
+            (_("Proofs of the books"), "verified", "attribution_proof"),
+            (_("Settlement terms"), "tune", "attribution_settlementterms"),
         ),
     ),
     (

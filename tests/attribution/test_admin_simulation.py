@@ -175,7 +175,7 @@ def test_drawn_and_readable_on_a_screen_and_on_a_phone(page: Page, tmp_path: Pat
     expect(page.locator("#job .scrm-progress")).to_be_visible()
     jobs.run(Simulation.objects.get().job_id)  # type: ignore[arg-type]
     expect(page.locator("#simulation-result")).to_be_visible()
-    assert page.locator("#chart-distribution canvas").count() == 1
+    expect(page.locator("#chart-distribution canvas")).to_have_count(1)
     page.screenshot(path=tmp_path / "simulation.png", full_page=True)
     page.locator("details.scrm-change summary").nth(1).click()
     expect(page.get_by_text("获得者：收银导购 张敏（G00004）").first).to_be_visible()
@@ -186,7 +186,7 @@ def test_drawn_and_readable_on_a_screen_and_on_a_phone(page: Page, tmp_path: Pat
     day = AT.date().isoformat()
     page.goto(f"/admin/attribution/fairnessday/?first={day}&last={(AT.date() + dt.timedelta(days=3)).isoformat()}")
     expect(page.locator("#unexplained b")).to_have_text("0")
-    assert page.locator("#chart-winners canvas").count() == 1
+    expect(page.locator("#chart-winners canvas")).to_have_count(1)
     page.screenshot(path=tmp_path / "fairness.png", full_page=True)
     page.get_by_role("link", name="C3 专属关系").click()
     expect(page.get_by_role("link", name="原因").first).to_be_visible()

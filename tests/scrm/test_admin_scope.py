@@ -14,6 +14,7 @@ from django.utils import timezone
 from attribution.disputes import hearing
 from attribution.models import (
     Account,
+    Batch,
     Beneficiary,
     ChannelBill,
     ChannelCursor,
@@ -26,8 +27,11 @@ from attribution.models import (
     Dispute,
     Entry,
     Hold,
+    Proof,
     RuleRate,
     RuleVersion,
+    SettlementTerms,
+    Statement,
     StrangePush,
     Txn,
 )
@@ -107,6 +111,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
+    Batch, Proof, SettlementTerms,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -116,11 +121,13 @@ OTHERS = {
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
+    Statement,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
+    "attribution_batch_make": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
@@ -135,6 +142,8 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
+    "attribution_statement_download",
     "attribution_ruleversion_what",
     "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
     "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
@@ -177,6 +186,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
+        Statement: statements(company),
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
@@ -187,9 +197,28 @@ def dispute(shops: Any, code: str) -> Dispute:
     """Somebody else of the store says that a line of it is hers."""
     line = shops.lines[code]
     claimant = Guide.objects.filter(code=f"D{code}").first() or hire(f"D{code}", "申诉人", shops.stores[code])
-    said = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
+    said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
     standing = Dispute.objects.filter(line_id=line.pk).first()
     return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
+
+
+def statements(company: Console) -> dict[str, Any]:
+    signed = {
+        "number": 1, "status": "APPROVED", "requested_at": timezone.now(), "approved_by": company.staff["hq"], "approved_count": 0,
+        "approved_fen": 0,
+    }  # fmt: skip
+    batch, _is_new = Batch.objects.get_or_create(period="2026-05", defaults=signed)
+    sums = ("line_count", "earned_fen", "late_fen", "opening_debt_fen", "reversed_fen", "written_off_fen", "netted_fen",
+            "paid_fen", "carried_fen")  # fmt: skip
+    found = {}
+    for code in STORES:
+        hold = Hold.objects.filter(line_id=company.shops.lines[code].pk).first()
+        assert hold is not None
+        values = {"store": company.shops.stores[code], **dict.fromkeys(sums, 0)}
+        found[code], _is_new = Statement.objects.get_or_create(
+            batch=batch, beneficiary=hold.beneficiary, defaults=values
+        )
+    return found
 
 
 def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
