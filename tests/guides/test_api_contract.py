@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 
 import pytest
@@ -21,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from attribution.disputes import hearing
 from guides.models import IntegrityCase
 
 NOW = dt.datetime(2026, 6, 30, 4, tzinfo=dt.UTC)
@@ -39,6 +41,7 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal",
+    "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 
 
@@ -52,6 +55,19 @@ def contract(shops):
         signal.connect(close_old_connections)
 
 
+def disputed(shops):
+    """A dispute of hers with a picture."""
+    claimant = shops.guides["A"]
+    said = {"ground": "OTHER", "statement": "是我的顾客", "actor": claimant.user, "now": NOW}
+    dispute = hearing.open_dispute(line_id=shops.lines["b"].pk, guide=claimant, **said)
+    png = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    return dispute, hearing.add_evidence(
+        dispute=dispute, actor=claimant.user, text="截图", now=NOW, touch_id=1, picture=png
+    )
+
+
 def test_every_operation_is_tried(contract):
     assert {each.ok().definition.raw["operationId"] for each in contract.get_all_operations()} == set(OPERATIONS)
 
@@ -62,7 +78,10 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
     case = IntegrityCase.objects.create(
         brand=shops.brand, guide=shops.guides["A"], subject="FRIENDS", opened_at=NOW, since=NOW, until=NOW, due_at=NOW
     )
+    dispute, evidence = disputed(shops)
     real = {
+        "dispute_id": dispute.pk,
+        "evidence_id": evidence.pk,
         "member_id": shops.members["安琪"].pk,
         "line_id": shops.lines["a"].pk,
         "review_id": case.pk,
