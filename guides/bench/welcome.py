@@ -32,7 +32,7 @@ from scrm.models import Corp, LegalEntity, Region, Store
 from scrm.wecom import corps, inbox
 
 ROWS = 50
-PER_SECOND = 5.0
+PER_SECOND = 2.0
 CODE_SECONDS, TASK_SECONDS = 20.0, 60.0
 WARM = 3  # friends before each measurement: a token is fetched, connections are opened
 START_SECONDS = 60
@@ -45,6 +45,7 @@ Say = Callable[[str], None]
 
 
 def welcome(*, rows: int, say: Say) -> dict[str, Any]:
+    load = os.getloadavg()[0]  # of whatever else the machine does: a busy one makes every figure longer
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scrm-bench-")))
         web = stack.enter_context(bench.web())
@@ -68,6 +69,7 @@ def welcome(*, rows: int, say: Say) -> dict[str, Any]:
         "welcomed": len(busy),
         "later_than_20_s": sum(seconds > CODE_SECONDS for seconds in busy),
         "at_per_second": PER_SECOND,
+        "load_average_before": round(load, 1),
         "long_tasks_at_a_time": settings.WORKER_PROCESSES,
         "peak_mb": memory.peak_mb,
     }

@@ -40,6 +40,7 @@ def spelled(value: Any) -> str:
 
 
 def moment(value: Any) -> int:
+    """Seconds, since 1970 or from now."""
     seconds = number(value or 0) if isinstance(value, str | int) else number(value)
     if 0 <= seconds <= LAST_MOMENT:
         return seconds
@@ -81,10 +82,10 @@ _NAMES: dict[Kind, str] = {
         response_code room_base_name state tag_id tag_name template_id ticket title tmp_openid unionid unlicenseduser url
         user_ticket userid""",
     number: """add_way balance chat_cnt chat_has_msg chat_status chat_total click_link_customer_cnt create_type errcode
-        expires_in gender join_scene main_department member_has_msg member_total message_cnt msg_total
+        gender join_scene main_department member_has_msg member_total message_cnt msg_total
         negative_feedback_cnt new_apply_cnt new_chat_cnt new_contact_cnt new_customer_cnt new_member_cnt next_offset order
         parentid recv_msg_cnt room_base_id scene source status total type""",
-    moment: """add_time create_time created_at createtime dimission_time expire_date join_time send_time stat_time
+    moment: """add_time create_time created_at createtime dimission_time expire_date expires_in join_time send_time stat_time
         takeover_time""",
     ratio: "avg_reply_time reply_percentage",
     flag: "auto_create_room deleted is_customer is_last publish_status skip_verify visible_type",
