@@ -15,7 +15,7 @@ from guides import contact_ways
 from guides.contact_ways import bulk, ledger
 from guides.models import ContactWay, StrayWay
 from scrm import jobs
-from scrm.models import Job, User
+from scrm.models import Job
 from scrm.wecom import contact_ways as endpoint
 from scrm.wecom import errors, join_ways, outbox
 from scrm.wecom.sandbox import groups as life
@@ -112,7 +112,7 @@ def test_codes_of_groups_count_and_the_report_says_which_cannot_be_compared(comp
     assert bulk.quota_used(company.wecom.corp) == 3
     found = compare(company)
     assert (found["group_ways"], found["group_ways_not_comparable"], found["strays"]) == (2, 1, 0)
-    client.force_login(User.objects.create_superuser("root"))
+    client.force_login(company.shops.staff["hq"])
     page = client.get("/admin/guides/strayway/").content.decode()
     assert "2 个入群码" in page and "1 个" in page and "2021-07-10" in page
 
