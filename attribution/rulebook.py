@@ -12,10 +12,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -107,10 +108,28 @@ class Book:
         return Book(tuple(replace(v, layers=v.layers.with_mode(rules.Mode(mode))) for v in self.versions))
 
 
+_BOOKS: dict[tuple[str, str], tuple[str, float, Book]] = {}
+BOOK_LIFE = 60.0  # seconds: what a version names (a category's code) may have been renamed
+
+STATE = """
+    SELECT coalesce(string_agg(concat_ws(':', v.id, v.digest, v.effective_from, v.effective_until), ',' ORDER BY v.number), '')
+    FROM attribution_ruleversion v JOIN scrm_brand b ON b.id = v.brand_id
+    WHERE b.code = %s AND v.status = 'PUBLISHED'
+"""
+
+
 def load(*, brand_code: str = "MAIN") -> Book:
+    """The published versions as they stand; kept in the process, since an order that comes alone needs them at once."""
+    key = (str(connection.settings_dict["NAME"]), brand_code)
+    [(state,)] = db.read(STATE, [brand_code])
+    known, now = _BOOKS.get(key), time.monotonic()
+    if known is not None and known[0] == state and now < known[1]:
+        return known[2]
     published = RuleVersion.objects.filter(brand__code=brand_code, status=RuleVersion.Status.PUBLISHED)
     rows = published.prefetch_related(*PARTS).order_by("-number")
-    return Book(tuple(version_of(row) for row in rows))
+    book = Book(tuple(version_of(row) for row in rows))
+    _BOOKS[key] = (state, now + BOOK_LIFE, book)
+    return book
 
 
 def binding_policy(brand_id: int, at: dt.datetime) -> snatching.Policy:

@@ -2,6 +2,7 @@
 
 from guides.admin import (
     bindings,
+    brand_ips,
     contacts,
     directory,
     handover,
@@ -16,6 +17,7 @@ from guides.admin import (
 
 __all__ = [
     "bindings",
+    "brand_ips",
     "contacts",
     "directory",
     "handover",

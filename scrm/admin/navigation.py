@@ -43,6 +43,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         _("Guides and attribution"),
         (
             (_("Guides"), "person_pin", "guides_guide"),
+            (_("Brand IPs"), "verified", "guides_brandip"),
             (_("Bindings"), "link", "guides_binding"),
             (_("Employments"), "work_history", "guides_employment"),
             (_("Delegations"), "swap_horiz", "guides_delegation"),

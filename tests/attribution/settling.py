@@ -33,8 +33,9 @@ class Books:
     def sell(
         self, name: str, *, on: str, paid_fen: int, member: str, store: str | None = "S1", **values: Any
     ) -> OrderLine:
-        """Paid on a day and received the next."""
-        at = self.clock.forward(day(on))
+        """Paid on a day and received the next; posted then, or now if that day has passed."""
+        at = day(on)
+        self.clock.forward(at)
         return self.shops.line(
             name, member=member, store=store, paid_fen=paid_fen, at=at, completed_at=at + dt.timedelta(days=1), **values
         )

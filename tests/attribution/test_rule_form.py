@@ -125,7 +125,7 @@ def test_a_draft_is_compared_with_the_version_in_force(company: Console, draft: 
     RuleVersion.objects.filter(pk=draft.pk).update(home_pool_bp=2_500, netting_cap_bp=None)
     shown = company.client("hq").get(page(draft)).content.decode()
     for words in (
-        "相比改了什么", "默认规则", "25 %", "0（明确为零）", "不封顶", "渠道 TMALL", "至 20,000.00：3 %", "最后一档阶梯必须没有上限",
+        "相比改了什么", "默认规则", "25 %", "0（明确为零）", "不限", "渠道 TMALL", "至 20,000.00：3 %", "最后一档阶梯必须没有上限",
     ):  # fmt: skip
         assert words in shown, words
 

@@ -36,6 +36,7 @@ CHECKS = (
 )
 OPERATIONS = (
     "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
+    "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal",
 )  # fmt: skip
@@ -61,7 +62,12 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
     case = IntegrityCase.objects.create(
         brand=shops.brand, guide=shops.guides["A"], subject="FRIENDS", opened_at=NOW, since=NOW, until=NOW, due_at=NOW
     )
-    real = {"member_id": shops.members["安琪"].pk, "line_id": shops.lines["a"].pk, "review_id": case.pk}
+    real = {
+        "member_id": shops.members["安琪"].pk,
+        "line_id": shops.lines["a"].pk,
+        "review_id": case.pk,
+        "period": "2027-05",
+    }
     operation = contract.find_operation_by_id(name)
 
     @settings(
