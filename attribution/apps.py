@@ -10,7 +10,7 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from attribution import bench, intake, rulebook, simulation
+        from attribution import bench, fairness, intake, rulebook, simulation
         from attribution.channels import bills
         from attribution.models import Decision
         from attribution.sample import loading
@@ -36,4 +36,5 @@ class AttributionConfig(AppConfig):
         jobs.register(simulation.KIND, simulation.work)
         jobs.register(bills.KIND, bills.read)
         bindings.take_policy_from(rulebook.binding_policy)
+        bindings.on_answered(fairness.mark_request)
         bench.register()

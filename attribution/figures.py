@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 
+from attribution import fairness
 from attribution.models import FigureMark
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -82,7 +83,9 @@ STOCK = """
 
 def mark(days: Iterable[dt.date]) -> None:
     """Have these business days counted again; in the transaction of the change."""
-    FigureMark.objects.bulk_create(FigureMark(day=day) for day in sorted(set(days)))
+    marked = sorted(set(days))
+    FigureMark.objects.bulk_create(FigureMark(day=day) for day in marked)
+    fairness.mark(marked)
 
 
 def mark_lines(*, paid_at: Iterable[dt.datetime], decided_before: Collection[int] = ()) -> None:

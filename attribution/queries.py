@@ -9,9 +9,9 @@ from typing import Any
 
 from django.db.models import F, Sum
 
-from attribution import rules
+from attribution import rules, statements
 from attribution.commissions import Role, Share
-from attribution.models import Account, Decision, Entry, Hold, Txn
+from attribution.models import Account, Decision, Entry, Hold, Statement, Txn
 from attribution.rules import explanation as explaining
 from guides.models import Guide
 from members.models import OrderLine, Refund
@@ -58,8 +58,8 @@ GUIDE_FIGURES = """
         HAVING sum(h.amount_fen - h.reversed_fen - h.clawed_fen) > 0
         LIMIT 20000
     ), credited AS (
-        SELECT k.*, l.order_id, l.paid_fen - l.refunded_fen AS net_fen
-        FROM kept k JOIN members_orderline l ON l.id = k.line_id AND l.booked_on = k.booked_on
+        SELECT k.*, l.order_id, coalesce(l.paid_fen - l.refunded_fen, 0) AS net_fen
+        FROM kept k LEFT JOIN members_orderline l ON l.id = k.line_id AND l.booked_on = k.booked_on
     )
     SELECT sum(net_fen) FILTER (WHERE earned_on = %(today)s),
            sum(net_fen) FILTER (WHERE earned_on = %(today)s - 1),
@@ -147,14 +147,15 @@ COMMISSION_LINES = f"""
           AND (h.earned_on, h.id) < (%(after_day)s, %(after_id)s) {{state}}
         ORDER BY h.earned_on DESC, h.id DESC LIMIT %(limit)s
     )
-    SELECT h.id, h.line_id, h.earned_on::text AS day, h.role, o.order_no, l.channel, s.name AS store_name,
-           m.name AS member_name, p.name AS product_name, l.quantity::text, l.paid_fen, l.refunded_fen, h.amount_fen,
+    SELECT h.id, h.line_id, h.earned_on::text AS day, h.role, coalesce(o.order_no, h.fact) AS order_no, coalesce(l.channel, '') AS channel, s.name AS store_name,
+           m.name AS member_name, coalesce(p.name, h.role) AS product_name, coalesce(l.quantity, 0)::text AS quantity,
+           coalesce(l.paid_fen, 0) AS paid_fen, coalesce(l.refunded_fen, 0) AS refunded_fen, h.amount_fen,
            h.amount_fen - h.vested_fen - h.reversed_fen AS held_fen, h.vested_fen - h.clawed_fen AS due_fen, h.reversed_fen,
            h.clawed_fen, {db.iso("h.vests_at")} AS vests_at
     FROM page h
-    JOIN members_orderline l ON l.id = h.line_id AND l.booked_on = h.booked_on
-    JOIN members_order o ON o.id = l.order_id
-    JOIN members_product p ON p.id = l.product_id
+    LEFT JOIN members_orderline l ON l.id = h.line_id AND l.booked_on = h.booked_on
+    LEFT JOIN members_order o ON o.id = l.order_id
+    LEFT JOIN members_product p ON p.id = l.product_id
     LEFT JOIN members_member m ON m.id = l.member_id
     LEFT JOIN scrm_store s ON s.id = l.store_id
     ORDER BY h.earned_on DESC, h.id DESC
@@ -178,6 +179,7 @@ class Explanation:
 
     line: dict[str, Any]
     decision: Decision
+    summary: str  # one sentence for the reader
     sentences: list[str]
     candidates: list[dict[str, Any]]
     postings: list[dict[str, Any]]
@@ -208,6 +210,7 @@ def explanation(*, line_id: int, guide_code: str, managed_store_ids: Collection[
     return Explanation(
         line=line,
         decision=decision,
+        summary=rules.in_one_sentence(pure, viewer=guide_code, version=decision.rule.number, names=names),
         sentences=rules.explain(pure, rule_name=str(decision.rule), line=_facts_of(line), names=names),
         candidates=[
             {
@@ -324,3 +327,42 @@ def commission_of_lines(*, line_ids: Sequence[int], scope: org.Scope) -> dict[in
         accrued=Sum("amount_fen"), taken=Sum(F("reversed_fen") + F("clawed_fen")), vested=Sum("vested_fen")
     )
     return {row["line_id"]: LineMoney(row["accrued"], row["taken"], row["vested"]) for row in sums.order_by("line_id")}
+
+
+# ---- the guide API: her statements ---------------------------------------------------------------------------------
+
+STATEMENT_FIGURES = (
+    "earned_fen", "late_fen", "opening_debt_fen", "reversed_fen", "written_off_fen", "netted_fen", "paid_fen", "carried_fen",
+)  # fmt: skip
+
+
+def statements_of_guide(*, guide_id: int) -> list[dict[str, Any]]:
+    """Her statements of the last two years, the newest first."""
+    return [_statement(row) for row in statements.of_guide(guide_id=guide_id)]
+
+
+def statement_of_guide(*, guide_id: int, period: str, after: int, limit: int) -> dict[str, Any] | None:
+    """One of her statements with a page of its lines, its claw-backs and its payments; None when there is none."""
+    row = statements.one_of_guide(guide_id=guide_id, period=period)
+    if row is None:
+        return None
+    rows = statements.lines(statement=row, after=after, limit=limit)
+    payments = row.payments.order_by("pk").values("number", "company__name", "amount_fen", "status", "reason")
+    return {
+        **_statement(row),
+        "lines": [{**line, "title": statements.what(line)} for line in rows],
+        "debts": [{**debt, "title": statements.what(debt)} for debt in statements.debts(statement=row)],
+        "payments": [dict(payment) for payment in payments],
+    }
+
+
+def _statement(row: Statement) -> dict[str, Any]:
+    figures = {name: getattr(row, name) for name in STATEMENT_FIGURES}
+    batch = row.batch
+    return {
+        "period": batch.period,
+        "state": batch.status,
+        "state_title": batch.get_status_display(),
+        "line_count": row.line_count,
+        **figures,
+    }

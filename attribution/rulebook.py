@@ -12,11 +12,13 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attribution import rule_checks, rules
@@ -24,7 +26,7 @@ from attribution.models import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVe
 from guides import snatching
 from scrm import audit, db
 from scrm.errors import RuleViolation
-from scrm.models import LegalEntity
+from scrm.models import LegalEntity, Store
 
 CONTENT = (
     "name", "mode", "seller_bp", "service_bp", "share_window_hours", "late_link_days", "binding_validity_days",
@@ -106,10 +108,28 @@ class Book:
         return Book(tuple(replace(v, layers=v.layers.with_mode(rules.Mode(mode))) for v in self.versions))
 
 
+_BOOKS: dict[tuple[str, str], tuple[str, float, Book]] = {}
+BOOK_LIFE = 60.0  # seconds: what a version names (a category's code) may have been renamed
+
+STATE = """
+    SELECT coalesce(string_agg(concat_ws(':', v.id, v.digest, v.effective_from, v.effective_until), ',' ORDER BY v.number), '')
+    FROM attribution_ruleversion v JOIN scrm_brand b ON b.id = v.brand_id
+    WHERE b.code = %s AND v.status = 'PUBLISHED'
+"""
+
+
 def load(*, brand_code: str = "MAIN") -> Book:
+    """The published versions as they stand; kept in the process, since an order that comes alone needs them at once."""
+    key = (str(connection.settings_dict["NAME"]), brand_code)
+    [(state,)] = db.read(STATE, [brand_code])
+    known, now = _BOOKS.get(key), time.monotonic()
+    if known is not None and known[0] == state and now < known[1]:
+        return known[2]
     published = RuleVersion.objects.filter(brand__code=brand_code, status=RuleVersion.Status.PUBLISHED)
     rows = published.prefetch_related(*PARTS).order_by("-number")
-    return Book(tuple(version_of(row) for row in rows))
+    book = Book(tuple(version_of(row) for row in rows))
+    _BOOKS[key] = (state, now + BOOK_LIFE, book)
+    return book
 
 
 def binding_policy(brand_id: int, at: dt.datetime) -> snatching.Policy:
@@ -166,15 +186,23 @@ def layers_of(row: RuleVersion) -> list[rules.Layer]:
 
 
 def scope_of(layer: RuleLayer) -> rules.Scope:
-    entity = layer.entity
     return rules.Scope(
         campaign=layer.campaign,
         sku=layer.product.sku if layer.product else None,
         category=layer.category.code if layer.category else None,
         channel=layer.channel,
         store=layer.store.code if layer.store else None,
-        entity=(rules.HQ_ENTITY if entity.kind == LegalEntity.Kind.HQ else entity.code) if entity else None,
+        entity=_entity_code(layer.entity) if layer.entity else None,
     )
+
+
+def company_of(store: Store) -> str:
+    """The company of a store, as orders name it."""
+    return _entity_code(store.entity)
+
+
+def _entity_code(entity: LegalEntity) -> str:
+    return rules.HQ_ENTITY if entity.kind == LegalEntity.Kind.HQ else entity.code
 
 
 def digest_of(row: RuleVersion) -> str:
@@ -245,6 +273,17 @@ def _end_before(row: RuleVersion) -> None:
     for other in db.lock(clashing):
         starts_later = other.effective_from is not None and other.effective_from >= row.effective_from
         if starts_later or other.effective_until is not None:
-            raise CannotPublish(_("Version %(number)s is already planned for that period.") % {"number": other.number})
+            raise CannotPublish(
+                _("The period overlaps version %(number)s “%(name)s” (%(first)s – %(last)s); choose another begin.")
+                % {"number": other.number, "name": other.name, **_interval(other)}
+            )
         other.effective_until = row.effective_from
         other.save(update_fields=["effective_until"])
+
+
+def _interval(row: RuleVersion) -> dict[str, str]:
+    first, last = row.effective_from, row.effective_until
+    return {
+        "first": f"{timezone.localtime(first):%Y-%m-%d %H:%M}" if first else _("since ever"),
+        "last": f"{timezone.localtime(last):%Y-%m-%d %H:%M}" if last else _("open"),
+    }

@@ -5,13 +5,41 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, figures, intake
+from attribution import decisions, fairness, figures, intake, ledger, proving, rewards, settlement, tiers
 from attribution.channels import bills, polling
+from attribution.disputes import hearing
+
+
+@shared_task
+def vest_ripe() -> None:
+    """What has waited for its term becomes due."""
+    now = timezone.now()
+    while ledger.vest(now=now):
+        pass
+
+
+@shared_task
+def prepare_settlement() -> None:
+    """On the day of the batch and after it: the batch of the month before, once; debts of guides who have left."""
+    now = timezone.now()
+    tiers.true_up_recent(now=now)
+    settlement.request_due(now=now)
+    settlement.write_off_exits(now=now)
+
+
+@shared_task
+def prove_books() -> None:
+    proving.run(now=timezone.now())
 
 
 @shared_task
 def refresh_figures() -> None:
     figures.refresh(now=timezone.now())
+
+
+@shared_task
+def refresh_fairness() -> None:
+    fairness.recount()
 
 
 @shared_task
@@ -51,3 +79,14 @@ def finalise_decisions() -> None:
 @shared_task
 def forget_events() -> None:
     intake.forget_events(now=timezone.now())
+
+
+@shared_task
+def follow_rewards() -> None:
+    rewards.follow(now=timezone.now())
+
+
+@shared_task
+def hand_on_disputes() -> None:
+    hearing.hand_on_overdue(now=timezone.now())
+    hearing.hold_what_came_later()

@@ -2,10 +2,22 @@
 
 from django.urls import path
 
-from attribution.api import channel_events, channel_pushes, openings
+from attribution.api import channel_events, channel_pushes, disputes, messages, openings
 
 urlpatterns = [
     path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
     path("channels/<str:channel>/openings", openings.receive, name="channel-openings"),
+    path("channels/<str:channel>/messages", messages.receive, name="channel-messages"),
     path("channels/<str:channel>/<str:shop_no>/push", channel_pushes.receive, name="channel-push"),
+    path("guide/disputes", disputes.DisputesView.as_view(), name="guide-disputes"),
+    path("guide/commission/<id:line_id>/dispute", disputes.OpenView.as_view(), name="guide-dispute-open"),
+    path("guide/disputes/<id:dispute_id>", disputes.DisputeView.as_view(), name="guide-dispute"),
+    path("guide/disputes/<id:dispute_id>/evidence", disputes.EvidenceView.as_view(), name="guide-dispute-evidence"),
+    path(
+        "guide/disputes/<id:dispute_id>/evidence/<id:evidence_id>/picture",
+        disputes.PictureView.as_view(),
+        name="guide-dispute-picture",
+    ),
+    path("guide/disputes/<id:dispute_id>/opinion", disputes.OpinionView.as_view(), name="guide-dispute-opinion"),
+    path("guide/disputes/<id:dispute_id>/withdraw", disputes.WithdrawView.as_view(), name="guide-dispute-withdraw"),
 ]

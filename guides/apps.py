@@ -34,7 +34,7 @@ class GuidesConfig(AppConfig):
 
     def _listen_to_wecom(self) -> None:
         """In this order: a listener may look at what the one before it has written."""
-        from guides import contact_ways, contacts, corp_tags, directory, new_friends, wecom_checks, welcomes
+        from guides import contact_ways, contacts, corp_tags, directory, new_friends, rewards, wecom_checks, welcomes
         from guides.handover import results, transfers
         from scrm.wecom import inbox
 
@@ -43,6 +43,7 @@ class GuidesConfig(AppConfig):
         contacts.on_friend_added(new_friends.friend_added)
         contacts.on_transfer_failed(results.hear_failure)
         contacts.on_member_linked(new_friends.member_linked)
+        contacts.on_member_linked(rewards.member_linked)
         contacts.on_member_linked(corp_tags.member_linked)
         contacts.on_tags_read(corp_tags.tags_read)
         contacts.on_welcome_code(new_friends.asked)
@@ -54,12 +55,14 @@ class GuidesConfig(AppConfig):
             topic.register()
 
     def _take_jobs(self) -> None:
-        from guides import directory_sweep
+        from guides import directory_sweep, integrity, rewards
         from guides.contacts import sweeps
         from guides.handover import moving, plan
         from scrm import jobs
 
         jobs.register(directory_sweep.KIND, directory_sweep.run)
         jobs.register(sweeps.KIND, sweeps.run)
+        jobs.register(rewards.KIND, rewards.run)
+        jobs.register(integrity.KIND, integrity.run)
         jobs.register(plan.KIND, plan.run)
         jobs.register(plan.RUN_KIND, moving.run)

@@ -37,6 +37,14 @@ def take_policy_from(policy_at: PolicyAt) -> None:
     _policy_at = policy_at
 
 
+_answered: list[Callable[[BindingRequest], None]] = []
+
+
+def on_answered(listener: Callable[[BindingRequest], None]) -> None:
+    """``listener`` is told of each new answer, in its transaction; called from ``AppConfig.ready``."""
+    _answered.append(listener)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """``key`` (96 characters) names the fact. ``at``: when it happened. ``more_keys``: further identities of the member."""
@@ -79,6 +87,8 @@ def bind(claim: Claim) -> tuple[BindingRequest, bool]:
         touch_id=claim.touch_id,
         at=claim.at,
     )
+    for listener in _answered:
+        listener(request)
     return request, True
 
 

@@ -21,7 +21,7 @@ import datetime as dt
 
 from django.db.models import QuerySet
 
-from guides import bindings, contact_ways, snatching, touches
+from guides import bindings, contact_ways, rewards, snatching, touches
 from guides.bindings import Claim
 from guides.models import Binding, Contact, ContactWay, FriendNews, Friendship, Touch, WelcomeSend
 from scrm import db
@@ -57,6 +57,7 @@ def friend_added(friendship: Friendship) -> None:
     if way is not None and is_new and not is_others:
         asked = 0 if _asked_before(friendship, at) else 1
         contact_ways.count(way_id=way.pk, guide_id=friendship.guide_id, at=at, asked=asked, friends=1)
+    rewards.claim(friendship=friendship, store_id=touch.store_id, at=at)
     if contact.member_id is not None:
         _claim(friendship, contact, way, touch, at=at)
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
-from guides.models import Binding, Employment, Friendship, Guide
+from guides.models import Binding, Employment, Friendship, Guide, IntegrityCase, RewardClaim
 from members import reveals
 from members.models import Member
 from scrm import db, org
@@ -381,6 +381,63 @@ def new_friends(
         "limit": limit,
     }  # fmt: skip
     return db.fetch_dicts(NEW_FRIENDS, values)
+
+
+# ---- rewards and reviews of a guide -----------------------------------------------------------------------------
+
+
+REWARDS = f"""
+    SELECT c.id, k.name AS friend, {db.iso("c.added_at")} AS added_at, c.amount_fen, c.status AS reward_state, c.reason,
+        c.earned_by, {db.iso("(c.added_at + make_interval(days => p.kept_days))")} AS earliest_at,
+        {db.iso("c.expires_at")} AS expires_at, r.id AS review_id, c.unionid <> '' AS is_known,
+        c.added_at + make_interval(days => p.kept_days) <= clock_timestamp() AS is_kept
+    FROM guides_rewardclaim c
+    JOIN guides_contact k ON k.id = c.contact_id
+    JOIN guides_rewardprogramme p ON p.id = c.programme_id
+    LEFT JOIN guides_integritycase r ON r.id = c.case_id AND r.status IN ('OPEN', 'PROPOSED', 'CONFIRMED')
+    WHERE c.guide_id = %(guide_id)s AND c.id < COALESCE(%(after)s::bigint, 9223372036854775807)
+    ORDER BY c.id DESC LIMIT %(limit)s
+"""
+
+
+def rewards_of(*, guide_id: int, after: int | None, limit: int) -> list[dict[str, Any]]:
+    """The guide's claims, the newest first below the id ``after``, each with what it still waits for."""
+    rows = db.fetch_dicts(REWARDS, {"guide_id": guide_id, "after": after, "limit": limit})
+    return [{**row, "missing": _missing(row.pop("is_known"), row.pop("is_kept"), row)} for row in rows]
+
+
+def _missing(is_known: bool, is_kept: bool, row: dict[str, Any]) -> str:
+    if row["reward_state"] != RewardClaim.Status.CLAIMED:
+        return ""
+    if row["review_id"] is not None:
+        return "REVIEW"
+    if not is_known:
+        return "UNIONID"
+    return "BEHAVIOUR" if is_kept else "DAYS"
+
+
+REWARD_SUMS = """
+    SELECT CASE status WHEN 'CLAIMED' THEN 'held' WHEN 'VESTED' THEN 'vested' ELSE 'void' END, count(*),
+        sum(amount_fen)::bigint
+    FROM guides_rewardclaim WHERE guide_id = %(guide_id)s GROUP BY 1
+"""
+
+
+def reward_sums(*, guide_id: int) -> dict[str, dict[str, int]]:
+    """``{"held": {"count", "amount_fen"}, "vested": …, "void": …}`` of the guide."""
+    found = {name: (count, fen) for name, count, fen in db.fetch(REWARD_SUMS, {"guide_id": guide_id})}
+    sums = {name: found.get(name, (0, 0)) for name in ("held", "vested", "void")}
+    return {name: {"count": count, "amount_fen": fen} for name, (count, fen) in sums.items()}
+
+
+def reviews_of(*, guide_id: int, after: int | None, limit: int) -> list[IntegrityCase]:
+    """The reviews about the guide with their flags, the newest first below the id ``after``."""
+    cases = IntegrityCase.objects.filter(guide=guide_id).prefetch_related("flags").order_by("-pk")
+    return list((cases.filter(pk__lt=after) if after is not None else cases)[:limit])
+
+
+def review_of(*, guide_id: int, case_id: int) -> IntegrityCase | None:
+    return IntegrityCase.objects.filter(guide=guide_id, pk=case_id).prefetch_related("flags").first()
 
 
 # ---- the console ------------------------------------------------------------------------------------------------

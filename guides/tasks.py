@@ -5,7 +5,18 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from guides import contact_ways, contacts, corp_tags, directory, directory_sweep, login, visitors, welcomes
+from guides import (
+    contact_ways,
+    contacts,
+    corp_tags,
+    directory,
+    directory_sweep,
+    integrity,
+    login,
+    rewards,
+    visitors,
+    welcomes,
+)
 from guides.contacts import gaps, sweeps
 from guides.handover import cases, results
 from scrm import celery
@@ -110,3 +121,11 @@ def sweep_tags() -> None:
     corp_tags.pull_due(now=now)
     corp_tags.follow_names(now=now)
     corp_tags.sweep(now=now)
+
+
+@shared_task
+def judge_rewards() -> None:
+    """Look for what needs a review first: what a case holds is not earned on the same morning."""
+    now = timezone.now()
+    integrity.start_daily(now=now)
+    rewards.start_daily(now=now)

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from guides.api import code, commission, handovers, members, service_acts, session, shares, today
+from guides.api import code, commission, handovers, members, rewards, service_acts, session, shares, statements, today
 from scrm.api.urls import RowId
 
 register_converter(RowId, "id")
@@ -20,9 +20,14 @@ urlpatterns = [
     path("members/<id:member_id>/service-acts", service_acts.ServiceActView.as_view(), name="member-service-act"),
     path("service-acts", service_acts.ServiceActsView.as_view(), name="service-acts"),
     path("shares", shares.SharesView.as_view(), name="shares"),
+    path("rewards", rewards.RewardsView.as_view(), name="rewards"),
+    path("reviews", rewards.ReviewsView.as_view(), name="reviews"),
+    path("reviews/<id:review_id>/appeal", rewards.AppealView.as_view(), name="review-appeal"),
     path("handovers", handovers.HandoversView.as_view(), name="handovers"),
     path("code", code.CodeView.as_view(), name="code"),
     path("friends", code.FriendsView.as_view(), name="friends"),
+    path("statements", statements.StatementsView.as_view(), name="statements"),
+    path("statements/<str:period>", statements.StatementView.as_view(), name="statement"),
     path("commission", commission.CommissionView.as_view(), name="commission"),
     path("commission/lines", commission.CommissionLinesView.as_view(), name="commission-lines"),
     path("commission/<id:line_id>/explain", commission.ExplainView.as_view(), name="commission-explain"),

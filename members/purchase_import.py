@@ -38,6 +38,12 @@ YES_NO = {
     "0": "", "false": "", "no": "", "n": "", "f": "", "否": "",
 }  # fmt: skip
 
+DELIVERIES = {
+    "EXPRESS": "EXPRESS", "快递": "EXPRESS", "物流": "EXPRESS", "STORE_SHIP": "STORE_SHIP", "门店发货": "STORE_SHIP", "CITY": "CITY",
+    "同城": "CITY", "同城配送": "CITY", "PICKUP": "PICKUP", "自提": "PICKUP", "到店自提": "PICKUP", "IN_STORE": "IN_STORE", "店内": "IN_STORE",
+    "店内取走": "IN_STORE", "VIRTUAL": "VIRTUAL", "无需交付": "VIRTUAL", "虚拟": "VIRTUAL",
+}  # fmt: skip
+
 
 def _flag(name: str, label: Any, *headers: str) -> Column:
     return Column(name, label, (name, *headers), kind=Kind.CHOICE, choices=YES_NO, code="bad_flag")
@@ -95,6 +101,13 @@ ORDER_COLUMNS = (
     _amount("discount_hq", _("discount paid by HQ"), "总部优惠"),
     _amount("discount_store", _("discount paid by the store"), "门店优惠"),
     _amount("discount_platform", _("discount paid by the platform"), "平台优惠"),
+    Column("delivery_mode", _("delivery"), ("delivery_mode", "配送方式", "发货方式"), kind=Kind.CHOICE, choices=DELIVERIES, code="bad_delivery"),
+    Column("fulfil_store_code", _("code of the store that hands over"), ("fulfil_store_code", "交付门店", "发货门店", "自提门店"),
+           kind=Kind.CODE, max_length=32),
+    Column("exchange_of", _("order exchanged by it"), ("exchange_of", "换货原订单号"), kind=Kind.CODE, max_length=64),
+    Column("live_no", _("live room"), ("live_no", "直播间", "直播间编号"), kind=Kind.CODE, max_length=64),
+    Column("group_no", _("group no."), ("group_no", "团号", "接龙号"), kind=Kind.CODE, max_length=64),
+    _amount("gift_card_amount", _("paid by gift card"), "储值卡支付", "礼品卡支付"),
 )  # fmt: skip
 
 REFUND_COLUMNS = (
@@ -116,6 +129,8 @@ copyin.problems.register({
     "bad_quantity": _("This is not a quantity: a number that is not negative, with at most three decimals."),
     "bad_unit_price": _("This is not a price in yuan with at most four decimals."),
     "bad_flag": _("Write 1 or 0 (是 or 否)."),
+    "bad_delivery": _("This is no way of delivery. Write 快递, 门店发货, 同城, 自提, 店内 or 无需交付."),
+    "gift_card_exceeds": _("The part paid by gift card exceeds the part settled in points or gift cards that contains it."),
     "negative_amount": _("This amount must not be negative. Refunds belong in the list of refunds."),
     "unknown_channel": _("There is no channel with this code. Correct it, or create the channel in the console first."),
     "points_exceed_paid": _("The part settled in points or gift cards exceeds the paid amount that contains it."),
@@ -135,14 +150,21 @@ _DISCOUNTS = {"HQ": "discount_hq", "STORE": "discount_store", "PLATFORM": "disco
 ORDER_JOINS = """
     LEFT JOIN members_channel ch ON ch.code = t.channel
     LEFT JOIN scrm_store st ON st.code = t.store_code
+    LEFT JOIN scrm_store fs ON fs.code = t.fulfil_store_code
 """
+# what only some lists say: the column of OrderLine, the column of the file, its value
+SAID_BY_SOME = (
+    ("delivery_mode", "delivery_mode", "t.delivery_mode"), ("fulfil_store_id", "fulfil_store_code", "t.fulfil_store_id"),
+    ("exchange_of", "exchange_of", "t.exchange_of"), ("live_no", "live_no", "t.live_no"), ("group_no", "group_no", "t.group_no"),
+    ("gift_card_fen", "gift_card_amount", "coalesce(t.gift_card_amount, 0)"),
+)  # fmt: skip
 LINE_SELECT = f"""
     SELECT t.line_no, t.channel, coalesce(nullif(t.shop, ''), nullif(t.store_code, ''), 'main'), t.order_no, t.number,
            coalesce(t.updated_at, %s, t.paid_at), t.sku, t.product_name, t.category, coalesce(t.created_at, t.paid_at), t.paid_at,
            t.completed_at, t.store_id, t.cashier_code, coalesce(t.buyer_mobile_index, ''), t.buyer_card_no, t.buyer_account,
            t.buyer_unionid, t.quantity, t.unit_price, coalesce(t.list_amount, t.paid_amount + t.discount_fen), t.discounts,
            t.paid_amount, coalesce(t.points_amount, 0), coalesce(t.freight, 0),
-           {", ".join(f"t.{flag} = '1'" for flag in _FLAGS)}, t.risk_mark
+           {", ".join(f"t.{flag} = '1'" for flag in _FLAGS)}, t.risk_mark{{more}}
     FROM {{table}} t WHERE t.problem IS NULL AND t.line_no > %s AND t.line_no <= %s
 """
 REFUND_SELECT = """
@@ -163,7 +185,7 @@ def import_orders(progress: jobs.Progress) -> dict[str, Any]:
         checked = run.check(
             _order_checks(),
             joins=ORDER_JOINS,
-            values=f"st.id AS store_id, {discount_fen} AS discount_fen,"
+            values=f"st.id AS store_id, fs.id AS fulfil_store_id, {discount_fen} AS discount_fen,"
             f" jsonb_strip_nulls(jsonb_build_object({discounts})) AS discounts",
         )
         figures = _order_figures(checked.table)
@@ -172,10 +194,12 @@ def import_orders(progress: jobs.Progress) -> dict[str, Any]:
         _open_months(checked.table)
         progress.stage("write", checked.good)
         total = purchases.LinesRecorded()
-        select, exported_at = LINE_SELECT.format(table=checked.table), _exported_at(run)
-        written = 0
+        said = [(name, value) for name, column, value in SAID_BY_SOME if run.layout.has(column)]
+        more = "".join(f", {value}" for _name, value in said)
+        select, exported_at = LINE_SELECT.format(table=checked.table, more=more), _exported_at(run)
+        names, written = [name for name, _value in said], 0
         for after, last in run.ranges(checked, CHUNK_ROWS):
-            result = purchases.record_lines_of(select=select, params=[exported_at, after, last])
+            result = purchases.record_lines_of(select=select, params=[exported_at, after, last], more=names)
             run.report((line, "number", code) for line, code in result.parked)
             total.add(result)
             written += CHUNK_ROWS
@@ -206,7 +230,7 @@ def import_refunds(progress: jobs.Progress) -> dict[str, Any]:
 
 
 def _order_checks() -> list[Check]:
-    amounts = ("paid_amount", "list_amount", "points_amount", "freight", *_DISCOUNTS.values())
+    amounts = ("paid_amount", "list_amount", "points_amount", "freight", *_DISCOUNTS.values(), "gift_card_amount")
     return [
         *_missing("channel", "order_no", "sku"),
         *_missing("number", "paid_at", "quantity", "paid_amount", is_text=False),
@@ -217,6 +241,8 @@ def _order_checks() -> list[Check]:
         Check("unit_price", "bad_unit_price", "t.unit_price NOT BETWEEN 0 AND 9999999999"),
         *(Check(name, "negative_amount", f"t.{name} < 0") for name in amounts),
         Check("points_amount", "points_exceed_paid", "t.points_amount > t.paid_amount"),
+        Check("fulfil_store_code", "unknown_store", "t.fulfil_store_code <> '' AND fs.id IS NULL"),
+        Check("gift_card_amount", "gift_card_exceeds", "t.gift_card_amount > coalesce(t.points_amount, 0)"),
         *_times("paid_at", "created_at", "completed_at", "updated_at"),
     ]
 

@@ -185,12 +185,22 @@ def index_for_copy(cells: Sequence[str], known: dict[str, str]) -> list[str]:
 
 def seal_text(purpose: str, text: str) -> bytes:
     """A channel secret, a token; ``purpose`` is bound into the seal, so it opens only under the same one."""
-    return _seal(_secret_ring(), text.encode(), purpose.encode())
+    return seal_bytes(purpose, text.encode())
 
 
 def open_text(purpose: str, sealed: bytes) -> str:
     """The text. SealBroken when it was changed or sealed for another purpose."""
-    return _open(_secret_ring(), sealed, purpose.encode()).decode()
+    return open_bytes(purpose, sealed).decode()
+
+
+def seal_bytes(purpose: str, plain: bytes) -> bytes:
+    """A small file, such as a picture; as ``seal_text``."""
+    return _seal(_secret_ring(), plain, purpose.encode())
+
+
+def open_bytes(purpose: str, sealed: bytes) -> bytes:
+    """The bytes. SealBroken when they were changed or sealed for another purpose."""
+    return _open(_secret_ring(), sealed, purpose.encode())
 
 
 def require_keys() -> None:

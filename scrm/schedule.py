@@ -31,8 +31,18 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "codes at WeCom": {"task": "guides.tasks.compare_ways", "schedule": 3600.0},  # one job a day, by its key
     "files of welcome messages": {"task": "guides.tasks.upload_materials", "schedule": 120.0},
     "corp tags": {"task": "guides.tasks.sweep_tags", "schedule": 60.0},
+    "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
+    "rewards in the books": {"task": "attribution.tasks.follow_rewards", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},
+    "disputes without an opinion": {"task": "attribution.tasks.hand_on_disputes", "schedule": 3600.0},
     "old channel events": {"task": "attribution.tasks.forget_events", "schedule": 3600.0},
+    "money that has waited": {"task": "attribution.tasks.vest_ripe", "schedule": 3600.0},
+    "settlement": {
+        "task": "attribution.tasks.prepare_settlement",
+        "schedule": 21_600.0,
+    },  # one batch a month, by its key
+    "proof of the books": {"task": "attribution.tasks.prove_books", "schedule": 86_400.0},
     "figures": {"task": "attribution.tasks.refresh_figures", "schedule": 60.0},
+    "fairness": {"task": "attribution.tasks.refresh_fairness", "schedule": 60.0},
 }

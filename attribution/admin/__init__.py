@@ -1,5 +1,27 @@
-"""Rules, decisions, the ledger, channel deliveries, shops on platforms, bills and the overview in the console."""
+"""Rules, simulations, decisions, disputes, the ledger, deliveries, shops on platforms, bills, overview and fairness."""
 
-from attribution.admin import bills, channels, decisions, intake, ledger, rules
+from attribution.admin import (
+    bills,
+    channels,
+    decisions,
+    disputes,
+    fairness,
+    intake,
+    ledger,
+    rules,
+    settlement,
+    simulation,
+)
 
-__all__ = ["bills", "channels", "decisions", "intake", "ledger", "rules"]
+__all__ = [
+    "bills",
+    "channels",
+    "decisions",
+    "disputes",
+    "fairness",
+    "intake",
+    "ledger",
+    "rules",
+    "settlement",
+    "simulation",
+]

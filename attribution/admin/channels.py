@@ -255,6 +255,7 @@ class NamedChannel:
 class ChannelShopAdmin(NamedChannel, FormAdmin):
     acts = (test_connection, configure, read_again, replace_keys, pause, resume)
     add_form, add_title = ConnectForm, gettext_lazy("Connect a shop")
+    list_before_template = "admin/attribution/no_shops.html"
     added = gettext_lazy("The shop is connected. Test the connection, then look at its settings.")
     ordering = ("channel", "shop_no")
     list_display = ("name", "channel_text", "shop_no", "state_label", "orders_until", "refunds_until", "store")

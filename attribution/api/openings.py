@@ -99,42 +99,42 @@ def _opening(channel: str, body: bytes) -> shares.Opening:
     buyer, opened = said.get("buyer", {}), said.get("object", {})
     if not isinstance(buyer, dict) or not isinstance(opened, dict):
         raise NotReadable("/buyer" if isinstance(opened, dict) else "/object")
-    texts = {name: _text(said, name, length, "") for name, length in TEXTS.items()}
+    texts = {name: read_text(said, name, length, "") for name, length in TEXTS.items()}
     for name in ("opening_id", "token"):
         if not texts[name]:
             raise NotReadable(f"/{name}")
-    who = {name: _text(buyer, name, length, "/buyer") for name, length in BUYER.items()}
+    who = {name: read_text(buyer, name, length, "/buyer") for name, length in BUYER.items()}
     number = crypto.normalise_mobile(who["mobile"])
     if who["mobile"] and number is None:
         raise NotReadable("/buyer/mobile")
-    kind = _text(opened, "kind", 8, "/object")
+    kind = read_text(opened, "kind", 8, "/object")
     if kind and kind not in Touch.Covers.values:
         raise NotReadable("/object/kind")
     return shares.Opening(
-        source=channel, opening_id=texts["opening_id"], token=texts["token"], at=_time(said.get("opened_at")),
+        source=channel, opening_id=texts["opening_id"], token=texts["token"], at=read_time(said.get("opened_at"), "/opened_at"),
         who=Known(
             who["unionid"], f"{channel}/{texts['shop']}" if who["account"] else "", who["account"],
             crypto.mobile_index(number) if number else "",
         ),
-        object_kind=kind, object_code=_text(opened, "code", 64, "/object"),
+        object_kind=kind, object_code=read_text(opened, "code", 64, "/object"),
     )  # fmt: skip
 
 
-def _text(part: dict[str, Any], name: str, length: int, place: str) -> str:
+def read_text(part: dict[str, Any], name: str, length: int, place: str) -> str:
     value = part.get(name, "")
     if not isinstance(value, str) or len(value) > length or not value.isprintable():
         raise NotReadable(f"{place}/{name}")
     return value
 
 
-def _time(value: Any) -> dt.datetime:
+def read_time(value: Any, place: str) -> dt.datetime:
     """With its offset, so that no zone is guessed."""
     try:
         at = parse_datetime(value) if isinstance(value, str) else None
     except ValueError:
         at = None
     if at is None or at.tzinfo is None or not 2000 <= at.year <= 9000:
-        raise NotReadable("/opened_at")
+        raise NotReadable(place)
     return at
 
 

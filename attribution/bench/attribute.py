@@ -2,7 +2,8 @@
 
 The floor writes copies of exactly the rows that the run has posted (transactions, entries, holds) into the same tables,
 emptied before, with their indexes, constraints and triggers, in one transaction and set-based: nobody can post faster here.
-The run does more: it reads the evidence, decides, and writes the decisions.
+The run does more: it reads the evidence (bindings, touches), decides by two rules, one of which splits, and writes the
+decisions. After it single orders are taken from their signed delivery on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from attribution import decisions
-from attribution.bench import filling
+from attribution.bench import filling, per_order
 from scrm import bench
 from scrm.owner import as_owner
 
@@ -41,6 +42,8 @@ def attribute(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
     written = _counts()
     if written["attribution_decision"] != rows:
         raise RuntimeError(f"{written['attribution_decision']} decisions for {rows} lines")
+    say("one order after the other, from the signed delivery on")
+    single = per_order.per_order()
     say("the floor: the same ledger rows by INSERT … SELECT")
     floor = _floor()
     return {
@@ -50,6 +53,7 @@ def attribute(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
         "peak_mb": memory.peak_mb,
         "floor_seconds": round(floor, 1),
         "ratio": round(floor / seconds, 3),
+        "per_order": single,
         "written": written,
         "summary": summary,
         "workers": WORKERS,

@@ -172,12 +172,12 @@ STEPS = (("members", MEMBERS), ("cards", CARDS), ("bindings", BINDINGS), ("order
          ("lines to decide", TO_DECIDE))  # fmt: skip
 
 
-def fill(*, rows: int, say: Callable[[str], None]) -> None:
-    """``rows`` members with identities and bindings, ``rows`` order lines waiting for their decision."""
+def fill(*, rows: int, say: Callable[[str], None], days: int = DAYS) -> None:
+    """``rows`` members with identities and bindings, ``rows`` order lines of the last ``days`` waiting for their decision."""
     values: dict[str, Any] = {
         "rows": rows, "orders": -(-rows // LINES_PER_ORDER), "per_order": LINES_PER_ORDER, "stores": STORES,
-        "per_store": GUIDES_PER_STORE, "products": PRODUCTS, "days": DAYS, "first": UNTIL - dt.timedelta(days=DAYS - 1),
-        "split_from": dt.datetime.combine(UNTIL - dt.timedelta(days=DAYS // 2), dt.time(), touches.SHANGHAI),
+        "per_store": GUIDES_PER_STORE, "products": PRODUCTS, "days": days, "first": UNTIL - dt.timedelta(days=days - 1),
+        "split_from": dt.datetime.combine(UNTIL - dt.timedelta(days=days // 2), dt.time(), touches.SHANGHAI),
     }  # fmt: skip
     db.ensure_partitions(OrderLine, values["first"], UNTIL)
     db.ensure_partitions(Touch, values["first"] - dt.timedelta(days=31), UNTIL)

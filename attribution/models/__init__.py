@@ -2,6 +2,8 @@ from attribution.models.bills import ChannelBill, ChannelBillLine, ChannelDiffer
 from attribution.models.blocks import MoneyBlock
 from attribution.models.channels import ChannelCursor, ChannelNotice, ChannelShop, StrangePush
 from attribution.models.decisions import Decision
+from attribution.models.disputes import Dispute, DisputeEvidence
+from attribution.models.fairness import FairnessDay, FairnessMark, GuideDay
 from attribution.models.figures import FigureMark, StoreDay, StoreStock
 from attribution.models.intake import ChannelEndpoint, ChannelEvent
 from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
@@ -22,8 +24,9 @@ from attribution.models.simulation import ChangedLine, Simulation, SimulationRow
 
 __all__ = [
     "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelBill", "ChannelBillLine", "ChannelCursor",
-    "ChannelDifference", "ChannelEndpoint", "ChannelEvent", "ChannelNotice", "ChannelShop", "ClosedPeriod",
-    "Decision", "Entry", "FigureMark", "Hold", "MoneyBlock", "Override", "Payment", "PayoutFile", "PayoutResult",
-    "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier", "RuleVersion", "SettlementTerms", "Simulation",
-    "SimulationRow", "SimulationSlice", "Statement", "StoreDay", "StoreStock", "StrangePush", "Txn",
+    "ChannelDifference", "ChannelEndpoint", "ChannelEvent", "ChannelNotice", "ChannelShop", "ClosedPeriod", "Decision",
+    "Dispute", "DisputeEvidence", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay", "Hold", "MoneyBlock",
+    "Override", "Payment", "PayoutFile", "PayoutResult", "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier",
+    "RuleVersion", "SettlementTerms", "Simulation", "SimulationRow", "SimulationSlice", "Statement", "StoreDay",
+    "StoreStock", "StrangePush", "Txn",
 ]  # fmt: skip

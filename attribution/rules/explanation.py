@@ -31,6 +31,7 @@ ROLES = {
     Role.FULFIL: "履约",
     Role.HQ: "总部",
 }
+BUDGETS = {"brand": "品牌预算", "ecom": "电商预算", "entity": "主体自有预算", "promo": "推广预算"}
 REASONS: dict[str, str] = {
     Reason.WON: "排位最前的有效候选，获得本行归属",
     Reason.WON_SELLER: "作为销售方参与分摊",
@@ -92,37 +93,48 @@ def _money(decision: Decision, line: OrderFacts | None, names: Mapping[str, str]
     sentences = []
     if line is not None and decision.base_fen != line.paid_fen:
         sentences.append(
-            f"计佣基数：实付 {_yuan(line.paid_fen)} 元 − 积分与礼品卡 {_yuan(line.points_fen)} 元"
-            f" = {_yuan(decision.base_fen)} 元。"
+            f"计佣基数：实付 {yuan(line.paid_fen)} 元 − 积分与礼品卡 {yuan(line.points_fen)} 元"
+            f" = {yuan(decision.base_fen)} 元。"
         )
     else:
-        sentences.append(f"计佣基数：{_yuan(decision.base_fen)} 元。")
+        sentences.append(f"计佣基数：{yuan(decision.base_fen)} 元。")
     capped = commissions.pot(decision.base_fen, decision.rate_bp) != decision.pot_fen
     sentences.append(
-        f"佣金：{_yuan(decision.base_fen)} 元 × {_percent(decision.rate_bp)}"
-        + (
-            f"，封顶为 {_yuan(decision.pot_fen)} 元。"
-            if capped
-            else f" = {_yuan(decision.pot_fen)} 元（四舍五入到分）。"
-        )
+        f"佣金：{yuan(decision.base_fen)} 元 × {percent(decision.rate_bp)}"
+        + (f"，封顶为 {yuan(decision.pot_fen)} 元。" if capped else f" = {yuan(decision.pot_fen)} 元（四舍五入到分）。")
     )
     whole = sum(share.weight for share in decision.shares)
     amounts = commissions.split(decision.pot_fen, decision.shares)
+    if decision.budget != "brand":
+        sentences.append(f"由{BUDGETS[decision.budget]}承担。")
     sentences += [
-        f"分配：{_named(share.beneficiary, names)}（{ROLES[share.role]}）{_portion(share, whole)}，{_yuan(amount)} 元。"
+        f"分配：{named(share.beneficiary, names)}（{ROLES[share.role]}）{_portion(share, whole)}，{yuan(amount)} 元。"
         for share, amount in zip(decision.shares, amounts, strict=True)
     ]
+    for fee in decision.fees:
+        sentences += _fee(fee, names)
     return sentences
+
+
+def _fee(fee: commissions.Pot, names: Mapping[str, str]) -> list[str]:
+    after = "退货后保留" if fee.keeps_on_refund else "退货按比例冲回"
+    sum_text = f"{yuan(fee.base_fen)} 元 × {percent(fee.rate_bp)} = {yuan(fee.amount_fen)} 元"
+    sentences = [f"履约费：{sum_text}，由{BUDGETS[fee.budget]}承担，{after}。"]
+    whole = sum(share.weight for share in fee.shares)
+    return sentences + [
+        f"履约费分配：{named(share.beneficiary, names)} {_portion(share, whole)}，{yuan(amount)} 元。"
+        for share, amount in zip(fee.shares, commissions.split(fee.amount_fen, fee.shares), strict=True)
+    ]
 
 
 def _who(candidate: Candidate, names: Mapping[str, str]) -> str:
     if candidate.beneficiary == HQ_POOL:
         return "总部池"
-    shown = f"{CANDIDATES[candidate.type]} {_named(candidate.beneficiary, names)}"
+    shown = f"{CANDIDATES[candidate.type]} {named(candidate.beneficiary, names)}"
     return f"{shown}（触点 {candidate.ref}）" if candidate.type == "C2" else shown
 
 
-def _named(code: str, names: Mapping[str, str]) -> str:
+def named(code: str, names: Mapping[str, str]) -> str:
     if code in names:
         return f"{names[code]}（{code}）"
     kind, colon, rest = code.partition(":")
@@ -132,13 +144,13 @@ def _named(code: str, names: Mapping[str, str]) -> str:
 
 
 def _portion(share: Share, whole: int) -> str:
-    return f"占 {_percent((share.weight * BP + whole // 2) // whole)}"
+    return f"占 {percent((share.weight * BP + whole // 2) // whole)}"
 
 
-def _yuan(fen: int) -> str:
+def yuan(fen: int) -> str:
     return f"{fen // 100:,}.{fen % 100:02d}"
 
 
-def _percent(bp: int) -> str:
+def percent(bp: int) -> str:
     text = f"{bp // 100}.{bp % 100:02d}".rstrip("0").rstrip(".")
     return f"{text} %"

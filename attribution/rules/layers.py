@@ -73,7 +73,7 @@ class Layers:
             frozenset(layer.scope[index] for layer in found if layer.scope[index] is not None) for index in range(6)
         )
         self._is_flat = not any(self._told_apart)
-        self.brand_mode = Mode(self._value("mode", BRAND).value or Mode.SERVICE_FIRST)
+        self.brand_mode = Mode(self.value_at("mode", BRAND).value or Mode.SERVICE_FIRST)
         modes = {layer.values["mode"] for layer in found if layer.values.get("mode")} | {self.brand_mode}
         self.uses_touches = modes != {Mode.POS_FIRST}
         self.has_gap_rule = any(layer.values.get("gap_pool_bp") for layer in found)
@@ -116,9 +116,10 @@ class Layers:
     def _values(self, key: tuple[str | None, ...]) -> dict[str, Value]:
         taken = Scope(*key[:6])
         handed = taken._replace(store=key[6], entity=key[7])
-        return {name: self._value(name, handed if name in FULFIL else taken) for name in FIELDS}
+        return {name: self.value_at(name, handed if name in FULFIL else taken) for name in FIELDS}
 
-    def _value(self, name: str, where: Scope) -> Value:
+    def value_at(self, name: str, where: Scope) -> Value:
+        """What the layers that fit ``where`` say of a field."""
         for layer in self.layers:
             value = layer.values.get(name)
             if value is not None and layer.scope.covers(where):
@@ -143,7 +144,7 @@ class Layers:
         shares = {}
         for entity in self._told_apart[5]:
             assert entity is not None
-            found = self._value("entity_share_bp", taken._replace(entity=entity))
+            found = self.value_at("entity_share_bp", taken._replace(entity=entity))
             if found.value is not None:
                 shares[entity] = int(found.value)
         return shares

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
 from attribution.sample import company as companies
-from attribution.sample import files, logins, people, wecom
+from attribution.sample import files, logins, people, rewards, wecom
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
 from guides import assignments, delegations, staff_import
@@ -98,6 +98,7 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     take(staff_import.KIND, files.GUIDES)
     take(legacy_import.KIND, files.MEMBERS, create_tiers=True)
     wecom.give_unionids()
+    rewards.programme(until)
     progress.stage("bind", len(company.rebindings))
     _move(company, progress, until)
     take(purchase_import.ORDERS, files.ORDERS, attribute=False)

@@ -24,6 +24,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from attribution.sample import rewards
 from attribution.sample.places import PREFIX
 from attribution.sample.wecom_people import newcomers, nickname
 from guides.models import Employment, Guide, Welcome
@@ -153,6 +154,8 @@ def make_world(wired: Wired, *, seed: int, now: dt.datetime) -> World:
     _add_staff(world, departments, now)
     _add_tags(world, now)
     _add_customers(world, Random(f"{seed}/wecom"), int(now.timestamp()))
+    here = [member.userid for member in world.staff() if not member.left_at and member.userid != HELPER[0]]
+    rewards.add_new_friends(world, Random(f"{seed}/rewards"), here, int(now.timestamp()))
     return world
 
 

@@ -21,11 +21,12 @@ from attribution.settlement.batches import (
     cancel,
     preview,
     request,
+    request_due,
 )
 from attribution.settlement.exits import write_off_exits
 from attribution.settlement.terms import Terms, terms_of
 
 __all__ = [
     "BatchChanged", "CannotApprove", "CannotSettle", "Preview", "Terms", "approve", "cancel", "is_closed", "period_of",
-    "preview", "request", "terms_of", "write_off_exits",
+    "preview", "request", "request_due", "terms_of", "write_off_exits",
 ]  # fmt: skip

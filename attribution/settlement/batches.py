@@ -154,6 +154,18 @@ def cancel(*, batch_id: int, actor: Any, reason: str, now: dt.datetime) -> Batch
     return batch
 
 
+def request_due(*, now: dt.datetime) -> Batch | None:
+    """What the clock does: from the batch day on, the batch of the month before if anything waits for it."""
+    period = next_period(now=now)
+    local = now.astimezone(periods.SHANGHAI)
+    if local.day < terms_of(period).batch_day or Batch.objects.filter(period__gte=period).exists():
+        return None  # made already, by hand or by the clock; a cancelled one is made again by hand
+    try:
+        return request(period=period, actor=None, now=now) if dues.waiting(period) else None
+    except RuleViolation:  # closed, or another batch is open: the console shows it
+        return None
+
+
 def next_period(*, now: dt.datetime) -> str:
     """The newest period that has ended."""
     return periods.previous(periods.period_of(now))

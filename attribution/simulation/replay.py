@@ -342,7 +342,7 @@ def _current(
     keys = [
         (case.line.id, case.line.booked_on)
         for case in cases
-        if case.line.id not in standing and any(version.holds_at(case.line.paid_at) for version in now.versions)
+        if case.line.id not in standing and any(version.holds_at(case.line.as_of) for version in now.versions)
     ]
     if not keys:
         return {}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import calendar
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet, Sum
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from attribution import explanations
-from attribution.models import ChangedLine, RuleVersion, Simulation, SimulationRow
+from attribution.models import ChangedLine, RuleBudget, RuleVersion, Simulation, SimulationRow
 from attribution.simulation import runs
 from members.models import Channel
-from scrm import org
+from scrm import audit, org
+from scrm.errors import RuleViolation
+from scrm.money import round_half_up, yuan
 
 HQ_POOL = "HQ_POOL"
 RANKED = 10
@@ -35,6 +41,15 @@ COLUMNS = {
     "entity": ("store__entity__code", "store__entity__name"),
     "channel": ("channel", "channel"),
 }
+LINES = "lines"
+HEADS = (
+    _("credit now"), _("credit then"), _("credit difference"), _("commission now"), _("commission then"), _("commission difference"),
+    _("lines now"), _("lines then"),
+)  # fmt: skip
+LINE_HEADS = (
+    "#", _("order line"), _("winner now"), _("winner then"), _("commission that moves"), _("commission now"), _("commission then"),
+    _("decision now"), _("decision then"),
+)  # fmt: skip
 SUMS = (
     "credit_now_fen", "credit_then_fen", "commission_now_fen", "commission_then_fen", "line_now_count", "line_then_count",
 )  # fmt: skip
@@ -64,10 +79,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """``count`` guides whose commission changes by at least ``least_fen`` and less than ``below_fen`` (None: open)."""
+    """``count`` guides whose commission changes by at least ``least_fen`` and less than ``below_fen``."""
 
-    least_fen: int | None
-    below_fen: int | None
+    least_fen: int
+    below_fen: int
     count: int
 
 
@@ -87,9 +102,9 @@ def distribution(changes: Sequence[int]) -> list[Bar]:
     lowest, highest = min(*bars, 0), max(*bars, -1)
     found = [Bar(step * width, (step + 1) * width, bars.get(step, 0)) for step in range(lowest, highest + 1)]
     return [
-        *(bar for bar in found if bar.least_fen is not None and bar.least_fen < 0),
+        *(bar for bar in found if bar.least_fen < 0),
         Bar(0, 1, len(changes) - len(moved)),
-        *(bar for bar in found if bar.least_fen is not None and bar.least_fen >= 0),
+        *(bar for bar in found if bar.least_fen >= 0),
     ]
 
 
@@ -185,3 +200,102 @@ def _named(found: list[Group], by: str, scope: org.Scope) -> list[Group]:
     else:
         names = {"": str(_("no store"))}
     return [replace(group, name=names.get(group.code, group.name)) for group in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One budget of the period. ``plan_fen`` None: nobody planned one; 0 is a plan."""
+
+    name: str
+    now_fen: int
+    then_fen: int
+    plan_fen: int | None
+
+    @property
+    def change_fen(self) -> int:
+        return self.then_fen - self.now_fen
+
+    @property
+    def used_bp(self) -> int | None:
+        return self.then_fen * 10_000 // self.plan_fen if self.plan_fen else None
+
+    @property
+    def is_over(self) -> bool:
+        return self.plan_fen is not None and self.then_fen > self.plan_fen
+
+
+def planned(month_fen: int, first_day: dt.date, last_day: dt.date) -> int:
+    """A monthly budget's part of a period: of each month the days that lie in it, rounded once a month."""
+    total, day = 0, first_day
+    while day <= last_day:
+        length = calendar.monthrange(day.year, day.month)[1]
+        end = min(last_day, day.replace(day=length))
+        total += round_half_up(month_fen * (end.day - day.day + 1), length)
+        day = end + dt.timedelta(days=1)
+    return total
+
+
+def budgets(*, simulation: Simulation) -> list[Budget]:
+    """What each budget pays now and then, against the plan that was given or the rule's monthly one; HQ's."""
+    rule, plans = simulation.rule, {}
+    if simulation.budget_fen is not None:
+        spent = [sum(pair[place] for pair in simulation.budgets.values()) for place in (0, 1)]
+        return [Budget(str(_("all budgets")), spent[0], spent[1], simulation.budget_fen)]
+    if rule is not None:
+        months = RuleBudget.objects.filter(rule=rule).values_list("budget", "month_fen")
+        plans = {name: planned(fen, simulation.first_day, simulation.last_day) for name, fen in months}
+    labels = dict(RuleVersion.Budget.choices)
+    names = sorted({*simulation.budgets, *plans})
+    return [
+        Budget(str(labels.get(name, name)), now_fen, then_fen, plans.get(name))
+        for name in names
+        for now_fen, then_fen in [simulation.budgets.get(name, (0, 0))]
+    ]
+
+
+def is_current(simulation: Simulation) -> bool:
+    """Whether the rule still says what it said when it was simulated."""
+    return runs.digest_now(simulation.rule_id) == simulation.rule_digest
+
+
+def people(found: Sequence[Group]) -> list[Group]:
+    """The guides among beneficiaries: no pools, no companies."""
+    return [group for group in found if group.code != HQ_POOL and ":" not in group.code]
+
+
+class NothingToExport(RuleViolation):
+    code = "simulation_nothing_to_export"
+
+
+@transaction.atomic
+def export(*, simulation: Simulation, by: str, scope: org.Scope, actor: Any) -> list[list[str]]:
+    """A table with its head, of the reader's stores; ``by`` is one of DIMENSIONS or LINES. Taking it is an act."""
+    if simulation.finished_at is None or (by != LINES and by not in DIMENSIONS):
+        raise NothingToExport(gettext("This simulation has nothing to export."))
+    rows = list(_line_rows(simulation, scope) if by == LINES else _group_rows(simulation, by, scope))
+    audit.record(actor=actor, verb="simulation.export", target=simulation, by=by, rows=len(rows) - 1)
+    return rows
+
+
+def _group_rows(simulation: Simulation, by: str, scope: org.Scope) -> Iterator[list[str]]:
+    yield [str(head) for head in (_("code"), DIMENSIONS[by], *HEADS)]
+    for group in groups(simulation=simulation, by=by, scope=scope):
+        credit = (group.credit_now_fen, group.credit_then_fen, group.credit_fen)
+        paid = (group.commission_now_fen, group.commission_then_fen, group.commission_fen)
+        lines_of = (str(group.line_now_count), str(group.line_then_count))
+        yield [group.code, group.name, *map(_plain_yuan, (*credit, *paid)), *lines_of]
+
+
+def _line_rows(simulation: Simulation, scope: org.Scope) -> Iterator[list[str]]:
+    yield [str(head) for head in LINE_HEADS]
+    for found in lines(simulation=simulation, scope=scope):
+        row: ChangedLine = found["row"]
+        money = (row.moved_fen, row.commission_now_fen, row.commission_then_fen)
+        yield [
+            str(row.rank), found["order"], found["now_name"], found["then_name"], *map(_plain_yuan, money),
+            "\n".join(found["now"]), "\n".join(found["then"]),
+        ]  # fmt: skip
+
+
+def _plain_yuan(fen: int) -> str:
+    return yuan(fen).replace(",", "")

@@ -285,7 +285,7 @@ def _explain(simulation: Simulation, total: Tally, store_ids: dict[str | None, i
         one = found[move.line_id]
         standing = posted.get(one.standing.id) if one.standing else None
         now = queries.decision_of(standing) if standing else one.undecided
-        now_name = str(standing.rule) if standing else str(question.now.at(one.case.line.paid_at).name)
+        now_name = str(standing.rule) if standing else str(question.now.at(one.case.line.as_of).name)
         stores = {store for _who, store in (*one.now.parts, *one.then.parts)}
         seen = {store_ids[store] for store in stores if store} | {one.case.line.store_id}
         rows.append(

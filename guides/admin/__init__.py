@@ -1,5 +1,31 @@
 """Guides, employments, bindings, WeCom's contacts, codes, welcomes and tags in the console."""
 
-from guides.admin import bindings, contacts, directory, handover, staff, tags, touches, ways, welcomes
+from guides.admin import (
+    bindings,
+    brand_ips,
+    contacts,
+    directory,
+    handover,
+    integrity,
+    rewards,
+    staff,
+    tags,
+    touches,
+    ways,
+    welcomes,
+)
 
-__all__ = ["bindings", "contacts", "directory", "handover", "staff", "tags", "touches", "ways", "welcomes"]
+__all__ = [
+    "bindings",
+    "brand_ips",
+    "contacts",
+    "directory",
+    "handover",
+    "integrity",
+    "rewards",
+    "staff",
+    "tags",
+    "touches",
+    "ways",
+    "welcomes",
+]

@@ -103,7 +103,10 @@ class CommissionLinesView(GuideView):
     class Output(serializers.Serializer[Any]):
         class Line(serializers.Serializer[Any]):
             id = serializers.IntegerField()
-            line_id = serializers.IntegerField(help_text="for `/api/guide/commission/{line_id}/explain`")
+            line_id = serializers.IntegerField(
+                allow_null=True,
+                help_text="for `/api/guide/commission/{line_id}/explain`; null: no order line, `order_no` names the occasion",
+            )
             day = serializers.DateField()
             role = serializers.CharField()
             order_no = serializers.CharField()
@@ -203,6 +206,7 @@ class ExplainView(GuideView):
         refunded_fen = serializers.IntegerField()
         state = serializers.CharField(help_text="PROVISIONAL, LIVE, HELD or INELIGIBLE")
         state_title = serializers.CharField()
+        summary = serializers.CharField(help_text="one sentence: why I have the line, or why not, and how much")
         sentences = serializers.ListField(
             child=serializers.CharField(), help_text="rule, winner, each loser, the money"
         )
@@ -252,6 +256,7 @@ def _explained(found: attribution.Explanation) -> dict[str, Any]:
         "refunded_fen": line["refunded_fen"],
         "state": decision.state,
         "state_title": decision.get_state_display(),
+        "summary": found.summary,
         "sentences": found.sentences,
         "candidates": [
             {

@@ -280,6 +280,7 @@ def _take_over(contact: Contact, customer: customers.Customer, read_at: dt.datet
         "kind": customer.type or contact.kind,
         "gender": customer.gender,
         "unionid": customer.unionid or contact.unionid,
+        "has_picture": bool(customer.avatar),
     }
     changed = {name: value for name, value in values.items() if getattr(contact, name) != value}
     if changed or contact.read_at is None:

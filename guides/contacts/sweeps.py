@@ -318,6 +318,9 @@ class _Batch:
         self.run, self.batch, self.cursor_kept = run, batch, ""
 
     def read(self) -> None:
+        if self.batch.is_read and self._is_fresh():
+            self._compare()
+            return
         asked_at = self._go_on() or self._begin()
         try:
             while True:
@@ -357,16 +360,20 @@ class _Batch:
     def _begin(self) -> dt.datetime:
         compare.make_table(self.batch)
         asked_at = db.clock()
-        self.batch.read_from, self.batch.cursor, self.batch.staged_count = asked_at, "", 0
-        self.batch.save(update_fields=["read_from", "cursor", "staged_count"])
+        self.batch.read_from, self.batch.cursor, self.batch.staged_count, self.batch.is_read = asked_at, "", 0, False
+        self.batch.save(update_fields=["read_from", "cursor", "staged_count", "is_read"])
         return asked_at
 
     def _go_on(self) -> dt.datetime | None:
         """Behind the last page kept; None when the batch has to begin anew."""
-        batch, now = self.batch, db.clock()
-        if batch.read_from is None or not batch.cursor or batch.read_from < now - CURSOR_LIFE:
-            return None
-        return now if compare.staged_count(batch) == batch.staged_count else None
+        return db.clock() if self.batch.cursor and self._is_fresh() else None
+
+    def _is_fresh(self) -> bool:
+        """Whether what was staged is all there and WeCom still keeps the place."""
+        batch = self.batch
+        if batch.read_from is None or batch.read_from < db.clock() - CURSOR_LIFE:
+            return False
+        return compare.staged_count(batch) == batch.staged_count
 
     def _keep(self, page: customers.Page, asked_at: dt.datetime) -> dt.datetime:
         """The page and the way to the next one, in one transaction; the moment before the next one is asked for."""
@@ -377,9 +384,9 @@ class _Batch:
             cursor.execute("SET LOCAL synchronous_commit = off")  # a page that a crash takes back is read again
             compare.stage(batch, page.pairs, asked_at)
             cursor.execute(
-                "UPDATE guides_sweepbatch SET cursor = %s, staged_count = staged_count + %s, page_count = page_count + 1"
-                " WHERE id = %s RETURNING staged_count, page_count, clock_timestamp()",
-                [page.next_cursor, len(page.pairs), batch.pk],
+                "UPDATE guides_sweepbatch SET cursor = %s, is_read = %s, staged_count = staged_count + %s,"
+                " page_count = page_count + 1 WHERE id = %s RETURNING staged_count, page_count, clock_timestamp()",
+                [page.next_cursor, not page.next_cursor, len(page.pairs), batch.pk],
             )
             batch.staged_count, batch.page_count, now = cursor.fetchone()
         batch.cursor = page.next_cursor

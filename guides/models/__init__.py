@@ -2,6 +2,8 @@ from guides.models.bindings import Binding, BindingRequest
 from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews, Friendship, LinkConflict
 from guides.models.directory import Department, DirectorySweep, WecomMember
 from guides.models.handover import HandoverCase, HandoverGroup, HandoverItem, HandoverTaker
+from guides.models.integrity import IntegrityCase, IntegrityFlag, IntegritySettings
+from guides.models.rewards import FirstMessage, RewardClaim, RewardProgramme
 from guides.models.service_acts import ServiceAct
 from guides.models.shares import Share
 from guides.models.staff import BrandIP, Delegation, Employment, Guide, LoginCode
@@ -13,9 +15,11 @@ from guides.models.ways import ContactWay, StrayWay, WayDay, WayPicture, WayStaf
 from guides.models.welcomes import Material, Welcome, WelcomePart, WelcomeSend
 
 __all__ = [
-    "Binding", "BindingRequest", "BrandIP", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag", "Delegation",
-    "Department", "DirectorySweep", "Employment", "EventHour", "Follower", "FriendNews", "Friendship", "Guide",
-    "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "HeldEnds", "LinkConflict", "LoginCode",
-    "Material", "ServiceAct", "Share", "StrayWay", "SweepBatch", "TagGroup", "TagMapping", "TagPush", "TagSweep", "Touch",
-    "Visitor", "WayDay", "WayPicture", "WayStaff", "WecomMember", "Welcome", "WelcomePart", "WelcomeSend",
+    "Binding", "BindingRequest", "BrandIP", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag",
+    "Delegation", "Department", "DirectorySweep", "Employment", "EventHour", "FirstMessage", "Follower", "FriendNews",
+    "Friendship", "Guide", "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "HeldEnds",
+    "IntegrityCase", "IntegrityFlag", "IntegritySettings", "LinkConflict", "LoginCode", "Material", "RewardClaim",
+    "RewardProgramme", "ServiceAct", "Share", "StrayWay", "SweepBatch", "TagGroup", "TagMapping", "TagPush",
+    "TagSweep", "Touch", "Visitor", "WayDay", "WayPicture", "WayStaff", "WecomMember", "Welcome", "WelcomePart",
+    "WelcomeSend",
 ]  # fmt: skip

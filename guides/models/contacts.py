@@ -67,6 +67,7 @@ class Contact(models.Model):
     name = models.CharField(_("name"), max_length=128, blank=True)
     gender = models.PositiveSmallIntegerField(_("gender"), default=0)  # WeCom's: 0 unknown, 1 male, 2 female
     unionid = models.CharField(_("WeChat unionid"), max_length=64, blank=True)
+    has_picture = models.BooleanField(_("has a picture"), null=True)  # null: not read one by one yet
     mobile_index = models.CharField(max_length=32, blank=True, default="")  # of a number she has proved to us herself
     member = models.ForeignKey(
         Member, models.PROTECT, verbose_name=_("member"), null=True, related_name="contacts", db_index=False

@@ -78,6 +78,7 @@ class SweepBatch(models.Model):
     cursor = models.CharField(max_length=1024, blank=True, default="")  # the next page; kept as long as WeCom keeps it
     staged_count = models.IntegerField(default=0)  # rows in the staging table; others there mean that it was lost
     page_count = models.IntegerField(default=0)  # over all beginnings
+    is_read = models.BooleanField(default=False, db_default=False)  # to the last page: only the comparison is left
     restart_count = models.PositiveSmallIntegerField(default=0)
 
     class Meta:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -14,11 +15,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from attribution import queries as attribution_queries
-from members import queries
+from members import purchases, queries
 from members.models import Member, OrderLine, ParkedVersion, Refund
 from scrm import org
-from scrm.admin import lists
-from scrm.admin.bases import BigReadOnlyAdmin
+from scrm.admin import lists, words
+from scrm.admin.bases import BigReadOnlyAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, display, link, money, number, state
 
 FLAGS = {
@@ -41,8 +42,47 @@ class ChannelFilter(lists.DropdownFilter):
         return queryset.filter(channel=self.value()) if self.value() else queryset
 
 
+words.register(
+    {
+        "line.mark": gettext_lazy("marked order lines as a risk"),
+        "line.clear": gettext_lazy("cleared the risk mark of order lines"),
+    }
+)
+
+
+class MarkForm(forms.Form):
+    mark = forms.RegexField(
+        r"^[A-Za-z0-9_-]{2,32}$", label=gettext_lazy("risk mark"), initial="HQ_REVIEW",
+        help_text=gettext_lazy("Letters, digits, - and _; the commission of the line waits while it is marked"),
+    )  # fmt: skip
+    reason = forms.CharField(label=gettext_lazy("reason"), min_length=2, max_length=200)
+
+
+class ClearForm(forms.Form):
+    reason = forms.CharField(label=gettext_lazy("reason"), min_length=2, max_length=200)
+
+
+@object_act(
+    gettext_lazy("Mark as a risk"), icon="report", form=MarkForm, offered=lambda line: not line.risk_mark,
+    warning=gettext_lazy("The line is decided again: its commission is taken back and waits until the mark is cleared."),
+)  # fmt: skip
+def mark(self: Any, request: HttpRequest, line: OrderLine, data: dict[str, Any]) -> str:
+    purchases.mark_lines(line_ids=[line.pk], mark=data["mark"], reason=data["reason"], actor=request.user)
+    return _("The line is marked and will be decided again.")
+
+
+@object_act(
+    gettext_lazy("Clear the risk mark"), icon="check_circle", form=ClearForm, offered=lambda line: bool(line.risk_mark),
+    warning=gettext_lazy("The line is decided again as of its payment, and stays cleared whatever its channel says later."),
+)  # fmt: skip
+def clear(self: Any, request: HttpRequest, line: OrderLine, data: dict[str, Any]) -> str:
+    purchases.mark_lines(line_ids=[line.pk], mark="", reason=data["reason"], actor=request.user)
+    return _("The mark is cleared; the line will be decided again.")
+
+
 @admin.register(OrderLine)
 class OrderLineAdmin(BigReadOnlyAdmin):
+    acts = (mark, clear)
     list_display = (
         "order_text", "paid_at", "channel_text", "store", "member_link", "product_text", "paid", "refunded", "decision_link",
     )  # fmt: skip

@@ -12,9 +12,10 @@ from members.models.purchases import (
     PresaleState,
     Refund,
 )
+from members.models.risk import RiskMark
 from members.models.tags import MemberTag, Tag
 
 __all__ = [
     "Category", "Channel", "DeliveryMode", "GroupState", "Identity", "LineToDecide", "ListRow", "Member", "MemberTag", "Order", "OrderLine",
-    "ParkedVersion", "PointsOpening", "PresaleState", "Product", "Refund", "Tag", "Tier",
+    "ParkedVersion", "PointsOpening", "PresaleState", "Product", "Refund", "RiskMark", "Tag", "Tier",
 ]  # fmt: skip

@@ -13,14 +13,16 @@
    belongs to the only order of its channel with that number.
 7. Refunds are applied in the order of their time, then number. What is refunded on a line never exceeds what was paid on it:
    a refund above that is refused, and a version that lowers the paid amount below what was refunded is parked.
-8. Every line that is new, changed or refunded is queued to be decided, in the same transaction.
+8. A risk mark that HQ has set or cleared by hand outweighs the channel's, in later versions too (``risk``).
+9. Every line that is new, changed or refunded is queued to be decided, in the same transaction.
 """
 
 from members.purchases.buyers import recognise_buyers
 from members.purchases.lines import LinesRecorded, LineVersion, record_lines, record_lines_of
 from members.purchases.refunds import RefundsRecorded, RefundVersion, apply_waiting, record_refunds, record_refunds_of
+from members.purchases.risk import CannotMark, mark_lines
 
 __all__ = [
-    "LineVersion", "LinesRecorded", "RefundVersion", "RefundsRecorded", "apply_waiting", "recognise_buyers", "record_lines", "record_lines_of",
+    "CannotMark", "LineVersion", "LinesRecorded", "RefundVersion", "RefundsRecorded", "apply_waiting", "mark_lines", "recognise_buyers", "record_lines", "record_lines_of",
     "record_refunds", "record_refunds_of",
 ]  # fmt: skip

@@ -220,10 +220,15 @@ QUEUE_CHANGED = """
     SELECT line_id, booked_on FROM line_work WHERE verdict = 'NEWER' ORDER BY line_id
     ON CONFLICT (line_id) DO UPDATE SET booked_on = EXCLUDED.booked_on
 """
+# what HQ has said of the risk by hand outweighs every version of the channel
+_HQ_RISK = (
+    "coalesce((SELECT r.mark FROM members_riskmark r WHERE r.line_id = l.id ORDER BY r.id DESC LIMIT 1), b.risk_mark)"
+)
+_NEWER = ", ".join(f"{name} = {_HQ_RISK if name == 'risk_mark' else f'b.{name}'}" for name in _CONTENT_NAMES)
 UPDATE_CHANGED = f"""
     UPDATE members_orderline l
     SET channel = b.channel, version_at = b.version_at, content_hash = w.content_hash, member_id = w.member_id,
-        product_id = p.id, {", ".join(f"{name} = b.{name}" for name in _CONTENT_NAMES)}
+        product_id = p.id, {_NEWER}
     FROM line_work w JOIN line_batch b USING (seq) JOIN members_product p ON p.sku = b.sku
     WHERE w.verdict = 'NEWER' AND l.id = w.line_id AND l.booked_on = w.booked_on
 """

@@ -45,7 +45,7 @@ class ObjectAct:
     right: Right
     form: type[forms.Form]
     icon: str
-    warning: Any
+    warning: Any  # a sentence, or what makes one of the row
     offered: Callable[[Any], bool]
     perform: Callable[..., str]
 
@@ -190,7 +190,8 @@ class ScopedAdmin(ModelAdmin):
             except RuleViolation as error:
                 messages.error(request, error.message)
             return HttpResponseRedirect(back)
-        context = self.page_context(request, obj, title=str(act.title), act=act, form=form, back=back)
+        warning = act.warning(obj) if callable(act.warning) else act.warning
+        context = self.page_context(request, obj, title=str(act.title), warning=warning, form=form, back=back)
         return TemplateResponse(request, self.act_template, context)
 
     def page_context(self, request: HttpRequest, obj: Any, **more: Any) -> dict[str, Any]:

@@ -43,13 +43,17 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         _("Guides and attribution"),
         (
             (_("Guides"), "person_pin", "guides_guide"),
+            (_("Brand IPs"), "verified", "guides_brandip"),
             (_("Bindings"), "link", "guides_binding"),
             (_("Employments"), "work_history", "guides_employment"),
             (_("Delegations"), "swap_horiz", "guides_delegation"),
             (_("Handovers"), "move_up", "guides_handovercase"),
             (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("Decisions"), "balance", "attribution_decision"),
+            (_("Disputes"), "forum", "attribution_dispute"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
+            (_("Simulations"), "science", "attribution_simulation"),
+            (_("Fairness"), "diversity_2", "attribution_fairnessday"),
         ),
     ),
     (
@@ -82,13 +86,27 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Add-friend rewards and integrity"),
+        (
+            (_("Reward claims"), "redeem", "guides_rewardclaim"),
+            (_("Reward programmes"), "campaign", "guides_rewardprogramme"),
+            (_("Integrity cases"), "policy", "guides_integritycase"),
+            (_("Paid, then proven fake"), "query_stats", "guides_integritycase_figures"),
+            (_("Limits of integrity"), "tune", "guides_integritysettings"),
+        ),
+    ),
+    (
         _("Commission"),
         (
+            (_("Settlement"), "price_check", "attribution_batch"),
+            (_("Statements"), "summarize", "attribution_statement"),
             (_("Commission lines"), "payments", "attribution_hold"),
             (_("Ledger transactions"), "menu_book", "attribution_txn"),
             (_("Ledger entries"), "list_alt", "attribution_entry"),
             (_("Accounts"), "account_balance_wallet", "attribution_account"),
             (_("Beneficiaries"), "diversity_3", "attribution_beneficiary"),
+            (_("Proofs of the books"), "verified", "attribution_proof"),
+            (_("Settlement terms"), "tune", "attribution_settlementterms"),
         ),
     ),
     (
@@ -175,6 +193,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
+    "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }

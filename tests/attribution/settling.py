@@ -33,8 +33,9 @@ class Books:
     def sell(
         self, name: str, *, on: str, paid_fen: int, member: str, store: str | None = "S1", **values: Any
     ) -> OrderLine:
-        """Paid on a day and received the next."""
-        at = self.clock.set(day(on))
+        """Paid on a day and received the next; posted then, or now if that day has passed."""
+        at = day(on)
+        self.clock.forward(at)
         return self.shops.line(
             name, member=member, store=store, paid_fen=paid_fen, at=at, completed_at=at + dt.timedelta(days=1), **values
         )
@@ -43,22 +44,22 @@ class Books:
         line = self.shops.lines[name]
         line.refresh_from_db()
         self.shops.lines[name] = line
-        self.shops.refund(name, amount_fen, self.clock.set(day(on)))
+        self.shops.refund(name, amount_fen, self.clock.forward(day(on)))
 
     def vest(self, *, on: str) -> int:
-        now, total = self.clock.set(day(on)), 0
+        now, total = self.clock.forward(day(on)), 0
         while count := ledger.vest(now=now):
             total += count
         return total
 
     def make(self, period: str, *, on: str, actor: Any = None) -> Batch:
-        batch = settlement.request(period=period, actor=actor or self.maker, now=self.clock.set(day(on)))
+        batch = settlement.request(period=period, actor=actor or self.maker, now=self.clock.forward(day(on)))
         jobs.run(batch.job_id or 0)
         batch.refresh_from_db()
         return batch
 
     def approve(self, batch: Batch, *, on: str) -> Batch:
-        now = self.clock.set(day(on))
+        now = self.clock.forward(day(on))
         settlement.approve(
             batch_id=batch.pk, actor=self.approver, now=now, count=batch.line_count, amount_fen=batch.paid_fen
         )
@@ -73,7 +74,7 @@ class Books:
 
     def pay(self, batch: Batch, *, on: str, returned: frozenset[str] = frozenset()) -> Batch:
         """Every company's file, answered by the bank; ``returned`` names beneficiaries whose payment came back."""
-        now = self.clock.set(day(on))
+        now = self.clock.forward(day(on))
         for company in LegalEntity.objects.filter(
             pk__in=Payment.objects.filter(batch=batch).values("company")
         ).order_by("pk"):

@@ -86,15 +86,22 @@ def test_four_eyes_from_draft_to_publication(company: Console) -> None:
     ]
 
 
-def form_of(draft: RuleVersion, rate: RuleRate, bp: int) -> dict[str, object]:
-    fields = (
-        "name", "mode", "seller_bp", "service_bp", "share_window_hours", "late_link_days", "gap_pool_bp", "home_pool_bp",
-        "entity_share_bp", "fulfil_fee_bp", "vest_days", "snatch", "protected_days",
+def form_of(draft: RuleVersion, rate: RuleRate, percent: str, **more: object) -> dict[str, object]:
+    """What the browser posts: rates in percent, amounts in yuan."""
+    plain = (
+        "name", "mode", "share_window_hours", "live_window_hours", "late_link_days", "vest_days", "snatch", "protected_days",
+        "base", "budget", "fulfil_budget", "settle_day", "dispute_days",
     )  # fmt: skip
+    parts = (
+        "seller_bp", "service_bp", "gap_pool_bp", "home_pool_bp", "ip_bp", "entity_share_bp", "fulfil_fee_bp", "fulfil_store_bp",
+        "netting_cap_bp",
+    )  # fmt: skip
+    empty = {f"{name}-{form}_FORMS": 0 for name in ("layers", "tiers", "budgets") for form in ("TOTAL", "INITIAL")}
     return {
-        **{name: getattr(draft, name) for name in fields}, "binding_validity_days": "",
+        **{name: getattr(draft, name) for name in plain}, **{name: getattr(draft, name) / 100 for name in parts},
+        "binding_validity_days": "", "fulfil_keeps": "on", **empty,
         "rates-TOTAL_FORMS": 1, "rates-INITIAL_FORMS": 1, "rates-0-id": rate.pk, "rates-0-rule": draft.pk,
-        "rates-0-channel": "", "rates-0-category": "", "rates-0-rate_bp": bp,
+        "rates-0-channel": "", "rates-0-category": "", "rates-0-rate_bp": percent, **more,
     }  # fmt: skip
 
 
@@ -104,12 +111,12 @@ def test_a_draft_is_its_authors_and_a_published_version_nobodys(company: Console
     author.post(reverse("admin:attribution_ruleversion_act", args=(standing.pk, "copy")), {"name": "草稿"})
     draft = RuleVersion.objects.get(status="DRAFT")
     address, rate = reverse("admin:attribution_ruleversion_change", args=(draft.pk,)), draft.rates.get()
-    assert second.post(address, form_of(draft, rate, 900)).status_code == 403
-    assert author.post(address, form_of(draft, rate, 800)).status_code == 302
+    assert second.post(address, form_of(draft, rate, "9")).status_code == 403
+    assert author.post(address, form_of(draft, rate, "8")).status_code == 302
     assert draft.rates.get().rate_bp == 800
     assert Act.objects.filter(verb="console.change", target_id=str(draft.pk)).exists()
     published = reverse("admin:attribution_ruleversion_change", args=(standing.pk,))
-    assert author.post(published, form_of(standing, standing.rates.get(), 1)).status_code == 403
+    assert author.post(published, form_of(standing, standing.rates.get(), "0.01")).status_code == 403
     assert standing.rates.get().rate_bp == 500
 
 

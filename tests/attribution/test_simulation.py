@@ -338,7 +338,7 @@ def test_the_distribution_counts_everybody_once(changes: list[int], bars: list[t
     found = results.distribution(changes)
     assert sum(bar.count for bar in found) == len(changes)
     for change in changes:
-        assert any(bar.least_fen <= change < bar.below_fen for bar in found)  # type: ignore[operator]
+        assert any(bar.least_fen <= change < bar.below_fen for bar in found)
     assert len(found) <= results.BINS + 2
     if not changes or not any(changes):
         assert [(bar.least_fen, bar.below_fen, bar.count) for bar in found] == bars

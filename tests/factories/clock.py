@@ -7,8 +7,9 @@ that everything the ledger asks of the clock, its triggers included, hears the t
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
 NAMES = ("clock_timestamp", "transaction_timestamp", "statement_timestamp", "now")
 FUNCTION = """
@@ -19,7 +20,6 @@ FUNCTION = """
 
 class Clock:
     def __init__(self) -> None:
-        self._offset = dt.timedelta(0)
         with connection.cursor() as cursor:
             cursor.execute("CREATE SCHEMA IF NOT EXISTS test_clock")
             for name in NAMES:
@@ -28,14 +28,20 @@ class Clock:
                 cursor.execute(FUNCTION.format(name=name, earlier=earlier))
 
     def set(self, at: dt.datetime) -> dt.datetime:
-        self._offset = at - dt.datetime.now(dt.UTC)
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT set_config('test_clock.offset', %s, false)", [f"{self._offset.total_seconds()} seconds"]
+                "SELECT set_config('test_clock.offset', (%s::timestamptz - pg_catalog.clock_timestamp())::text, false)",
+                [at],
             )
             cursor.execute("SET search_path = test_clock, public, pg_catalog")
         return at
 
-    def stop(self) -> None:
+    def forward(self, at: dt.datetime) -> dt.datetime:
+        """Like ``set``, but never back: a time that has passed is now."""
         with connection.cursor() as cursor:
+            cursor.execute("SELECT greatest(clock_timestamp(), %s)", [at])
+            return self.set(cursor.fetchone()[0])
+
+    def stop(self) -> None:
+        with suppress(DatabaseError), connection.cursor() as cursor:  # a failed transaction takes it back by itself
             cursor.execute("SET search_path = DEFAULT")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 import schemathesis
 from django.core.cache import cache
@@ -19,6 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from guides.models import IntegrityCase
+
+NOW = dt.datetime(2026, 6, 30, 4, tzinfo=dt.UTC)
 pytestmark = pytest.mark.django_db
 
 EXAMPLES = 12
@@ -31,7 +36,9 @@ CHECKS = (
 )
 OPERATIONS = (
     "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
+    "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
+    "rewards", "reviews", "appeal",
 )  # fmt: skip
 
 
@@ -52,7 +59,15 @@ def test_every_operation_is_tried(contract):
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name):
     headers = {"Authorization": f"Bearer {shops.token('A')}"}
-    real = {"member_id": shops.members["安琪"].pk, "line_id": shops.lines["a"].pk}
+    case = IntegrityCase.objects.create(
+        brand=shops.brand, guide=shops.guides["A"], subject="FRIENDS", opened_at=NOW, since=NOW, until=NOW, due_at=NOW
+    )
+    real = {
+        "member_id": shops.members["安琪"].pk,
+        "line_id": shops.lines["a"].pk,
+        "review_id": case.pk,
+        "period": "2027-05",
+    }
     operation = contract.find_operation_by_id(name)
 
     @settings(

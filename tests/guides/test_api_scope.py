@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from attribution.disputes import hearing
+from attribution.models import Dispute
 from guides.models import Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
 from tests.factories import shops as factory
@@ -41,13 +44,39 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:commission": ("get", {None: GUIDES}, None),
     "guide-api:commission-lines": ("get", {None: GUIDES}, None),
     "guide-api:commission-explain": ("get", {"a": ("A", "M"), "online": ("A", "M"), "b": ("B",), 10**9: ()}, None),
+    "guide-api:shares": ("post", {None: GUIDES}, {"kind": "SHARE"}),
+    "guide-api:service-acts": ("get", {None: GUIDES}, None),
+    "guide-api:member-service-act": (
+        "post",
+        {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
+        {"kind": "CALL", "note": "电话回访"},
+    ),
+    "guide-api:rewards": ("get", {None: GUIDES}, None),
+    "guide-api:reviews": ("get", {None: GUIDES}, None),
+    "guide-api:statements": ("get", {None: GUIDES}, None),
+    "guide-api:statement": ("get", {"2024-05": ()}, None),
+    "guide-disputes": ("get", {None: GUIDES}, None),
+    "guide-dispute": ("get", {"dispute": ("A", "B", "M"), 10**9: ()}, None),
+    "guide-dispute-open": (
+        "post",
+        {"pool": ("A", "M"), 10**9: ()},
+        {"ground": "MY_SALE", "statement": "顾客由我接待"},
+    ),
+    "guide-dispute-evidence": ("post", {"dispute": ("A", "B", "M"), 10**9: ()}, {"text": "监控截图"}),
+    "guide-dispute-picture": ("get", {"picture": ("A", "B", "M")}, None),
+    "guide-dispute-opinion": ("post", {"dispute": ("M",), 10**9: ()}, {"opinion": "FOR", "text": "我当时在场"}),
+    "guide-dispute-withdraw": ("post", {"dispute": ("A",), 10**9: ()}, {}),
 }
 PUBLIC = {
     "guide-api:login": "tests/guides/test_api_login.py",
     "api-schema": "tests/scrm/test_api_schema.py",
     "api-docs": "tests/scrm/test_api_schema.py",
+    "guide-api:review-appeal": "tests/guides/test_api_rewards.py",
     "api-nothing": "tests/scrm/test_api_kernel.py",
-    "channel-events": "its caller is a channel, known by its signature",
+    **dict.fromkeys(
+        ("channel-events", "channel-openings", "channel-messages", "channel-push"),
+        "its caller is a channel, known by its signature",
+    ),
 }
 
 
@@ -72,9 +101,29 @@ def everybody(shops):
 def row_id(company, row):
     if row is None:
         return []
+    if row in ("dispute", "picture"):
+        dispute = disputed(company)
+        return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
+    if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
+        company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
     if row in company.members:
         return [company.members[row].pk]
     return [company.lines[row].pk if row in company.lines else row]
+
+
+def disputed(company):
+    """A says that B's line is hers: both see it, and the manager of A's store."""
+    claimant, now = company.guides["A"], timezone.now()
+    standing = Dispute.objects.filter(claimant=claimant, ended_at=None).first()
+    if standing is not None:
+        return standing
+    said = {"ground": "OTHER", "statement": "是我的顾客", "actor": claimant.user, "now": now}
+    dispute = hearing.open_dispute(line_id=company.lines["b"].pk, guide=claimant, **said)
+    png = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    hearing.add_evidence(dispute=dispute, actor=claimant.user, text="截图", now=now, touch_id=1, picture=png)
+    return dispute
 
 
 def request_of(api, company, person):
@@ -103,7 +152,7 @@ def test_who_gets_what(api, everybody, name, person):
             **({"data": json.dumps(body), "content_type": "application/json"} if body is not None else {}),
             headers={**device.headers, "Idempotency-Key": f"matrix-{number}"},
         )
-        expected = {OUTSIDE[person]} if person in OUTSIDE else {200, 204} if person in seen_by else {404}
+        expected = {OUTSIDE[person]} if person in OUTSIDE else {200, 201, 204} if person in seen_by else {404}
         assert answer.status_code in expected, (name, row, person, answer.content.decode())
         if answer.status_code >= 400:
             assert set(answer.json()) == {"code", "message", "extra"}

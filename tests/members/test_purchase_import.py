@@ -62,6 +62,20 @@ def take_refunds(path: Path, *rows: str, header: str = REFUNDS) -> dict[str, Any
 # --- what a row means -------------------------------------------------------------------------------------------------
 
 
+def test_a_shop_without_an_interface_says_what_its_platform_would(store: Store, tmp_path: Path) -> None:
+    header = HEADER + ",配送方式,交付门店,换货原订单号,直播间,团号,积分抵扣,礼品卡支付"
+    good, bad = row() + ",自提,S1,E0,70,g7,3.00,2.00", ("外星人,,,,,,", ",S9,,,,,", ",,,,,1.00,2.00")
+    summary = take(
+        tmp_path / "more.csv", good, *(row(line_no=n) + "," + more for n, more in enumerate(bad, 2)), header=header
+    )
+    assert summary["problems"] == {"bad_delivery": 1, "unknown_store": 1, "gift_card_exceeds": 1}
+    line = OrderLine.objects.get()
+    assert (line.delivery_mode, line.fulfil_store, line.exchange_of, line.live_no) == ("PICKUP", store, "E0", "70")
+    assert (line.group_no, line.points_fen, line.gift_card_fen) == ("g7", 300, 200)
+    again = take(tmp_path / "more.csv", good, header=header)
+    assert again["repeated"] == 1
+
+
 def test_a_row_becomes_a_line(store: Store, tmp_path: Path) -> None:
     member = Member.objects.create(brand=Brand.objects.get(code="MAIN"))
     number = f"+86{MOBILE}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from attribution.disputes import hearing
 from attribution.models import (
     Account,
+    Batch,
     Beneficiary,
     ChannelBill,
     ChannelCursor,
@@ -21,10 +24,14 @@ from attribution.models import (
     ChannelNotice,
     ChannelShop,
     Decision,
+    Dispute,
     Entry,
     Hold,
+    Proof,
     RuleRate,
     RuleVersion,
+    SettlementTerms,
+    Statement,
     StrangePush,
     Txn,
 )
@@ -32,6 +39,7 @@ from guides import service_acts, shares, touches
 from guides.models import (
     Binding,
     BindingRequest,
+    BrandIP,
     Contact,
     ContactSweep,
     ContactWay,
@@ -47,8 +55,12 @@ from guides.models import (
     HandoverItem,
     HandoverTaker,
     HeldEnds,
+    IntegrityCase,
+    IntegritySettings,
     LinkConflict,
     Material,
+    RewardClaim,
+    RewardProgramme,
     ServiceAct,
     Share,
     StrayWay,
@@ -90,27 +102,38 @@ from scrm.models import (
     WecomApp,
 )  # fmt: skip
 from tests.factories.console import SEES, Console, console
+from tests.factories.shops import hire
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
-    Account, Act, Beneficiary, Brand, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
+    Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
     ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
-    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, Job, LinkConflict, Material,
+    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
-    LegalEntity, ParkedVersion, Product, Refund, Region, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
+    LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
+    Batch, Proof, SettlementTerms,
 }  # fmt: skip
-OTHERS = {"django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice"}  # of other packages, HQ only too
+OTHERS = {
+    "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
+    # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
+    "attribution.Simulation", "attribution.FairnessDay",
+}  # fmt: skip
 SCOPED: set[Any] = {
-    Binding, BindingRequest, Contact, ContactWay, Decision, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, Member, OrderLine, ServiceAct, Share, Store, Touch, WelcomeSend,
+    Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
+    Statement,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
+    "attribution_batch_make": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
+    "attribution_fairnessday_changelist": set(SEES),
+    "attribution_simulation_new": {"hq", "operator"},
     "guides_follower_proof": set(SEES),
+    "guides_integritycase_figures": set(SEES),
     "guides_contactway_new": {"hq", "operator"},
     "guides_contactway_bulk": {"hq", "operator"},
     "guides_tagmapping_new": {"hq", "operator"},
@@ -119,7 +142,11 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
-    "guides_follower_sweep",
+    "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
+    "attribution_statement_download",
+    "attribution_ruleversion_what",
+    "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
+    "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
@@ -158,10 +185,40 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Guide: guides,
         Employment: {code: guides[code].employments.first() for code in STORES},
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
+        Dispute: {code: dispute(shops, code) for code in STORES},
+        Statement: statements(company),
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
     }
+
+
+def dispute(shops: Any, code: str) -> Dispute:
+    """Somebody else of the store says that a line of it is hers."""
+    line = shops.lines[code]
+    claimant = Guide.objects.filter(code=f"D{code}").first() or hire(f"D{code}", "申诉人", shops.stores[code])
+    said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
+    standing = Dispute.objects.filter(line_id=line.pk).first()
+    return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
+
+
+def statements(company: Console) -> dict[str, Any]:
+    signed = {
+        "number": 1, "status": "APPROVED", "requested_at": timezone.now(), "approved_by": company.staff["hq"], "approved_count": 0,
+        "approved_fen": 0,
+    }  # fmt: skip
+    batch, _is_new = Batch.objects.get_or_create(period="2026-05", defaults=signed)
+    sums = ("line_count", "earned_fen", "late_fen", "opening_debt_fen", "reversed_fen", "written_off_fen", "netted_fen",
+            "paid_fen", "carried_fen")  # fmt: skip
+    found = {}
+    for code in STORES:
+        hold = Hold.objects.filter(line_id=company.shops.lines[code].pk).first()
+        assert hold is not None
+        values = {"store": company.shops.stores[code], **dict.fromkeys(sums, 0)}
+        found[code], _is_new = Statement.objects.get_or_create(
+            batch=batch, beneficiary=hold.beneficiary, defaults=values
+        )
+    return found
 
 
 def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
@@ -206,7 +263,13 @@ def friends(company: Console, guides: dict[str, Any], members: dict[str, Any]) -
         WelcomeSend: {},
         Share: {},
         ServiceAct: {},
+        IntegrityCase: {},
+        RewardClaim: {},
     }
+    programme, _is_new = RewardProgramme.objects.get_or_create(
+        brand=company.shops.brand, name="加好友奖励",
+        defaults={"amount_fen": 500, "starts_at": timezone.now(), "ends_at": timezone.now() + dt.timedelta(days=9)},
+    )  # fmt: skip
     for code in STORES:
         store, guide, at = company.shops.stores[code], guides[code], timezone.now()
         contact, _is_new = Contact.objects.get_or_create(corp=corp, external_userid=f"wm{code}")
@@ -223,6 +286,17 @@ def friends(company: Console, guides: dict[str, Any], members: dict[str, Any]) -
         )
         found[BindingRequest][code], _is_new = BindingRequest.objects.get_or_create(
             key=code, defaults={"member": members[code], "guide": guide, "store": store, "source": "SCAN", "answer": "OPEN", "at": at}
+        )  # fmt: skip
+        found[IntegrityCase][code], _is_new = IntegrityCase.objects.get_or_create(
+            guide=guide, store=store, subject="FRIENDS",
+            defaults={"brand": company.shops.brand, "opened_at": at, "since": at, "until": at, "due_at": at},
+        )  # fmt: skip
+        found[RewardClaim][code], _is_new = RewardClaim.objects.get_or_create(
+            friendship=friend,
+            defaults={
+                "brand": company.shops.brand, "programme": programme, "contact": contact, "guide": guide, "store": store,
+                "added_at": at, "amount_fen": 500, "expires_at": at,
+            },
         )  # fmt: skip
         found[Share][code] = (
             Share.objects.filter(guide=guide).first() or shares.share(guide_id=guide.pk, kind="SHARE", now=at)[0]

@@ -239,6 +239,27 @@ def test_killed_and_run_again_nothing_is_lost_or_repeated(
     assert Contact.objects.count() == 360 and staging_tables() == 0
 
 
+def test_killed_before_its_comparison_a_batch_is_compared_without_reading_it_again(
+    sandbox: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sandbox, 1, 250)
+    job = sweeps.start(corp=sandbox.corp, kind="FULL", actor=None)
+
+    def die(self: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps._Batch, "_compare", die)
+        with pytest.raises(Killed):
+            jobs.run(job.pk)
+    Job.objects.filter(pk=job.pk).update(status="RUNNING", error="")
+    asked = sandbox.box.counts[BATCH]
+    assert asked == 3
+    jobs.run(job.pk)
+    assert sandbox.box.counts[BATCH] == asked
+    assert here() == on_wecom(sandbox) and staging_tables() == 0
+
+
 def test_a_staging_table_that_a_crash_emptied_is_filled_anew(sandbox: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(sandbox, 1, 250)
     job = sweeps.start(corp=sandbox.corp, kind="FULL", actor=None)
