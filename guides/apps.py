@@ -13,6 +13,7 @@ class GuidesConfig(AppConfig):
         from guides import binding_import, staff_import
         from guides.bench.contacts import contact_sync
         from guides.bench.members import import_members
+        from guides.bench.welcome import ROWS, welcome
         from guides.models import Binding
         from members.models import Member
         from scrm import bench, imports, org
@@ -27,6 +28,7 @@ class GuidesConfig(AppConfig):
         binding_import.register_import_column()
         bench.register("import_members", import_members)
         bench.register("contact_sync", contact_sync)
+        bench.register("welcome", welcome, rows=ROWS)
         self._listen_to_wecom()
         self._take_jobs()
 

@@ -51,10 +51,14 @@ words.register(
         "compare_ways": gettext_lazy("comparison of codes with WeCom"),
         "ways": gettext_lazy("writing the codes"),
         "list_ways": gettext_lazy("listing the codes at WeCom"),
+        "group_ways": gettext_lazy("asking for the codes of groups"),
         "summary.ways": gettext_lazy("codes"),
         "summary.listed": gettext_lazy("codes at WeCom"),
         "summary.strays": gettext_lazy("stray codes"),
         "summary.returned": gettext_lazy("found again"),
+        "summary.group_ways": gettext_lazy("codes of groups"),
+        "summary.group_ways_gone": gettext_lazy("codes of groups no longer at WeCom"),
+        "summary.group_ways_not_comparable": gettext_lazy("codes of groups whose answer was lost"),
         "contact_way.create": gettext_lazy("make a contact way"),
         "contact_way.update": gettext_lazy("change a contact way"),
         "contact_way.delete": gettext_lazy("delete a contact way"),
@@ -293,6 +297,7 @@ def delete_stray(self: Any, request: HttpRequest, stray: StrayWay, data: dict[st
 @admin.register(StrayWay)
 class StrayWayAdmin(BigReadOnlyAdmin):
     acts = (adopt, delete_stray)
+    change_list_template = "admin/guides/strayway/list.html"
     list_display = ("config_id", "remark", "state", "people", "way", "status_label", "found_at", "error_text")
     list_select_related = ("way",)
     list_filter = (("status", lists.ChoicesDropdownFilter),)
@@ -301,6 +306,10 @@ class StrayWayAdmin(BigReadOnlyAdmin):
     fields = (
         "corp", "config_id", "remark", "state", "people", "qr_code", "way", "status_label", "found_at", "error_text",
     )  # fmt: skip
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        more = {"beyond": ledger.not_comparable(now=timezone.now()), "listed_since": ledger.FIRST.date()}
+        return super().changelist_view(request, {**(extra_context or {}), **more})
 
     @display(description=gettext_lazy("who is added"))
     def people(self, stray: StrayWay) -> str:

@@ -20,6 +20,7 @@ from scrm import db, jobs
 from scrm.jobs import Progress
 from scrm.models import Corp, Job, User
 from scrm.wecom import contact_ways as endpoint
+from scrm.wecom import join_ways
 
 KIND = "make_guide_ways"
 CHUNK = 200  # guides a transaction
@@ -66,11 +67,10 @@ def preview(*, corp: Corp, store_ids: Sequence[int] | None) -> Preview:
 
 
 def quota_used(corp: Corp) -> int:
-    """Codes that exist at WeCom or are about to: ours, and those that nobody owns."""
+    """Codes that exist at WeCom or are about to: ours, those that nobody owns, and those of groups, found or not."""
     ours = ContactWay.objects.filter(corp=corp, status__in=[Status.LIVE, Status.CREATING], missing_at=None).count()
-    return (
-        ours + StrayWay.objects.filter(corp=corp, status__in=[StrayWay.Status.OPEN, StrayWay.Status.DELETING]).count()
-    )
+    strays = StrayWay.objects.filter(corp=corp, status__in=[StrayWay.Status.OPEN, StrayWay.Status.DELETING]).count()
+    return ours + strays + join_ways.used(corp)
 
 
 def start(*, corp: Corp, store_ids: Sequence[int] | None, skip_verify: bool, actor: Any) -> Job:

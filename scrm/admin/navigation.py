@@ -169,11 +169,20 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     for title, pages in GROUPS:
         items = [_item(request, page, lists) for page in pages]
         shown = [item for item in items if item]
+        _mark_nearest(request, shown)
         if shown:
             group = {"title": title, "separator": False, "collapsible": title is not None, "items": shown}
             marked = next((item for item in shown if "badge" in item), None)
             groups.append({**group, **{name: marked[name] for name in MARK}} if marked else group)  # it may be folded
     return groups
+
+
+def _mark_nearest(request: HttpRequest, items: list[dict[str, Any]]) -> None:
+    """A page below a list that has a link of its own is that link's only."""
+    here = [item for item in items if item["active"](request)]
+    for item in here:
+        if any(len(other["link"]) > len(item["link"]) for other in here):
+            item["active"] = lambda request: False
 
 
 # a red mark on the link: what to call for its text

@@ -27,13 +27,14 @@ Say = Callable[[str], None]
 Scenario = Callable[..., dict[str, Any]]
 
 SCENARIOS: dict[str, Scenario] = {}
+ROWS: dict[str, int] = {}  # where nobody says how many
 URLS: list[Any] = []  # floor views, served by a bench's own web process only
 _fills: list[Callable[..., None]] = []
 
 
-def register(name: str, scenario: Scenario) -> None:
+def register(name: str, scenario: Scenario, *, rows: int = 1_000_000) -> None:
     """``scenario(rows=…, say=…)`` is run on an empty, migrated database by ``manage.py bench <name>``."""
-    SCENARIOS[name] = scenario
+    SCENARIOS[name], ROWS[name] = scenario, rows
 
 
 def register_url(pattern: Any) -> None:

@@ -24,6 +24,7 @@ READY_SECONDS = 60
 class Address(NamedTuple):
     port: int
     pid: int
+    broker_url: str
 
 
 @contextlib.contextmanager
@@ -47,7 +48,7 @@ def web(**environment: str) -> Iterator[Address]:
             process = subprocess.Popen(command, env=surroundings, cwd=settings.BASE_DIR, stdout=out, stderr=out)
             try:
                 _wait(process, port, log)
-                yield Address(port, process.pid)
+                yield Address(port, process.pid, broker_url)
             finally:
                 process.terminate()
                 process.wait()

@@ -111,8 +111,7 @@ def read(row: dict[str, Any]) -> Attachment | None:
     values = row.get(row.get("msgtype", "")) or {}
     if kind is None:
         return None
-    names = kind.__dataclass_fields__
-    return kind(**{**dict.fromkeys(names, ""), **{name: value for name, value in values.items() if name in names}})
+    return kind(**{name: values.get(name, "") for name in kind.__dataclass_fields__})
 
 
 def read_named(answer: dict[str, Any]) -> Attachment | None:

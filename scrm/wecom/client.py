@@ -20,7 +20,7 @@ import structlog
 
 from scrm import db
 from scrm.models import WecomApp
-from scrm.wecom import errors, pace, tokens, transport
+from scrm.wecom import errors, fields, pace, tokens, transport
 
 RETRIES = 3
 BACKOFF_SECONDS = 0.3  # before the first repetition, doubled each time
@@ -63,17 +63,35 @@ def spend(path: str) -> Endpoint:
 
 
 class Answer(dict[str, Any]):
-    """WeCom's answer to one call; a field that is documented and missing makes it Malformed, at whatever depth.
+    """WeCom's answer to one call; a field that we read and that is missing or of another kind makes it Malformed.
 
-    The error names the endpoint and the place of the field (``link.url``), never what stands there.
+    That holds at whatever depth. The error names the endpoint and the place of the field (``link.url``), never what stands
+    there. A field that nobody reads may be anything.
     """
 
     def __init__(self, endpoint: Endpoint, values: dict[str, Any], place: str = "") -> None:
-        super().__init__({name: _part(endpoint, value, f"{place}{name}") for name, value in values.items()})
+        parts = {name: _part(endpoint, value, f"{place}{name}") for name, value in values.items() if value is not None}
+        super().__init__(parts)
         self._path, self._place = endpoint.path, place
+        self._kinds = fields.around(endpoint.path, place)
 
-    def __missing__(self, field: str) -> Any:
-        raise errors.Malformed(self._path, detail=f"{self._place}{field}")
+    def __getitem__(self, name: str) -> Any:
+        value = self.get(name)
+        if value is None:
+            raise errors.Malformed(self._path, detail=f"{self._place}{name}")
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = dict.get(self, name)
+        if value is None:
+            return default
+        kind = self._kinds.get(name)
+        if kind is None:
+            return value
+        try:
+            return kind(value)
+        except fields.DoesNotFit:
+            raise errors.Malformed(self._path, detail=f"{self._place}{name}") from None
 
 
 def _part(endpoint: Endpoint, value: Any, place: str) -> Any:
@@ -122,7 +140,7 @@ def pages(app: WecomApp, endpoint: Endpoint, values: dict[str, Any]) -> Iterator
         if not cursor:
             return
         if cursor in seen:
-            raise errors.Malformed(endpoint.path)
+            raise errors.Malformed(endpoint.path, detail="next_cursor")
         seen.add(cursor)
 
 

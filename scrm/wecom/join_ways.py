@@ -1,7 +1,8 @@
 """Group join ways (客户群进群方式): QR codes and buttons by which a customer joins a group.
 
-1. They count against the same 500,000 as contact ways; a ``config_id`` that is lost can never be deleted, so making one
-   is never repeated after a lost answer.
+1. They count against the same 500,000 as contact ways, and WeCom lists them nowhere. So each is a row of ours (GroupWay)
+   before WeCom is asked. A ``config_id`` that is lost can never be found or deleted: making one is never repeated after a
+   lost answer, and the row goes on counting as used.
 2. The code fills its one to five groups in order. When they are full and ``makes_groups`` is set, WeCom makes new ones,
    named ``base_name`` and a number counted up from ``base_number``.
 3. An update writes all fields; there is no changing of one alone.
@@ -10,16 +11,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scrm.models import WecomApp
-from scrm.wecom import bounds, client
+from django.db.models import F, Q
+from django.utils import timezone
+
+from scrm import db
+from scrm.models import Corp, GroupWay, WecomApp
+from scrm.wecom import bounds, client, errors
 
 BUTTON, QR_CODE = 1, 2
 MOST_GROUPS = 5
 REMARK_CHARS, STATE_CHARS, BASE_NAME_CHARS = 30, 30, 40
+ANSWERED_WITHIN = dt.timedelta(minutes=10)  # with every repetition
+Status = GroupWay.Status
 
 _ADD = client.create("externalcontact/groupchat/add_join_way")
 _GET = client.query("externalcontact/groupchat/get_join_way")
@@ -43,7 +51,19 @@ class JoinWay:
 
 def add(app: WecomApp, way: JoinWay) -> str:
     """The ``config_id``, without the code: that comes from ``get``. QuotaExhausted when the corp has no more ways."""
-    return str(client.call(app, _ADD, _values(_ADD.path, way))["config_id"])
+    values = _values(_ADD.path, way)
+    db.require_no_transaction()  # the row must stand whatever becomes of us
+    row = GroupWay.objects.create(corp_id=app.corp_id, state=way.state, remark=way.remark)
+    try:
+        config_id = str(client.call(app, _ADD, values)["config_id"])
+    except errors.WecomError as error:
+        if _may_be_made(error):
+            GroupWay.objects.filter(pk=row.pk).update(status=Status.LOST, error_code=error.code)
+        else:
+            row.delete()
+        raise
+    GroupWay.objects.filter(pk=row.pk).update(status=Status.LIVE, config_id=config_id)
+    return config_id
 
 
 def get(app: WecomApp, config_id: str) -> JoinWay:
@@ -60,6 +80,46 @@ def update(app: WecomApp, config_id: str, way: JoinWay) -> None:
 def delete(app: WecomApp, config_id: str) -> None:
     bounds.present(_DELETE.path, "config_id", config_id)
     client.call(app, _DELETE, {"config_id": config_id})
+    _forget(app, config_id)
+
+
+# --- our rows -----------------------------------------------------------------------------------------------------------
+
+
+def used(corp: Corp) -> int:
+    """How many count against the quota: what exists, what is being made, and what may exist."""
+    return GroupWay.objects.filter(corp=corp).exclude(status=Status.GONE).count()
+
+
+def lost(corp: Corp, *, now: dt.datetime) -> int:
+    """How many may exist without anybody knowing their id: the answer, or whoever waited for it, was lost."""
+    unanswered = Q(status=Status.LOST) | Q(status=Status.MAKING, asked_at__lt=now - ANSWERED_WITHIN)
+    return GroupWay.objects.filter(unanswered, corp=corp).count()
+
+
+def compare(app: WecomApp, *, most: int) -> int:
+    """Ask WeCom for up to ``most`` of those in use, those not asked for longest first; how many it no longer has."""
+    gone = 0
+    rows = GroupWay.objects.filter(corp=app.corp_id, status=Status.LIVE)
+    for row in rows.order_by(F("compared_at").asc(nulls_first=True), "pk")[:most]:
+        try:
+            get(app, row.config_id or "")
+        except errors.NotFound:
+            _forget(app, row.config_id or "")
+            gone += 1
+        else:
+            GroupWay.objects.filter(pk=row.pk).update(compared_at=timezone.now())
+    return gone
+
+
+def _may_be_made(error: errors.WecomError) -> bool:
+    if isinstance(error, errors.Malformed):
+        return True
+    return isinstance(error, errors.Unreachable) and error.may_be_done
+
+
+def _forget(app: WecomApp, config_id: str) -> None:
+    GroupWay.objects.filter(corp=app.corp_id, config_id=config_id).update(status=Status.GONE)
 
 
 def _values(path: str, way: JoinWay) -> dict[str, Any]:

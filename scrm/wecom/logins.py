@@ -96,7 +96,7 @@ def details(app: WecomApp, user_ticket: str) -> Details:
     bounds.present(_DETAILS.path, "user_ticket", user_ticket)
     bounds.utf8_bytes(_DETAILS.path, "user_ticket", user_ticket, TICKET_BYTES)
     answer = client.call(app, _DETAILS, {"user_ticket": user_ticket})
-    given = {name: str(answer.get(name) or "") for name in Details.__dataclass_fields__ if name != "userid"}
+    given = {name: answer.get(name, "") for name in Details.__dataclass_fields__ if name != "userid"}
     return Details(answer["userid"], **given)
 
 

@@ -13,10 +13,13 @@ from typing import Any
 
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import Sum
 
+from attribution import simulation
 from guides.models import Guide
 from members.models import Member, Refund
-from scrm.models import Store
+from scrm import jobs
+from scrm.models import Job, Store
 
 FILES = (
     ("import_stores", "stores.csv"),
@@ -39,6 +42,10 @@ def test_every_figure_to_the_fen(transactional_db: None, company_data: Path) -> 
     assert found == {name: value for name, value in expected.items() if name not in NOT_COMPUTED}
     assert report("--rule", "service_first") == report()  # the replay says what was posted
     assert digest() == expected["service_first"]["digest_of_sorted_beneficiary_comma_fen_lines"]
+    same, other = simulated("SERVICE_FIRST"), simulated("POS_FIRST")
+    assert same["now"] == same["then"] == other["now"] == digest()
+    assert same["changed"] == 0
+    assert other["then"] == expected["pos_first"]["digest_of_sorted_beneficiary_comma_fen_lines"]
 
 
 def run(command: str, path: str) -> dict[str, Any]:
@@ -89,6 +96,25 @@ def commission(*options: str) -> dict[str, Any]:
         "top10": [list(pair) for pair in guides[:10]],
         "digest_of_sorted_beneficiary_comma_fen_lines": hashlib.sha256(text.encode()).hexdigest(),
     }
+
+
+def simulated(mode: str) -> dict[str, Any]:
+    """Digests of both sides of a simulation of every line under a mode."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(paid_at AT TIME ZONE 'Asia/Shanghai')::date, max(paid_at AT TIME ZONE 'Asia/Shanghai')::date"
+            " FROM members_orderline"
+        )
+        first, last = cursor.fetchone()
+    asked = simulation.start(actor=None, mode=mode, first_day=first, last_day=last, workers=1)
+    jobs.run(Job.objects.get(simulation=asked).pk)
+    asked.refresh_from_db()
+    sides = {}
+    for side in ("now", "then"):
+        sums = asked.rows.values_list("beneficiary_code").annotate(fen=Sum(f"commission_{side}_fen")).order_by()
+        text = "\n".join(sorted(f"{code},{fen}" for code, fen in sums if fen))
+        sides[side] = hashlib.sha256(text.encode()).hexdigest()
+    return sides | {"changed": asked.changed_count}
 
 
 def report(*options: str) -> str:

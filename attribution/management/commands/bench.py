@@ -23,7 +23,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("scenario", choices=sorted(bench.SCENARIOS))
-        parser.add_argument("--rows", type=int, default=1_000_000, help="members and order lines (default: 1,000,000)")
+        parser.add_argument(
+            "--rows", type=int, help="members and order lines (default: 1,000,000; welcome: 50 friends)"
+        )
         parser.add_argument("--into", type=int, help="import_members: into tables that hold this many members already")
         parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
         parser.add_argument("--keep", action="store_true", help="leave the bench database behind")
@@ -31,7 +33,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
             raise CommandError("A bench takes all of the machine: it does not run with PRODUCTION=1.")
-        name, rows = options["scenario"], options["rows"]
+        name = options["scenario"]
+        rows = bench.ROWS[name] if options["rows"] is None else options["rows"]
         if rows < 1:
             raise CommandError("--rows must be at least 1.")
         if options["into"] and "into" not in inspect.signature(bench.SCENARIOS[name]).parameters:

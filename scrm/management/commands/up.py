@@ -33,6 +33,7 @@ from scrm.embedded.supervisor import Child, Interrupted, Said, Supervisor, follo
 
 FREE_BYTES = 1024**3
 READY_SECONDS = 60
+CELERY = [sys.executable, "-m", "celery", "-A", "scrm", "--quiet"]
 
 
 class Command(BaseCommand):
@@ -128,17 +129,23 @@ def _processes(wecom: str = "") -> list[Child]:
     metrics = settings.SCRM_VAR / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
-    celery = [*python, "celery", "-A", "scrm", "--quiet"]
     base = {"WECOM_API_BASE": wecom} if wecom else {}
     web = base | {"SCRM_PROCESS": "web", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     sandbox = [sys.executable, str(settings.BASE_DIR / "manage.py"), "wecom_sandbox"]
-    worker, works = [*celery, "worker", "--without-gossip", "--without-mingle"], base | {"SCRM_PROCESS": "worker"}
     return [
         *([Child("sandbox", sandbox, base)] if wecom else []),
         Child("web", [*python, "gunicorn", "-c", "python:scrm.gunicorn", "scrm.wsgi"], web),
+        *workers(base),
+        Child("beat", [*CELERY, "beat", "--pidfile="], base | {"SCRM_PROCESS": "beat"}),
+    ]
+
+
+def workers(base: dict[str, str]) -> list[Child]:
+    """The one of every day, and the one of welcomes."""
+    worker, works = [*CELERY, "worker", "--without-gossip", "--without-mingle"], base | {"SCRM_PROCESS": "worker"}
+    return [
         Child("worker", worker, works),
         Child("welcome", [*worker, "--queues", "welcome", "--concurrency", "2", "--hostname", "welcome@%h"], works),
-        Child("beat", [*celery, "beat", "--pidfile="], base | {"SCRM_PROCESS": "beat"}),
     ]
 
 

@@ -144,7 +144,7 @@ def sent(world: World, query: str) -> list[dict[str, Any]]:
 @panel(
     "events", "回调事件",
     ("number", "序号"), ("at", "时间"), ("event", "事件"), ("change_type", "变化"), ("about", "对象"), ("state", "送达"), ("attempts", "次数"),
-    hint="推给各应用的回调,加密签名后送到它们的回调地址。",
+    hint="推给各应用的回调，加密签名后送到它们的回调地址。",
 )  # fmt: skip
 def events(world: World, query: str) -> list[dict[str, Any]]:
     rows = (

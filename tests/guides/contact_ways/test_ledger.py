@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import Client
 from django.utils import timezone
 
 from guides import contact_ways
@@ -16,7 +17,8 @@ from guides.models import ContactWay, StrayWay
 from scrm import jobs
 from scrm.models import Job
 from scrm.wecom import contact_ways as endpoint
-from scrm.wecom import outbox
+from scrm.wecom import errors, join_ways, outbox
+from scrm.wecom.sandbox import groups as life
 from tests.guides.contact_ways.conftest import Company
 
 HOUR = dt.timedelta(hours=1)
@@ -43,7 +45,10 @@ def test_windows_cover_the_time_without_a_gap() -> None:
 def test_a_code_that_no_row_names_is_shown_once_and_deleted_by_a_person(company: Company) -> None:
     company.make()
     config_id = stray(company)
-    assert compare(company) == {"listed": 2, "strays": 1, "missing": 0, "returned": 0}
+    assert compare(company) == {
+        "listed": 2, "strays": 1, "missing": 0, "returned": 0, "group_ways": 0, "group_ways_gone": 0,
+        "group_ways_not_comparable": 0,
+    }  # fmt: skip
     assert compare(company)["strays"] == 1
     row = StrayWay.objects.get()
     assert (row.config_id, row.state, row.remark, row.userids, row.way) == (
@@ -94,6 +99,22 @@ def test_a_stray_one_that_somebody_else_deleted_is_closed(company: Company) -> N
     company.wecom.world.ways.clear()
     compare(company)
     assert StrayWay.objects.get().status == "GONE"
+
+
+def test_codes_of_groups_count_and_the_report_says_which_cannot_be_compared(company: Company, client: Client) -> None:
+    chat_id = life.make(company.wecom.world, "guide_a", "福利群").chat_id
+    path = "externalcontact/groupchat/add_join_way"
+    join_ways.add(company.wecom.app, join_ways.JoinWay([chat_id]))
+    company.wecom.faults.add("lose", path, times=1)
+    with pytest.raises(errors.Unreachable):
+        join_ways.add(company.wecom.app, join_ways.JoinWay([chat_id]))
+    company.make()
+    assert bulk.quota_used(company.wecom.corp) == 3
+    found = compare(company)
+    assert (found["group_ways"], found["group_ways_not_comparable"], found["strays"]) == (2, 1, 0)
+    client.force_login(company.shops.staff["hq"])
+    page = client.get("/admin/guides/strayway/").content.decode()
+    assert "2 个入群码" in page and "1 个" in page and "2021-07-10" in page
 
 
 def test_one_comparison_a_day(company: Company) -> None:

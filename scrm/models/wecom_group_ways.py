@@ -1,0 +1,43 @@
+"""The codes by which customers join a group (入群码): WeCom lists them nowhere, so our rows are all there is to count by."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from scrm.models.wecom import Corp
+
+
+class GroupWay(models.Model):
+    """One code that WeCom was asked for and has not refused; the row is older than the question."""
+
+    class Status(models.TextChoices):
+        MAKING = "MAKING", _("being made")
+        LIVE = "LIVE", _("in use")
+        LOST = "LOST", _("answer lost")  # it may exist: nobody can find it there, and nobody can delete it
+        GONE = "GONE", _("no longer at WeCom")
+
+    corp = models.ForeignKey(Corp, models.PROTECT, verbose_name=_("WeCom corp"), db_index=False, related_name="+")
+    config_id = models.CharField(_("WeCom's id"), max_length=64, null=True, unique=True)
+    state = models.CharField(_("state of the code"), max_length=30, blank=True)
+    remark = models.CharField(_("remark"), max_length=30, blank=True)
+    status = models.CharField(_("state"), max_length=8, choices=Status, default=Status.MAKING)
+    asked_at = models.DateTimeField(_("asked for at"), auto_now_add=True)
+    compared_at = models.DateTimeField(_("compared at"), null=True)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("group code")
+        verbose_name_plural = _("group codes")
+        constraints = (
+            models.CheckConstraint(
+                name="group_way_live_has_its_id", condition=~Q(status="LIVE") | Q(config_id__isnull=False)
+            ),
+        )
+        indexes = (
+            models.Index(fields=["corp", "status"], name="group_way_counted", condition=~Q(status="GONE")),
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.remark or self.config_id or self.state
