@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext as gettext_now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from members import purchases
@@ -281,7 +281,7 @@ def _exported_at(run: imports.Run) -> dt.datetime | None:
     except ValueError:
         moment = None
     if moment is None:
-        message = gettext_now("The time of the export cannot be read. Write it as 2024-05-01 12:30:00.")
+        message = gettext("The time of the export cannot be read. Write it as 2024-05-01 12:30:00.")
         raise FileRefused(message, code="bad_exported_at")
     return moment if timezone.is_aware(moment) else moment.replace(tzinfo=ZoneInfo(copyin.rules.ZONE))
 

@@ -169,7 +169,7 @@ def fen(value: Any, place: str) -> int:
     """An integer of fen, also as text."""
     if value is None or value == "":
         return 0
-    if isinstance(value, (bool, float)) or not str(value).lstrip("-").isdecimal() or len(str(value)) > 15:
+    if not _is_said(value) or not str(value).lstrip("-").isdecimal() or len(str(value)) > 15:
         raise Unreadable("bad_amount", place)
     return int(value)
 
@@ -210,9 +210,14 @@ def quantity(value: Any, place: str) -> Decimal:
     return found
 
 
+def _is_said(value: Any) -> bool:
+    """Whether it is written out exactly: a text or a whole or decimal number, which a number with a binary point is not."""
+    return isinstance(value, (str, int, Decimal)) and not isinstance(value, bool)
+
+
 def text(value: Any) -> str:
     """An id as text, whatever JSON made of it; nothing, 0 and "0" are no id."""
-    said = "" if value is None or isinstance(value, (dict, list, float, bool)) else str(value).strip()
+    said = str(value).strip() if _is_said(value) else ""
     return "" if said == "0" or "\0" in said else said
 
 

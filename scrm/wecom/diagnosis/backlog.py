@@ -26,7 +26,7 @@ SHOWN_ENDPOINTS = 3
 
 
 def findings(corp: Corp, now: dt.datetime) -> list[Finding]:
-    return [*_inbox(corp, now), *_outbox(corp, now), *_clock(corp), beat(_last_sweep(), now), *_pace(corp, now)]
+    return [*_inbox(corp, now), *_outbox(corp, now), *_clock(corp), beat(*_last_sweep(), now), *_pace(corp, now)]
 
 
 def _count(rows: Any) -> int:
@@ -64,13 +64,16 @@ def queue(name: str, count: int, oldest: dt.datetime | None, now: dt.datetime) -
     return Finding(f"{name}.late", "", {"count": count, "seconds": int((now - oldest).total_seconds())})
 
 
-def _last_sweep() -> dt.datetime | None:
-    return PeriodicTask.objects.filter(name=BEAT_ENTRY, enabled=True).values_list("last_run_at", flat=True).first()
+def _last_sweep() -> tuple[dt.datetime | None, dt.datetime | None]:
+    """When beat last ran it, and when the entry was set up or changed."""
+    entries = PeriodicTask.objects.filter(name=BEAT_ENTRY, enabled=True)
+    return entries.values_list("last_run_at", "date_changed").first() or (None, None)
 
 
-def beat(last_at: dt.datetime | None, now: dt.datetime) -> Finding:
+def beat(last_at: dt.datetime | None, set_up_at: dt.datetime | None, now: dt.datetime) -> Finding:
     if last_at is None:
-        return Finding("beat.never")
+        age = int((now - set_up_at).total_seconds()) if set_up_at else BEAT_SECONDS
+        return Finding("beat.new", "", {"seconds": max(0, age)}) if age < BEAT_SECONDS else Finding("beat.never")
     seconds = max(0, int((now - last_at).total_seconds()))
     return Finding("beat.stopped" if seconds > BEAT_SECONDS else "beat.ok", "", {"seconds": seconds})
 

@@ -120,7 +120,7 @@ _PERMISSIONS = {
         _("In WeCom's console add the guides under Customers and partners → Customer contact → Permissions → Range of use, and to the app's visible range (App management → Apps → Self-built → the app → Visible range)."),
     ),
     "unionid.ok": Sentence(OK, _("%(known)s of %(asked)s WeChat customers asked about carry a unionid: the mini-program or Official Account is bound.")),
-    "unionid.unknown": Sentence(OK, _("Nobody has a WeChat customer yet, so whether unionids come cannot be seen.")),
+    "unionid.unknown": Sentence(OK, _("The member who was asked about has no WeChat customer yet, so whether unionids come cannot be seen.")),
     "unionid.none": Sentence(
         ERROR, _("None of %(asked)s WeChat customers asked about carries a unionid: contacts cannot be recognised as members."),
         _("In WeCom's console open Customers and partners → Customer contact → Customers → API → WeChat developer ID and bind the company's mini-program or Official Account; it must be of the same legal entity and bound to the WeChat Open Platform account."),
@@ -229,6 +229,7 @@ _HERE = {
         _("Look at WeCom → Messages to WeCom, state “refused”; put right what the problem says and send them again, or cancel."),
     ),
     "beat.ok": Sentence(OK, _("The clock runs: it last started the sweep of events %(age)s ago.")),
+    "beat.new": Sentence(OK, _("The clock was set up %(age)s ago; it writes down what it ran every few minutes.")),
     "beat.stopped": Sentence(
         ERROR, _("The clock has started nothing for %(age)s: nothing that belongs to a time happens."),
         _("Start the beat process again (docker compose up -d beat, or bin/up)."),

@@ -529,6 +529,10 @@ def test_what_waits_here(healthy: Wired) -> None:
 def test_the_beat_and_the_clock(healthy: Wired) -> None:
     PeriodicTask.objects.update(last_run_at=timezone.now() - dt.timedelta(hours=5))
     assert "5 小时" in check(healthy)["beat.stopped"].seen
+    PeriodicTask.objects.update(last_run_at=None, date_changed=timezone.now())
+    assert check(healthy)["beat.new"].level == diagnosis.OK  # the first minutes after a first start
+    PeriodicTask.objects.update(last_run_at=None, date_changed=timezone.now() - dt.timedelta(hours=1))
+    assert check(healthy)["beat.never"].level == diagnosis.ERROR
     PeriodicTask.objects.all().delete()
     assert check(healthy)["beat.never"].level == diagnosis.ERROR
     InboxEvent.objects.update(event_at=timezone.now() + dt.timedelta(minutes=5))
