@@ -108,8 +108,8 @@ class Book:
         return Book(tuple(replace(v, layers=v.layers.with_mode(rules.Mode(mode))) for v in self.versions))
 
 
-_BOOKS: dict[tuple[str, str], tuple[str, float, Book]] = {}
-BOOK_LIFE = 60.0  # seconds: what a version names (a category's code) may have been renamed
+_BOOKS: dict[tuple[str, str], tuple[str, int, Book]] = {}
+BOOK_LIFE = 60  # seconds: what a version names (a category's code) may have been renamed
 
 STATE = """
     SELECT coalesce(string_agg(concat_ws(':', v.id, v.digest, v.effective_from, v.effective_until), ',' ORDER BY v.number), '')
@@ -122,7 +122,7 @@ def load(*, brand_code: str = "MAIN") -> Book:
     """The published versions as they stand; kept in the process, since an order that comes alone needs them at once."""
     key = (str(connection.settings_dict["NAME"]), brand_code)
     [(state,)] = db.read(STATE, [brand_code])
-    known, now = _BOOKS.get(key), time.monotonic()
+    known, now = _BOOKS.get(key), int(time.monotonic())
     if known is not None and known[0] == state and now < known[1]:
         return known[2]
     published = RuleVersion.objects.filter(brand__code=brand_code, status=RuleVersion.Status.PUBLISHED)

@@ -21,7 +21,7 @@ from members.models import OrderLine
 from scrm import jobs
 from scrm.models import Job
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
-from tests.factories.clock import Clock
+from tests.factories.clock import NAMES
 from tests.factories.console import Console, console
 from tests.guides.conftest import Api
 
@@ -38,11 +38,10 @@ def company(transactional_db: None) -> Iterator[Console]:
         found.staff[name].save()
     yesterday = timezone.now() - dt.timedelta(days=1)
     found.shops.line("before", member="安琪", store="S1", paid_fen=20_000, at=yesterday, cashier="G00002")
-    Clock().stop()  # its functions only; they are heard once the database says so
     yield found
     with connection.cursor() as cursor:
-        name = connection.ops.quote_name(connection.settings_dict["NAME"])
-        cursor.execute(f"ALTER DATABASE {name} RESET ALL")
+        cursor.execute(f"ALTER DATABASE {database()} RESET ALL")
+        cursor.execute("DROP SCHEMA IF EXISTS later_clock CASCADE")
     connection.close()
 
 
@@ -200,11 +199,19 @@ def statement(company: Console, url: str, browser: Browser, line: OrderLine) -> 
 
 
 def set_clock(later: dt.timedelta) -> None:
-    """Every connection from now on hears that so much time has passed."""
-    name = connection.ops.quote_name(connection.settings_dict["NAME"])
+    """Every connection from now on hears that so much time has passed, the triggers of the ledger included."""
     with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} SET search_path = test_clock, public, pg_catalog")
-        cursor.execute(f"ALTER DATABASE {name} SET \"test_clock.offset\" = '{later.days} days'")
+        cursor.execute("CREATE SCHEMA later_clock")
+        for function in NAMES:
+            cursor.execute(
+                f"CREATE FUNCTION later_clock.{function}() RETURNS timestamptz LANGUAGE sql STABLE AS"
+                f" $$ SELECT pg_catalog.{function}() + interval '{later.days} days' $$"
+            )
+        cursor.execute(f"ALTER DATABASE {database()} SET search_path = later_clock, public, pg_catalog")
+
+
+def database() -> str:
+    return str(connection.ops.quote_name(connection.settings_dict["NAME"]))
 
 
 def until(question: Callable[[], Any], tries: int = 200) -> Any:
