@@ -23,7 +23,7 @@ from tests.scrm.wecom.conftest import Wecom
 from tests.scrm.wecom.documented import NOT_READ, READ, Ask
 
 GONE: Any = object()
-WRONG = (GONE, None, "", 0, [], {}, "x", [0], [None], ["x"], [{}], {"x": 1}, -1, 10**30, True, 1.5)
+WRONG: tuple[Any, ...] = (GONE, None, "", 0, [], {}, "x", [0], [None], ["x"], [{}], {"x": 1}, -1, 10**30, True, 1.5)
 SECRETS = ("晚风", "ca/1", "13800000000", "a@b.cn")
 NAMES = [f"{number} {path}" for number, (path, *_more) in enumerate(READ)]
 
@@ -118,7 +118,7 @@ def _is_of(value: Any, kind: Any) -> bool:
         inner = typing.get_args(kind)
         kinds = inner if origin is tuple and Ellipsis not in inner else inner[:1] * len(value)
         return isinstance(value, list | tuple) and all(map(_is_of, value, kinds)) and len(value) == len(kinds)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return isinstance(value, kind) and is_sound(value)
     if kind is float:
         return isinstance(value, float | int)
