@@ -15,6 +15,7 @@ from celery.signals import beat_init, setup_logging, worker_init
 from django.db import transaction
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu.exceptions import OperationalError
+from kombu.transport import redis
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
 
@@ -23,6 +24,10 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["scrm.wecom"])  # a package below an app
 app.steps["worker"].add(DjangoStructLogInitStep)
+
+# A worker that has lost its broker would give its messages back over the connection that is gone, and die of it. None has to
+# go back: what a message stands for waits in PostgreSQL, and the sweep rings again.
+redis.Channel.do_restore = False
 
 # root tries the product out in a container; the production image has a user of its own
 warnings.filterwarnings("ignore", category=SecurityWarning)
