@@ -134,7 +134,11 @@ SENTRY_DSN = _text("SENTRY_DSN")
 METRICS_TOKEN = _text("METRICS_TOKEN")
 REQUIRE_SECOND_FACTOR = _flag("REQUIRE_SECOND_FACTOR", PRODUCTION)
 WECOM_BASE_IS_DEFAULT = not _text("WECOM_API_BASE")
-WECOM_API_BASE = (_text("WECOM_API_BASE") or "https://qyapi.weixin.qq.com/cgi-bin").rstrip("/") + "/"
+_sandbox = SCRM_VAR / "wecom_sandbox" / "address"  # written while the sample company's WeCom runs on this machine
+_at_hand = (
+    _sandbox.read_text(encoding="ascii") if WECOM_BASE_IS_DEFAULT and not PRODUCTION and _sandbox.is_file() else ""
+)
+WECOM_API_BASE = (_text("WECOM_API_BASE") or _at_hand or "https://qyapi.weixin.qq.com/cgi-bin").rstrip("/") + "/"
 if urlsplit(WECOM_API_BASE).scheme not in (
     {"https"} if PRODUCTION else {"https", "http"}
 ):  # secrets travel in addresses

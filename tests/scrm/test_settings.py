@@ -71,6 +71,20 @@ def test_development_needs_only_its_keys(monkeypatch: pytest.MonkeyPatch) -> Non
     assert values["CACHES"]["default"]["LOCATION"].startswith("unix:///")
 
 
+def test_commands_beside_the_sample_company_find_its_wecom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    official = "https://qyapi.weixin.qq.com/cgi-bin/"
+    assert settings(monkeypatch, DEVELOPMENT)["WECOM_API_BASE"] == official
+    address = tmp_path / "wecom_sandbox" / "address"
+    address.parent.mkdir()
+    address.write_text("http://127.0.0.1:8001/cgi-bin/")
+    found = settings(monkeypatch, DEVELOPMENT)
+    assert found["WECOM_API_BASE"] == "http://127.0.0.1:8001/cgi-bin/" and found["WECOM_BASE_IS_DEFAULT"]
+    live = settings(monkeypatch, PRODUCTION)
+    assert live["WECOM_API_BASE"] == official  # production never speaks to a sandbox
+    own = settings(monkeypatch, PRODUCTION, WECOM_API_BASE="https://proxy.example.com/cgi-bin")
+    assert own["WECOM_API_BASE"] == "https://proxy.example.com/cgi-bin/"
+
+
 def test_production_starts_with_everything_given(monkeypatch: pytest.MonkeyPatch) -> None:
     values = settings(monkeypatch, PRODUCTION)
     assert values["DATABASES"]["default"]["ENGINE"] == "django.db.backends.postgresql"

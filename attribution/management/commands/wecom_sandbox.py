@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,7 +66,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"端口 {port} 无法使用:请停止占用它的程序,或用 WECOM_SANDBOX_PORT 换一个端口。"
             ) from error
-        with snapshot.Keeper(world, path, owner), box:
+        with snapshot.Keeper(world, path, owner), box, _known(box.api_base if wired else "", path.with_name("address")):
             self._tell(box, wired)
             for kind, (name, token, aes_key) in (wired.callbacks if wired else {}).items():
                 url = f"{_web()}/wecom/callback/{name}"
@@ -84,6 +86,19 @@ class Command(BaseCommand):
         self.stdout.write(f"企业 ID {world.corp_id}")
         for app in world.apps:
             self.stdout.write(f"{app.name}  AgentId {app.agent_id or '-'}  Secret {app.secret}")
+
+
+@contextmanager
+def _known(address: str, path: Path) -> Iterator[None]:
+    """Commands typed beside the sample company find its WeCom where the settings look (``settings.WECOM_API_BASE``)."""
+    if address:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(address, encoding="ascii")
+    try:
+        yield
+    finally:
+        if address:
+            path.unlink(missing_ok=True)
 
 
 def _made(wired: wecom.Wired | None, seed: int) -> World:
