@@ -1,7 +1,7 @@
 """Integrity (灌水核查): what looks like fraud is shown to a person, and the money waits until she has decided.
 
 1. Once a day the friends each guide has won lately, and the purchases of guides themselves, are counted (``counting``) and
-   held against the limits of the brand (``signals``). Reaching a limit is a flag (疑点): it orders a review, it convicts nobody.
+   held against the limits of the brand (``suspicions``). Reaching a limit is a flag (疑点): it orders a review, it convicts nobody.
 2. The flags of one guide about one subject are one case (核查案). Until it has ended its rewards are neither earned nor ended,
    and the commission of the order lines it names is blocked. A guide is under one open review per subject; what was decided
    once is not opened again for the same days.

@@ -11,9 +11,9 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from guides import bindings, rewards
-from guides.integrity import counting, evidence, signals
+from guides.integrity import counting, evidence, suspicions
 from guides.integrity.counting import KIND
-from guides.integrity.signals import Signal
+from guides.integrity.suspicions import Signal
 from guides.models import FirstMessage, IntegrityCase, IntegrityFlag, IntegritySettings, RewardClaim
 from guides.models.integrity import HOLDING
 from guides.touches import SHANGHAI
@@ -63,7 +63,7 @@ def look(*, now: dt.datetime) -> int:
 
 def _look_at_friends(brand: Brand, limits: IntegritySettings, since: dt.datetime, now: dt.datetime) -> int:
     counted = counting.counts(limits=limits, since=since, until=now)
-    found = {counts.guide_id: signals.of_guide(counts, counted, limits) for counts in counted}
+    found = {counts.guide_id: suspicions.of_guide(counts, counted, limits) for counts in counted}
     flagged = [guide_id for guide_id, reached in found.items() if reached]
     adds = counting.adds_of(flagged, limits=limits, since=since, until=now)
     devices = counting.devices_at_bursts(limits, flagged, since, now) if flagged else {}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from guides.integrity.signals import Counts
+from guides.integrity.suspicions import Counts
 from guides.models import IntegritySettings
 from scrm import db
 

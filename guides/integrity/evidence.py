@@ -9,7 +9,7 @@ from typing import Any
 
 from guides.integrity import counting
 from guides.integrity.counting import Add, Purchase
-from guides.integrity.signals import Kind, Signal
+from guides.integrity.suspicions import Kind, Signal
 from guides.models import IntegritySettings
 from guides.touches import SHANGHAI
 

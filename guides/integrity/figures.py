@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from guides.integrity.signals import share_bp
+from guides.integrity.suspicions import share_bp
 from scrm import db
 
 

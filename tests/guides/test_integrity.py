@@ -15,8 +15,8 @@ from attribution import ledger
 from attribution import rewards as books
 from attribution.models import Account, Hold, MoneyBlock
 from guides import integrity, rewards
-from guides.integrity import counting, evidence, figures, signals
-from guides.integrity.signals import Counts, Kind
+from guides.integrity import counting, evidence, figures, suspicions
+from guides.integrity.suspicions import Counts, Kind
 from guides.models import IntegrityCase, IntegrityFlag, IntegritySettings, RewardClaim
 from members.models import Identity
 from scrm.models import Act, DeviceToken, User
@@ -71,7 +71,7 @@ def statuses() -> set[str]:
 
 
 def kinds(counts: Counts, *peers: Counts) -> set[str]:
-    return {signal.kind for signal in signals.of_guide(counts, [counts, *peers], LIMITS)}
+    return {signal.kind for signal in suspicions.of_guide(counts, [counts, *peers], LIMITS)}
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_a_new_device_is_a_flag_beside_a_burst_only() -> None:
 
 @given(st.lists(st.integers(0, 10_000), min_size=3, max_size=40), st.integers(10, 50))
 def test_the_line_lies_above_the_mean_of_the_peers(shares: list[int], tenths: int) -> None:
-    line = signals.line_above(shares, tenths)
-    assert line is not None and line.limit_bp >= line.mean_bp + signals.LEAST_DIFFERENCE_BP - 1
-    assert signals.line_above(list(reversed(shares)), tenths) == line
+    line = suspicions.line_above(shares, tenths)
+    assert line is not None and line.limit_bp >= line.mean_bp + suspicions.LEAST_DIFFERENCE_BP - 1
+    assert suspicions.line_above(list(reversed(shares)), tenths) == line
 
 
 @pytest.mark.parametrize(("first", "last", "hour", "expected"), [(0, 6, 5, True), (0, 6, 6, False), (22, 6, 23, True), (22, 6, 6, False)])  # fmt: skip
