@@ -43,9 +43,7 @@ def heard(books: Books, *, is_upheld: bool) -> Dispute:
         actor=guide.user, now=now,
     )  # fmt: skip
     hearing.add_evidence(dispute=dispute, actor=guide.user, text="盖住前后的台卡照片", now=now)
-    hearing.give_opinion(
-        dispute=dispute, opinion="FOR", text="照片属实", actor=books.shops.guides["M"].user, now=now
-    )
+    hearing.give_opinion(dispute=dispute, opinion="FOR", text="照片属实", actor=books.shops.guides["M"].user, now=now)
     hearing.propose(dispute=dispute, is_upheld=is_upheld, reason="照片与巡店记录一致", actor=first, now=now)
     return hearing.confirm(dispute=dispute, actor=second, now=now)
 
