@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+
 from attribution import evidence, periods, proving, queries, rulebook, rules
 from attribution.models import Account, ClosedPeriod, Decision, Dispute, Hold, MoneyBlock, Override
 from attribution.rules.explanation import REASONS
