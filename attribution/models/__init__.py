@@ -1,5 +1,6 @@
 from attribution.models.bills import ChannelBill, ChannelBillLine, ChannelDifference
 from attribution.models.blocks import MoneyBlock
+from attribution.models.caps import MonthCap
 from attribution.models.channels import ChannelCursor, ChannelNotice, ChannelShop, StrangePush
 from attribution.models.decisions import Decision
 from attribution.models.disputes import Dispute, DisputeEvidence
@@ -25,7 +26,7 @@ from attribution.models.simulation import ChangedLine, Simulation, SimulationRow
 __all__ = [
     "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelBill", "ChannelBillLine", "ChannelCursor",
     "ChannelDifference", "ChannelEndpoint", "ChannelEvent", "ChannelNotice", "ChannelShop", "ClosedPeriod", "Decision",
-    "Dispute", "DisputeEvidence", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay", "Hold", "MoneyBlock",
+    "Dispute", "DisputeEvidence", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay", "Hold", "MoneyBlock", "MonthCap",
     "Override", "Payment", "PayoutFile", "PayoutResult", "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier",
     "RuleVersion", "SettlementTerms", "Simulation", "SimulationRow", "SimulationSlice", "Statement", "StoreDay",
     "StoreStock", "StrangePush", "Txn",

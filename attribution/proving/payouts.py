@@ -45,16 +45,15 @@ BATCH_LINES = """
     WHERE l.is_live
 """
 
-# What is netted: the debt, at most the pay, at most the cap of the pay rounded down. The debt is what the entries said when
+# What is netted: first and whole what was above the cap of a month; of the other debt, at most the pay, at most the cap of the pay rounded down. The debt is what the entries said when
 # the batch was cut.
 STATEMENTS = """
     SELECT 'statement ' || b.period || '.' || b.number || ' ' || y.code AS name,
            concat_ws('/', f.earned, f.late, f.n,
-                     greatest(0, least(f.debt, f.earned + f.late,
-                                       CASE WHEN b.cap_bp IS NULL THEN f.earned + f.late ELSE (f.earned + f.late) * b.cap_bp / 10000 END)),
-                     f.debt, f.earned + f.late) AS expected,
+                     w.whole + greatest(0, least(f.debt - w.whole, w.rest, CASE WHEN b.cap_bp IS NULL THEN w.rest ELSE w.rest * b.cap_bp / 10000 END)),
+                     f.debt, f.earned + f.late, w.whole) AS expected,
            concat_ws('/', s.earned_fen, s.late_fen, s.line_count, s.netted_fen, s.carried_fen + s.netted_fen,
-                     s.netted_fen + s.paid_fen) AS found
+                     s.netted_fen + s.paid_fen, s.capped_fen) AS found
     FROM attribution_statement s
     JOIN attribution_batch b ON b.id = s.batch_id AND b.status <> 'CANCELLED'
     JOIN attribution_beneficiary y ON y.id = s.beneficiary_id
@@ -67,6 +66,16 @@ STATEMENTS = """
                    WHERE a.beneficiary_id = s.beneficiary_id AND a.kind = 'RECV' AND t.posted_at <= b.cut_at), 0))::bigint AS debt
         FROM attribution_batchline l WHERE l.batch_id = s.batch_id AND l.beneficiary_id = s.beneficiary_id AND l.is_live
     ) f
+    CROSS JOIN LATERAL (
+        SELECT least(f.debt, f.earned + f.late, greatest(0, coalesce((
+            SELECT -sum(e.amount_fen) FROM attribution_account a
+            JOIN attribution_entry e ON e.account_id = a.id JOIN attribution_txn t ON t.id = e.txn_id
+            WHERE a.beneficiary_id = s.beneficiary_id AND a.kind = 'RECV' AND t.fact LIKE 'MONTH_CAP %%' AND t.kind = 'CLAWBACK'
+              AND t.posted_at <= b.cut_at), 0)
+            - coalesce((SELECT sum(o.capped_fen) FROM attribution_statement o JOIN attribution_batch p ON p.id = o.batch_id
+                        WHERE o.beneficiary_id = s.beneficiary_id AND p.status <> 'CANCELLED' AND p.period < b.period), 0)))::bigint AS whole
+    ) v
+    CROSS JOIN LATERAL (SELECT v.whole, f.earned + f.late - v.whole AS rest) w
 """
 
 # From one statement to the next: what was carried, plus claw-backs, less write-offs and netting.
