@@ -5,13 +5,14 @@
 3. The guide ends it once: done with what came of it, skipped with a reason, or not suitable for this customer. What is not
    done in time expires; who asked for it may withdraw it while it is open.
 4. A message or call that is done for a member is a service act (服务记录) of the guide, and renews the binding by its rule.
-5. Who refuses messages is not asked again: the listeners of a refusal hear of it in the same transaction.
+5. A customer who told the guide that she wants no messages has said no to marketing through WeCom (consent rule 1) as of
+   that moment.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +21,14 @@ from django.utils.translation import gettext as _
 
 from guides import service_acts
 from guides.models import Action, ServiceAct
+from members import consent
+from members.models import ConsentSource, Purpose
 from scrm import db
 from scrm.errors import RuleViolation
 from scrm.models import User
 
 ACTS = {Action.Kind.MESSAGE: ServiceAct.Kind.CHAT, Action.Kind.CALL: ServiceAct.Kind.CALL}
 SHOWN = 200  # open ones of a guide: more than a day holds
-Listener = Callable[[Action], None]
-_on_ended: list[Listener] = []
 
 
 class ActionRefused(RuleViolation):
@@ -53,11 +54,6 @@ class NewAction:
     minutes: int = 2
 
 
-def on_ended(listener: Listener) -> None:
-    """Called in ``AppConfig.ready``: who hears of each action that its guide has ended, in the same transaction."""
-    _on_ended.append(listener)
-
-
 def give(new: Iterable[NewAction]) -> int:
     """How many of them are new. In the caller's transaction."""
     rows = [Action(**{name: getattr(one, name) for name in NewAction.__slots__}) for one in new]
@@ -75,6 +71,11 @@ def done(*, action_id: int, guide_id: int, user: User, outcome: str, note: str, 
         service_acts.record(
             key=f"action {action.pk}", kind=ACTS[Action.Kind(action.kind)], guide_id=guide_id,
             member_id=action.member_id, at=now, note=action.title, proof=f"action {action.pk}",
+        )  # fmt: skip
+    if action.member is not None and outcome == Action.Outcome.REFUSED:
+        consent.say(
+            member=action.member, purpose=Purpose.WECOM_MARKETING, is_given=False, source=ConsentSource.WECOM, said_at=now,
+            now=now, actor=user,
         )  # fmt: skip
     return _end(action, Action.Status.DONE, user, now, outcome=outcome, note=note)
 
@@ -120,8 +121,6 @@ def _end(action: Action, status: str, user: User, now: dt.datetime, **values: An
     for name, value in values.items():
         setattr(action, name, value)
     action.save(update_fields=["status", "ended_at", "ended_by", *values])
-    for listener in _on_ended:
-        listener(action)
     return action
 
 

@@ -32,6 +32,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "files of welcome messages": {"task": "guides.tasks.upload_materials", "schedule": 120.0},
     "corp tags": {"task": "guides.tasks.sweep_tags", "schedule": 60.0},
     "actions not done in time": {"task": "guides.tasks.expire_actions", "schedule": 300.0},
+    "SOPs": {"task": "campaigns.tasks.sweep_sops", "schedule": 60.0},
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
     "rewards in the books": {"task": "attribution.tasks.follow_rewards", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},

@@ -13,8 +13,8 @@ from scrm import org
 from scrm.models import Brand
 
 VERSION_STAYS = """
-    IF OLD.status <> 'DRAFT' AND (to_jsonb(NEW) - ARRAY['status','retired_at']) IS DISTINCT FROM
-       (to_jsonb(OLD) - ARRAY['status','retired_at']) THEN
+    IF OLD.status <> 'DRAFT' AND (to_jsonb(NEW) - ARRAY['status','retired_at','looked_at']) IS DISTINCT FROM
+       (to_jsonb(OLD) - ARRAY['status','retired_at','looked_at']) THEN
         RAISE EXCEPTION 'a published version of an SOP never changes' USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
@@ -87,6 +87,7 @@ class SopVersion(models.Model):
     )
     published_at = models.DateTimeField(_("published at"), null=True)
     retired_at = models.DateTimeField(_("replaced at"), null=True)
+    looked_at = models.DateTimeField(null=True)  # the last thorough look for its events; null: not even for the back-fill
 
     class Meta:
         verbose_name = _("version of an SOP")
@@ -193,9 +194,8 @@ class SopRun(models.Model):
     anchored_at = models.DateTimeField(_("event at"))
     entered_at = models.DateTimeField(_("entered at"))
     position = models.PositiveSmallIntegerField(_("step"))  # the one that comes next
-    planned_at = models.DateTimeField()  # of that step by the plan; the steps behind it count from there
-    due_at = models.DateTimeField(_("due at"))  # the same, or later after a reply
-    paused_until = models.DateTimeField(_("rests until"), null=True)
+    due_at = models.DateTimeField(_("due at"))  # of that step by the plan; the steps behind it count from there
+    rested_for = models.DateTimeField(_("rested after the reply of"), null=True)  # the newest reply that has put it off
     status = models.CharField(_("state"), max_length=8, choices=Status, default=Status.ACTIVE)
     why = models.CharField(_("why"), max_length=8, choices=Why, blank=True, default="")
     ended_at = models.DateTimeField(_("ended at"), null=True)
