@@ -17,7 +17,7 @@ from scrm import db
 HORIZON = dt.timedelta(days=30)
 MOST = 20  # touches of one line, the latest ones
 
-Touches = list[tuple[touches.Touch, int]]  # each with its guide's id
+Touches = list[tuple[touches.Touch, int]]  # each with its guide's id; the latest first
 
 # line by line, so that each looks only into the partitions of its own window; ``until`` where it is not the line's creation
 OF_LINES = """
@@ -67,29 +67,53 @@ def read(
 def _of_members(
     lines: Sequence[Line], origins: dict[int, Origin], longest: Callable[[Line], dt.timedelta], seen: Seen
 ) -> dict[int, Touches]:
-    if not lines:
-        return {}
+    """Asked once for all lines of an order: they have the same buyer and the same moment."""
     seconds = {window: int(max(HORIZON, window).total_seconds()) for window in {longest(line) for line in lines}}
+    groups: dict[tuple[int | None, dt.datetime, int], list[Line]] = {}
+    for line in lines:
+        until = origins[line.id].created_at if line.id in origins else line.created_at
+        groups.setdefault((line.member_id, until, seconds[longest(line)]), []).append(line)
+    if not groups:
+        return {}
     rows = db.read(
         OF_LINES,
         [
-            db.array(line.id for line in lines),
-            db.array(line.booked_on for line in lines),
-            db.array(seconds[longest(line)] for line in lines),
-            [origins[line.id].created_at if line.id in origins else None for line in lines] if origins else None,
+            db.array(ones[0].id for ones in groups.values()),
+            db.array(ones[0].booked_on for ones in groups.values()),
+            db.array(back for _member, _until, back in groups),
+            [until for _member, until, _back in groups] if origins else None,
         ],
     )
-    decided = {line.id: at for line in lines if (at := seen(line)) is not None} if rows else {}
-    known: dict[int, tuple[touches.Touch, int]] = {}  # one touch serves every line of an order
-    found: dict[int, Touches] = {}
+    known: dict[int, tuple[touches.Touch, int]] = {}  # one touch serves every order of the buyer
+    of_first: dict[int, list[tuple[dt.datetime, tuple[touches.Touch, int]]]] = {}
     for line_id, known_at, touch_id, guide_id, *content in rows:
-        if line_id in decided and known_at > decided[line_id]:
-            continue
         pair = known.get(touch_id)
         if pair is None:
             pair = known[touch_id] = (_touch(touch_id, *content), guide_id)
-        found.setdefault(line_id, []).append(pair)
-    return {line_id: _latest(pairs) for line_id, pairs in found.items()}
+        of_first.setdefault(line_id, []).append((known_at, pair))
+    found: dict[int, Touches] = {}
+    for ones in groups.values():
+        dated = of_first.get(ones[0].id)
+        if dated is not None:
+            _share(found, ones, dated, seen)
+    return found
+
+
+def _share(
+    found: dict[int, Touches],
+    lines: Sequence[Line],
+    dated: list[tuple[dt.datetime, tuple[touches.Touch, int]]],
+    seen: Seen,
+) -> None:
+    """The touches of an order to each of its lines, but for what its decision did not see."""
+    last = max(known_at for known_at, _ in dated)
+    whole = _latest([pair for _, pair in dated])
+    for line in lines:
+        at = seen(line)
+        if at is None or last <= at:
+            found[line.id] = whole
+        elif ones := [pair for known_at, pair in dated if known_at <= at]:
+            found[line.id] = _latest(ones)
 
 
 def _touch(
@@ -109,7 +133,8 @@ def _touch(
 
 
 def _latest(pairs: Touches) -> Touches:
-    if len(pairs) <= MOST:
+    """In the order in which they claim a line, as ``touches.latest_first`` has it."""
+    if len(pairs) == 1:
         return pairs
     return sorted(pairs, key=lambda pair: (pair[0].at, -pair[0].id), reverse=True)[:MOST]
 

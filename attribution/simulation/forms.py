@@ -60,7 +60,6 @@ CASHIER, TOUCH, BINDING, HOME = range(4)
 NAMES = ("cashier", "touch", "binding", "STORE:home")
 STORES = ("S-cashier", "S-touch", "S-binding", "home")
 FOREVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
-NOBODY: Actor = ("", None)
 
 Key = tuple[int, bool, bool, str | None, str | None, str | None, bool, bool, bool, bool, str]
 
@@ -76,31 +75,18 @@ class Forms:
         """None: this line has to be decided by itself."""
         if _is_rare(line, around):
             return None
-        staff, as_of, is_known = around.staff, line.as_of, line.member_id is not None
         place = around.place(line)
         rule = version.rule_for(place)
-        cashier = touch = binding = None
-        if line.cashier_code and (guide_id := around.by_code.get(line.cashier_code)) is not None:
-            cashier = staff.fact(guide_id, as_of)
-            if not cashier.is_employed:
-                cashier = None
-        if (pairs := around.touches.get(line.id)) is not None:
-            touch = _claiming(pairs, line, place, rule, staff)
-        if line.binding_id is not None:
-            guide_id = line.binding_guide_id
-            assert guide_id is not None
-            if staff.ip(guide_id, as_of) is not None or staff.delegation(guide_id, as_of) is not None:
-                return None
-            binding = staff.fact(guide_id, as_of)
-            if not binding.is_employed:
-                return None
-            until = evidence.valid_until(line, version)
-            if until is not None and until <= as_of:
-                binding = None
+        found = _candidates(line, around, version, place, rule)
+        if found is None:
+            return None
+        cashier, touch, binding = found
+        is_known = line.member_id is not None
         key: Key = (
-            id(rule), line.channel == rules.POS, is_known, cashier.entity if cashier else None, touch.entity if touch else None,
-            binding.entity if binding else None, is_known and line.home_store_id is not None, _is_one(cashier, binding),
-            _is_one(touch, binding), _is_one(touch, cashier), place.shop_entity,
+            id(rule), line.channel == rules.POS, is_known, cashier.entity if cashier else None,
+            touch.entity if touch else None, binding.entity if binding else None,
+            is_known and line.home_store_id is not None, _is_one(cashier, binding), _is_one(touch, binding),
+            _is_one(touch, cashier), place.shop_entity,
         )  # fmt: skip
         try:
             form = self._known[key]
@@ -109,13 +95,53 @@ class Forms:
             self._rules.append(rule)
         if form is None:
             return None
-        actors = (
-            (cashier.code, cashier.store) if cashier else NOBODY,
-            (touch.code, touch.store) if touch else NOBODY,
-            (binding.code, around.store_code(line.binding_store_id)) if binding else NOBODY,
-            _home(around.store_code(line.home_store_id)),
-        )
-        return _filled(form, actors)
+        shares, who, sellers, _rule, rate_bp = form
+        actors = tuple([_actor(one, line, around, found) for one in who])
+        if len(who) == 1 and len(sellers) == 1 and sellers[0][0] == who[0]:  # nearly every line
+            sold: tuple[tuple[str, str | None, int], ...] = ((*actors[0], sellers[0][1]),)
+        else:
+            sold = tuple([(*_actor(one, line, around, found), bp) for one, bp in sellers])
+        return Outcome(True, shares, actors, sold, rate_bp, rule.cap_fen, rule.budget, rule.base)
+
+
+Found = tuple[rules.GuideFact | None, rules.GuideFact | None, rules.GuideFact | None]  # by CASHIER, TOUCH, BINDING
+
+
+def _candidates(
+    line: evidence.Line, around: evidence.Surroundings, version: rulebook.Version, place: rules.Place, rule: rules.Rule
+) -> Found | None:
+    """Those without a fault; None: the binding is more than one guide."""
+    staff, as_of = around.staff, line.as_of
+    cashier = touch = binding = None
+    if line.cashier_code and (guide_id := around.by_code.get(line.cashier_code)) is not None:
+        cashier = staff.fact(guide_id, as_of)
+        if not cashier.is_employed:
+            cashier = None
+    if (pairs := around.touches.get(line.id)) is not None:
+        touch = _claiming(pairs, line, place, rule, staff)
+    guide_id = line.binding_guide_id
+    if guide_id is not None:
+        if staff.ip(guide_id, as_of) is not None or staff.delegation(guide_id, as_of) is not None:
+            return None
+        binding = staff.fact(guide_id, as_of)
+        if not binding.is_employed:
+            return None
+        until = evidence.valid_until(line, version)
+        if until is not None and until <= as_of:
+            binding = None
+    return cashier, touch, binding
+
+
+def _actor(which: int | Actor, line: evidence.Line, around: evidence.Surroundings, found: Found) -> Actor:
+    """Who stands at that place of the form."""
+    if not isinstance(which, int):
+        return which
+    if which == HOME:
+        store = around.store_code(line.home_store_id)
+        return f"STORE:{store}", store
+    guide = found[which]
+    assert guide is not None
+    return guide.code, around.store_code(line.binding_store_id) if which == BINDING else guide.store
 
 
 def _is_one(one: rules.GuideFact | None, other: rules.GuideFact | None) -> bool:
@@ -135,18 +161,12 @@ def _claiming(
     pairs: evidence.Touches, line: evidence.Line, place: rules.Place, rule: rules.Rule, staff: evidence.Staff
 ) -> rules.GuideFact | None:
     """The guide of the first touch without a fault."""
-    created_at = line.created_at
-    guides = {touch.id: guide_id for touch, guide_id in pairs}
-    known = [pairs[0][0]] if len(pairs) == 1 else [touch for touch, _ in pairs]
-    for touch in touches.latest_first(known, created_at=created_at):
-        guide = staff.fact(guides[touch.id], line.as_of)
-        if not touches.fault(touch, place, created_at=created_at, is_employed=guide.is_employed, windows=rule.windows):
+    created_at, as_of, windows = line.created_at, line.as_of, rule.windows
+    for touch, guide_id in pairs:  # the latest first, none after the order
+        guide = staff.fact(guide_id, as_of)
+        if not touches.fault(touch, place, created_at=created_at, is_employed=guide.is_employed, windows=windows):
             return guide
     return None
-
-
-def _home(store: str | None) -> Actor:
-    return (f"STORE:{store}", store) if store else NOBODY
 
 
 def _decide(key: Key, rule: rules.Rule) -> _Form | None:
@@ -195,15 +215,3 @@ def _decide(key: Key, rule: rules.Rule) -> _Form | None:
 def _place(beneficiary: str, store: str | None) -> int | Actor:
     """Which candidate this is, told by the store; the pool and the companies have none and are who they are."""
     return STORES.index(store) if store is not None else (beneficiary, store)
-
-
-def _filled(form: _Form, actors: tuple[Actor, ...]) -> Outcome:
-    shares, who, sellers, rule, rate_bp = form
-    if len(who) == 1 and len(sellers) == 1:
-        actor = actors[who[0]] if isinstance(who[0], int) else who[0]
-        (who_sold, bp) = sellers[0]
-        seller = actors[who_sold] if isinstance(who_sold, int) else who_sold
-        return Outcome(True, shares, (actor,), ((*seller, bp),), rate_bp, rule.cap_fen, rule.budget, rule.base)
-    named = tuple([actors[one] if isinstance(one, int) else one for one in who])
-    sold = tuple([(*(actors[one] if isinstance(one, int) else one), bp) for one, bp in sellers])
-    return Outcome(True, shares, named, sold, rate_bp, rule.cap_fen, rule.budget, rule.base)
