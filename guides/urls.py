@@ -2,7 +2,19 @@
 
 from django.urls import path, register_converter
 
-from guides.api import actions, code, commission, handovers, members, rewards, service_acts, session, shares, statements, today
+from guides.api import (
+    actions,
+    code,
+    commission,
+    handovers,
+    members,
+    rewards,
+    service_acts,
+    session,
+    shares,
+    statements,
+    today,
+)
 from scrm.api.urls import RowId
 
 register_converter(RowId, "id")

@@ -87,7 +87,9 @@ class SopVersion(models.Model):
     )
     published_at = models.DateTimeField(_("published at"), null=True)
     retired_at = models.DateTimeField(_("replaced at"), null=True)
-    looked_at = models.DateTimeField(null=True)  # the last thorough look for its events; null: not even for the back-fill
+    looked_at = models.DateTimeField(
+        null=True
+    )  # the last thorough look for its events; null: not even for the back-fill
 
     class Meta:
         verbose_name = _("version of an SOP")
@@ -101,7 +103,8 @@ class SopVersion(models.Model):
             ),
             models.CheckConstraint(
                 name="sop_back_fill",
-                condition=Q(back_fill="NONE", back_fill_days=0) | ~Q(back_fill="NONE") & Q(back_fill_days__range=(1, 90)),
+                condition=Q(back_fill="NONE", back_fill_days=0)
+                | ~Q(back_fill="NONE") & Q(back_fill_days__range=(1, 90)),
             ),
         )
         triggers = (
@@ -154,7 +157,8 @@ class SopStep(models.Model):
             models.UniqueConstraint(name="sop_step_once", fields=["version", "position"]),
             models.CheckConstraint(
                 name="sop_step_branch",
-                condition=Q(kind="BRANCH", yes_to__isnull=False) & ~Q(question="") | ~Q(kind="BRANCH") & Q(question="", yes_to=None),
+                condition=Q(kind="BRANCH", yes_to__isnull=False) & ~Q(question="")
+                | ~Q(kind="BRANCH") & Q(question="", yes_to=None),
             ),
             models.CheckConstraint(
                 name="sop_step_numbers", condition=Q(position__gt=0, minutes__gt=0, valid_hours__range=(1, 720))
@@ -205,10 +209,13 @@ class SopRun(models.Model):
         verbose_name_plural = _("customers in SOPs")
         constraints = (
             models.UniqueConstraint(name="sop_run_once", fields=["sop", "member", "anchor_key"]),
-            models.UniqueConstraint(name="sop_run_one_at_a_time", fields=["sop", "member"], condition=Q(status="ACTIVE")),
+            models.UniqueConstraint(
+                name="sop_run_one_at_a_time", fields=["sop", "member"], condition=Q(status="ACTIVE")
+            ),
             models.CheckConstraint(
                 name="sop_run_end_says_why",
-                condition=Q(status="ACTIVE", why="", ended_at=None) | ~Q(status="ACTIVE") & ~Q(why="") & Q(ended_at__isnull=False),
+                condition=Q(status="ACTIVE", why="", ended_at=None)
+                | ~Q(status="ACTIVE") & ~Q(why="") & Q(ended_at__isnull=False),
             ),
         )
         indexes = (

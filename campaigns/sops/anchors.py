@@ -1,7 +1,7 @@
 """The events from which customers enter an SOP (锚点), each read in one statement.
 
 Every statement gives (member_id, key, anchored_at): the member, the event's key (64 characters) and its moment, for events
-in [since, until). A window is read again and again and each event taken once, so a fact that is booked late is not lost.
+in [since, until]. A window is read again and again and each event taken once, so a fact that is booked late is not lost.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 BOUGHT = """
     SELECT l.member_id, 'order ' || l.order_id AS key, min(l.paid_at) AS anchored_at
     FROM members_orderline l
-    WHERE l.member_id IS NOT NULL AND l.paid_at >= %(since)s AND l.paid_at < %(until)s
+    WHERE l.member_id IS NOT NULL AND l.paid_at >= %(since)s AND l.paid_at <= %(until)s
       AND l.booked_on >= %(since_day)s AND NOT l.is_voided AND NOT l.is_test AND NOT l.is_wholesale
       AND l.paid_fen > l.refunded_fen
     GROUP BY l.member_id, l.order_id
@@ -19,7 +19,7 @@ BOUGHT = """
 FRIEND_ADDED = """
     SELECT COALESCE(t.member_id, c.member_id) AS member_id, 'friend ' || t.id AS key, t.at AS anchored_at
     FROM guides_touch t JOIN guides_contact c ON c.id = t.contact_id
-    WHERE t.kind IN ('QR', 'FRIEND') AND t.at >= %(since)s AND t.at < %(until)s
+    WHERE t.kind IN ('QR', 'FRIEND') AND t.at >= %(since)s AND t.at <= %(until)s
       AND t.touched_on >= %(since_day)s AND t.touched_on <= %(until_day)s
       AND COALESCE(t.member_id, c.member_id) IS NOT NULL
 """

@@ -45,7 +45,9 @@ class Picture:
 def draw(steps: Sequence[rules.Step]) -> Picture:
     """Rows by the longest way from the first step; within a row in the order of the numbers. Raises ValueError for a plan
     with faults."""
-    if rules.faults(steps) and any(fault.code in ("no_steps", "no_such_step", "circle") for fault in rules.faults(steps)):
+    if rules.faults(steps) and any(
+        fault.code in ("no_steps", "no_such_step", "circle") for fault in rules.faults(steps)
+    ):
         raise ValueError("this plan cannot be drawn")
     by_number = {step.position: step for step in steps}
     boxes = _place(by_number, _depths(by_number))
@@ -65,7 +67,7 @@ def _ways(steps: Mapping[int, rules.Step], step: rules.Step) -> list[tuple[int, 
 
 
 def _depths(steps: Mapping[int, rules.Step]) -> dict[int, int]:
-    depths = {number: 0 for number in steps}
+    depths = dict.fromkeys(steps, 0)
     depths[rules.END] = 1
     for _round in steps:
         for number, step in steps.items():

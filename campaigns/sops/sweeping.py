@@ -64,14 +64,18 @@ def _floor(version: SopVersion) -> dt.datetime:
     """Events before it do not enter this version."""
     published_at = version.published_at
     assert published_at is not None
-    first = version.sop.versions.exclude(published_at=None).order_by("published_at").values_list("published_at", flat=True)
+    first = (
+        version.sop.versions.exclude(published_at=None).order_by("published_at").values_list("published_at", flat=True)
+    )
     since = first.first() or published_at
     if version.back_fill == SopVersion.BackFill.NONE:
         return since
     return min(since, published_at - dt.timedelta(days=version.back_fill_days))
 
 
-def _entering(version: SopVersion, floor: dt.datetime, since: dt.datetime, now: dt.datetime) -> Iterator[tuple[int, str, dt.datetime]]:
+def _entering(
+    version: SopVersion, floor: dt.datetime, since: dt.datetime, now: dt.datetime
+) -> Iterator[tuple[int, str, dt.datetime]]:
     sop = version.sop
     statement = ENTERING.format(
         events=anchors.STATEMENTS[sop.anchor], allowed=consent.allowed_sql(Purpose.WECOM_MARKETING)
@@ -86,7 +90,9 @@ def _entering(version: SopVersion, floor: dt.datetime, since: dt.datetime, now: 
     yield from rows
 
 
-def _run(version: SopVersion, first: rules.Step, member_id: int, key: str, at: dt.datetime, *, now: dt.datetime) -> SopRun:
+def _run(
+    version: SopVersion, first: rules.Step, member_id: int, key: str, at: dt.datetime, *, now: dt.datetime
+) -> SopRun:
     is_anew = version.back_fill == SopVersion.BackFill.FROM_START and version.published_at is not None
     counts_from = now if is_anew and at < version.published_at else at
     return SopRun(

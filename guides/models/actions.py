@@ -47,7 +47,9 @@ class Action(models.Model):
 
     key = models.CharField(max_length=96)  # the fact that asks for it: the same one comes again and stays one row
     guide = models.ForeignKey(Guide, models.PROTECT, verbose_name=_("guide"), db_index=False, related_name="actions")
-    store = models.ForeignKey(Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False, related_name="+")
+    store = models.ForeignKey(
+        Store, models.PROTECT, verbose_name=_("store"), null=True, db_index=False, related_name="+"
+    )
     member = models.ForeignKey(
         Member, models.PROTECT, verbose_name=_("member"), null=True, db_index=False, related_name="+"
     )

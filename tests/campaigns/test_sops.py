@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +17,10 @@ from campaigns import sops
 from campaigns.models import Sop, SopRun, SopStep, SopStepDone, SopVersion
 from campaigns.sops import picture, rules
 from guides import actions, touches
-from guides.models import Action, ServiceAct, Touch
+from guides.models import Action, Contact, ServiceAct, Touch
 from members import consent
 from members.models import MemberTag, Tag
-from scrm import db
+from scrm.models import Corp
 from tests.factories import shops as factory
 from tests.factories.shops import Shops
 
@@ -46,7 +48,7 @@ def test_nobody_is_reached_at_night(minutes: int, expected: tuple[int, int, int]
 
 
 @given(
-    st.datetimes(dt.datetime(2026, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(rules.SHANGHAI)),
+    st.datetimes(dt.datetime(2026, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(rules.SHANGHAI)),  # noqa: DTZ001 - hypothesis adds the zone
     st.integers(0, 40), st.integers(0, 3000), st.none() | st.times(dt.time(9), dt.time(20, 59)),
     st.sampled_from(["MESSAGE", "CALL", "TAG", "BRANCH"]),
 )  # fmt: skip
@@ -104,8 +106,12 @@ def shops(db: None) -> Shops:
     return factory.shops()
 
 
-def sop(shops: Shops, *steps: dict[str, Any], anchor: str = "BOUGHT", at: dt.datetime | None = None, **values: Any) -> Sop:
-    row = Sop.objects.create(brand=shops.brand, name=f"跟进{Sop.objects.count()}", anchor=anchor, anchor_days=values.pop("days", 0))
+def sop(
+    shops: Shops, *steps: dict[str, Any], anchor: str = "BOUGHT", at: dt.datetime | None = None, **values: Any
+) -> Sop:
+    row = Sop.objects.create(
+        brand=shops.brand, name=f"跟进{Sop.objects.count()}", anchor=anchor, anchor_days=values.pop("days", 0)
+    )
     version = sops.draft_from(sop=row, actor=None)
     SopVersion.objects.filter(pk=version.pk).update(**values)
     for number, step in enumerate(steps, start=1):
@@ -165,9 +171,11 @@ def test_a_purchase_ends_it_and_begins_the_next(shops: Shops) -> None:
     again = NOON + dt.timedelta(days=1)
     bought(shops, at=again)
     sweep(again)
-    assert list(SopRun.objects.order_by("pk").values_list("status", "why")) == [("ACTIVE", "")]  # it ends when its step is due
+    assert list(SopRun.objects.order_by("pk").values_list("status", "why")) == [
+        ("ACTIVE", "")
+    ]  # it ends when its step is due
     sweep(NOON + dt.timedelta(days=2, minutes=1))
-    sweep(NOON + dt.timedelta(days=2, minutes=2))
+    sweep(NOON + dt.timedelta(days=2, hours=1, minutes=2))  # late bookings are looked for each hour
     assert sorted(SopRun.objects.values_list("status", "why")) == [("ACTIVE", ""), ("STOPPED", "BOUGHT")]
     assert Action.objects.filter(status="CANCELLED").count() == 1  # the first message was never sent
 
@@ -203,7 +211,14 @@ def test_a_branch_asks_and_goes_its_way(shops: Shops) -> None:
     bought(shops, "陈红")
     sweep(NOON)
     action, guide = Action.objects.get(member=shops.members["陈红"]), shops.guides["A"]
-    actions.done(action_id=action.pk, guide_id=guide.pk, user=guide.user, outcome="REPLIED", note="", now=NOON)
+    actions.done(
+        action_id=action.pk,
+        guide_id=guide.pk,
+        user=guide.user,
+        outcome="REPLIED",
+        note="",
+        now=NOON + dt.timedelta(minutes=1),
+    )
     sweep(NOON + dt.timedelta(days=1, minutes=1))
     asked = Action.objects.filter(title="再问").values_list("member__name", flat=True)
     assert list(asked) == ["李敏"] and MemberTag.objects.get(tag=tag).member == shops.members["陈红"]
@@ -231,7 +246,11 @@ def test_after_an_outage_nobody_gets_everything_at_once(shops: Shops) -> None:
     sops.enrol(now=NOON)
     sweep(NOON + dt.timedelta(days=2, hours=1))
     assert given_to() == ["第3步"]  # planned an hour ago; the two before it were more than a day behind
-    assert list(SopStepDone.objects.order_by("position").values_list("result", flat=True)) == ["PASSED", "PASSED", "GIVEN"]
+    assert list(SopStepDone.objects.order_by("position").values_list("result", flat=True)) == [
+        "PASSED",
+        "PASSED",
+        "GIVEN",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +282,7 @@ def test_a_published_version_never_changes(shops: Shops) -> None:
     step = version.steps.get()
     for change in (
         lambda: SopStep.objects.filter(pk=step.pk).update(text="改"),
-        lambda: step.delete(),
+        step.delete,
         lambda: SopStep.objects.create(version=version, position=9, kind="CALL", title="加"),
         lambda: SopVersion.objects.filter(pk=version.pk).update(pause_days=9),
     ):
@@ -277,17 +296,14 @@ def test_a_draft_with_a_fault_is_refused_and_stays(shops: Shops) -> None:
     SopStep.objects.create(version=draft, position=1, kind="MESSAGE", title="问候", text="{客户姓}好", next_to=3)
     with pytest.raises(sops.BadSop) as refused:
         sops.publish(version=draft, actor=None, now=NOON)
-    assert "第 1 步" in refused.value.message and "{客户姓}" in refused.value.message
+    assert "Step 1 " in refused.value.message and "{客户姓}" in refused.value.message
     draft.refresh_from_db()
     assert draft.status == "DRAFT"
 
 
-def test_a_new_friend_enters_once_she_is_known(shops: Shops, box: Any = None) -> None:
-    from guides.models import Contact
-    from scrm.models import Corp
-
+def test_a_new_friend_enters_once_she_is_known(shops: Shops) -> None:
     sop(shops, {"wait_minutes": 1}, anchor="FRIEND_ADDED")
-    corp = Corp.objects.create(corp_id="wwTEST", name="测试企业", brand=shops.brand)
+    corp = Corp.objects.create(corp_id="wwTEST", name="测试企业")
     contact = Contact.objects.create(corp=corp, external_userid="wm1", name="阿敏")
     touches.record(
         key="friend 1 1", kind=Touch.Kind.QR, guide_id=shops.guides["A"].pk, store_id=shops.stores["S1"].pk,
@@ -354,10 +370,6 @@ def test_stopping_one_run_withdraws_what_is_open(shops: Shops) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_two_sweepers_share_the_work() -> None:
     """Both at once, with rows committed: each step is taken by one of them."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from django.db import connection
-
     shops = factory.shops()
     sop(shops, {}, {"wait_days": 1})
     for number in range(12):
@@ -392,10 +404,7 @@ def test_the_work_of_a_piece_is_all_or_nothing(shops: Shops, monkeypatch: pytest
     assert sops.advance(now=NOON) == 1 and given_to() == ["第1步"]
 
 
-def test_one_statement_count_for_one_and_for_many(shops: Shops, django_assert_num_queries: Any) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
+def test_one_statement_count_for_one_and_for_many(shops: Shops) -> None:
     sop(shops, {})
     counts = []
     for names in (["甲"], ["乙", "丙", "丁"]):
@@ -405,4 +414,35 @@ def test_one_statement_count_for_one_and_for_many(shops: Shops, django_assert_nu
         with CaptureQueriesContext(connection) as seen:
             sops.advance(now=NOON)
         counts.append(len(seen))
-    assert counts[0] == counts[1] and timezone.is_aware(NOON) and db is not None
+    assert counts[0] == counts[1]
+
+
+# --- the guide's list -----------------------------------------------------------------------------------------------------
+
+
+def test_the_guide_sees_and_ends_her_actions(shops: Shops, client: Any) -> None:
+    sop(shops, {"wait_minutes": 0}, at=timezone.now() - dt.timedelta(minutes=5))
+    bought(shops, at=timezone.now() - dt.timedelta(minutes=1))
+    sops.enrol(now=timezone.now())
+    SopRun.objects.update(due_at=timezone.now())  # by night it would wait until nine
+    sops.advance(now=timezone.now())
+    headers = {"Authorization": f"Bearer {shops.token('A')}"}
+    seen = client.get("/api/guide/actions", headers=headers).json()
+    (item,) = seen["items"]
+    assert (item["title"], item["member_name"], seen["minutes"]) == ("第1步", "李敏", 2)
+    address = f"/api/guide/actions/{item['id']}/done"
+    for _twice in range(2):  # the same key: the same answer
+        answer = client.post(
+            address,
+            {"outcome": "REPLIED"},
+            content_type="application/json",
+            headers=headers | {"Idempotency-Key": "once-and-only-once"},
+        )
+        assert (answer.status_code, answer.json()["action_state"]) == (200, "DONE")
+    again = client.post(
+        address, {}, content_type="application/json", headers=headers | {"Idempotency-Key": "another-key-of-hers"}
+    )
+    assert (again.status_code, again.json()["code"]) == (409, "action_ended")
+    assert client.get("/api/guide/actions", headers=headers).json()["items"] == []
+    other = {"Authorization": f"Bearer {shops.token('B')}", "Idempotency-Key": "not-hers-at-all"}
+    assert client.post(address, {}, content_type="application/json", headers=other).status_code == 404

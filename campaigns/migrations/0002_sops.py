@@ -10,9 +10,9 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    initial = True
 
     dependencies = [
+        ('campaigns', '0001_experiments'),
         ('members', '0013_tags_of_sops'),
         ('scrm', '0013_own_partitions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
