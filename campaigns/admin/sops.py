@@ -119,7 +119,7 @@ class SopAdmin(ScopedAdmin):
 class StepForm(forms.ModelForm):
     class Meta:
         model = SopStep
-        fields: ClassVar[list[str]] = list(editing.COPIED[:-4]) + ["tag", "question", "yes_to", "next_to"]
+        fields: ClassVar[list[str]] = [*editing.COPIED[:-4], "tag", "question", "yes_to", "next_to"]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
