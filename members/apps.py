@@ -8,6 +8,12 @@ class MembersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from members import legacy_import
+        from members import audiences, facts, legacy_import
+        from members.audiences import own_fields
+        from scrm import jobs
 
         legacy_import.register()
+        own_fields.register()
+        jobs.register(facts.KIND, facts.run_rebuild)
+        jobs.register(facts.NIGHT_KIND, facts.run_nightly)
+        jobs.register(audiences.KIND, audiences.run)

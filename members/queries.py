@@ -12,7 +12,7 @@ from django.db.models import Count, F, Max, Min, Q, Sum
 from django.utils.translation import gettext as _
 
 from members import reveals
-from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund
+from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund, SnapshotMember
 from scrm import crypto, db, org
 from scrm.models import Act
 from scrm.money import yuan
@@ -202,3 +202,9 @@ def _orders(lines: Iterable[OrderLine]) -> list[tuple[OrderLine, int, int]]:
         (max(found, key=lambda line: line.paid_fen), sum(line.paid_fen for line in found), len(found))
         for found in orders.values()
     ]
+
+
+def snapshot_by_store(*, snapshot_id: int) -> dict[int | None, int]:
+    """Members of a frozen audience by the number of their home store."""
+    rows = SnapshotMember.objects.filter(snapshot=snapshot_id).values_list("store_id").annotate(Count("member_id"))
+    return dict(rows.order_by("store_id"))
