@@ -10,10 +10,12 @@ class MembersConfig(AppConfig):
     def ready(self) -> None:
         from members import audiences, facts, legacy_import
         from members.audiences import own_fields
-        from scrm import jobs
+        from members.bench.audience import ROWS, audience
+        from scrm import bench, jobs
 
         legacy_import.register()
         own_fields.register()
+        bench.register("audience", audience, rows=ROWS)
         jobs.register(facts.KIND, facts.run_rebuild)
         jobs.register(facts.NIGHT_KIND, facts.run_nightly)
         jobs.register(audiences.KIND, audiences.run)

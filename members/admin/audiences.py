@@ -366,7 +366,7 @@ def _texts() -> dict[str, str]:
     return {
         "add_condition": _("Add condition"), "add_group": _("Add group"), "remove": _("Remove"), "remove_group": _("Remove group"),
         "choose": _("Choose…"), "search": _("Type to look up…"), "days": _("days"), "months": _("month"), "yuan": _("yuan"), "to": _("to"),
-        "counting": _("counting…"), "members": _("members"), "estimate": _("estimated"), "add_one": _("Add the first condition."),
+        "counting": _("counting…"), "members": _("members are meant"), "estimate": _("estimated"), "add_one": _("Add the first condition."),
         "failed": _("The count failed; try again."), "window": _("Window"), "last_days": _("last days"), "fixed": _("fixed days"),
         "more": _("Only certain channels, categories, products or stores"), "field": _("field"), "comparison": _("comparison"),
         "value": _("value"), "measure": _("measure"), "all": _("all"), "of_group": _("group"), "pieces": _("pieces"), "orders": _("orders"),

@@ -260,7 +260,8 @@ def _lines(condition: Condition, ask: Ask, whose: str) -> Sql:
     """Source and condition of the purchases in the window, as something to put behind FROM."""
     window = condition.window
     assert window is not None
-    parts, params = [_KEPT, whose], []
+    parts: list[str] = [_KEPT, whose]
+    params: list[Any] = []
     if "between" in window:
         first, last = window["between"]
         parts.append("l.paid_at >= %s AND l.paid_at < %s")

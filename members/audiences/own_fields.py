@@ -128,7 +128,8 @@ def _agreed() -> list[Field]:
 
 
 def _facts() -> list[Field]:
-    times, orders = {"absent": 0, "unit": _("orders")}, Kind.NUMBER
+    times: dict[str, Any] = {"absent": 0, "unit": _("orders")}
+    orders = Kind.NUMBER
     return [
         _fact("last_on", _("last purchase"), Kind.DATE),
         _fact("first_on", _("first purchase"), Kind.DATE),
@@ -159,7 +160,7 @@ def _facts() -> list[Field]:
 
 
 def _worth() -> list[Field]:
-    score = {"least": 1, "most": member_value.FIFTHS, "unit": _("points of 5")}
+    score: dict[str, Any] = {"least": 1, "most": member_value.FIFTHS, "unit": _("points of 5")}
     return [
         Field(
             "stage", _("life-cycle stage"), VALUE, Kind.CHOICE, expression="f.stage", choices=Stage.choices,

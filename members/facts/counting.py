@@ -53,7 +53,7 @@ FAMILY = """
 def count(who: tuple[str, str, str]) -> str:
     """The query for the facts of the members of ``who``; its one parameter is ``today``, the business day."""
     start, source, member = who
-    default = {name: LifecycleRule._meta.get_field(name).default for name in _RULE}
+    default = {name: getattr(LifecycleRule._meta.get_field(name), "default", None) for name in _RULE}
     rule = {name: f"coalesce(r.{name}, {default[name]})" for name in _RULE}
     days, hours = range(1, 8), range(24)
     return f"""

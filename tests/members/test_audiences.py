@@ -26,7 +26,7 @@ from members.models import (
 )
 from scrm import db, jobs, org
 from scrm.models import Corp
-from tests.factories.shops import Shops, shops, tag, tier
+from tests.factories.shops import Shops, bind, shops, tag, tier
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2025, 6, 1, 12, tzinfo=facts.SHANGHAI)
@@ -168,11 +168,11 @@ def test_only_active_members_and_only_those_of_the_scope(company):
     north = org.Scope(frozenset({company.stores["S1"].pk, company.stores["F1"].pk}))
     assert meant(company, everybody) == {A, B, C, D}
     assert meant(company, everybody, north) == {A, B, C}
-    assert meant(company, everybody, org.Scope(frozenset({company.stores["S1"].pk}))) == {
-        A,
+    bind(company.members[B], company.guides["B"], company.stores["S2"])
+    assert meant(company, everybody, org.Scope(frozenset({company.stores["S2"].pk}))) == {
         B,
-        C,
-    }  # C's guide works there
+        D,
+    }  # at home or served there
     assert meant(company, everybody, org.NOTHING) == set()
     Member.objects.filter(name=A).update(status="FROZEN")
     assert meant(company, everybody) == {B, C, D}

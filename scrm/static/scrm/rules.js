@@ -51,13 +51,14 @@
     else if (op === "between") { condition.value = field.kind === "DATE" ? ["", ""] : [0, 0]; }
     else if (["within_days", "before_days", "not_within_days"].indexOf(op) >= 0) { condition.value = 30; }
     else if (op === "coming_days") { condition.value = 7; }
-    else if (typeof condition.value !== "number") { condition.value = Math.max(field.least, 1); }
+    else if (typeof condition.value !== "number") { condition.value = first(field, condition); }
     return condition;
   }
-  function draw(focus) {
+  function first(field, condition) { return field.kind === "MONEY" || condition.measure === "fen" ? 10000 : Math.max(field.least, 1); }
+  function draw(focus, which) {
     place.textContent = "";
     place.appendChild(drawn(rule, [], null));
-    if (focus) { const target = place.querySelector('[data-path="' + focus.join("-") + '"] select'); if (target) { target.focus(); } }
+    if (focus) { const target = place.querySelector('[data-path="' + focus.join("-") + '"] ' + (which || "select")); if (target) { target.focus(); } }
     changed();
   }
   function drawn(node, path, parent) { return node.field === undefined ? group(node, path, parent) : row(node, path, parent); }
@@ -84,19 +85,19 @@
     box.appendChild(fieldChoice(node, path, parent));
     if (field) {
       box.appendChild(choice(field.operators.map(function (op) { return [op, data.operators[op]]; }), node.is, texts.comparison, function (op) {
-        node.is = op; withValue(node, field); draw(path);
+        node.is = op; withValue(node, field); draw(path, ".scrm-rule-operator");
       }, "scrm-rule-operator"));
-      box.appendChild(make("div", { class: "scrm-rule-values" }, values(node, field)));
+      box.appendChild(make("div", { class: "scrm-rule-values" }, values(node, field, path)));
     }
     box.appendChild(make("button", { type: "button", class: "scrm-icon-button", text: "✕", title: texts.remove, "aria-label": texts.remove, on: { click: function () {
-      if (parent) { remove(parent, path); } else { rule = { op: "AND", of: [] }; draw([]); }
+      remove(parent, path);
     } } }));
     return box;
   }
   function fieldChoice(node, path, parent) {
     const select = make("select", { "aria-label": texts.field, class: "scrm-rule-field", on: { change: function () {
       const made = prepared({ field: select.value });
-      if (parent) { parent.of[path[path.length - 1]] = made; } else { rule = made; }
+      parent.of[path[path.length - 1]] = made;
       draw(path);
     } } });
     const groups = {};
@@ -112,8 +113,8 @@
 
   // --- values ---
 
-  function values(node, field) {
-    if (field.kind === "PURCHASES") { return purchases(node, field); }
+  function values(node, field, path) {
+    if (field.kind === "PURCHASES") { return purchases(node, field, path); }
     return plain(node, field);
   }
   function plain(node, field) {
@@ -208,16 +209,20 @@
     return make("span", {}, [input, list]);
   }
 
-  function purchases(node, field) {
+  function purchases(node, field, path) {
     const fixed = Array.isArray(node.between);
     const parts = [];
     parts.push(choice([["days", texts.last_days], ["between", texts.fixed]], fixed ? "between" : "days", texts.window, function (kind) {
       if (kind === "days") { delete node.between; node.days = 30; } else { delete node.days; node.between = ["", ""]; }
-      draw(null);
-    }));
+      draw(path, ".scrm-rule-window");
+    }, "scrm-rule-window"));
     if (fixed) { parts.push.apply(parts, dates(node, "between")); }
     else { parts.push(amount(node.days, false, function (v) { node.days = v; }), document.createTextNode(texts.days)); }
-    parts.push(choice(Object.entries(data.measures), node.measure, texts.measure, function (measure) { node.measure = measure; draw(null); }));
+    parts.push(choice(Object.entries(data.measures), node.measure, texts.measure, function (measure) {
+      node.measure = measure;
+      node.value = node.is === "between" ? [0, 0] : first(field, node);
+      draw(path, ".scrm-rule-measure");
+    }, "scrm-rule-measure"));
     parts.push.apply(parts, plain(node, field));
     const more = make("details", { open: Object.keys(data.lists).some(function (name) { return node[name]; }) }, [make("summary", { text: texts.more })]);
     Object.keys(data.lists).forEach(function (name) {
@@ -234,7 +239,7 @@
     hidden.value = JSON.stringify(rule);
     window.clearTimeout(timer);
     if (asking) { asking.abort(); asking = null; }
-    if (!rule.field && !rule.of.length) { mark([]); say("", texts.add_one); return; }
+    if (!rule.of.length) { mark([]); say("", texts.add_one); return; }
     counter.classList.add("is-busy");
     timer = window.setTimeout(count, 350);
   }
@@ -273,6 +278,7 @@
   }
 
   if (!rule || (rule.field === undefined && !Array.isArray(rule.of))) { rule = { op: "AND", of: [] }; }
+  if (rule.field !== undefined) { rule = { op: "AND", of: [rule] }; }
   draw(null);
   if (data.problems.length) { mark(data.problems); }
 })();
