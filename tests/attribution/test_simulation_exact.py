@@ -166,7 +166,8 @@ def test_a_form_that_is_wrong_is_noticed(crowd: Shops, monkeypatch: pytest.Monke
     """The comparison above can fail: a form that forgets the touches is found out."""
     from attribution.simulation import forms
 
-    book, terms = rulebook.load().with_mode("SHARE_FIRST"), {"now": rulebook.load(), "as_known_at": AT}
+    book = rulebook.load().with_mode("SHARE_FIRST")
+    terms: dict[str, Any] = {"now": rulebook.load(), "as_known_at": AT}
     right = told(replay.tally(keys(), then=book, forms=Forms(), **terms))
     monkeypatch.setattr(forms, "_claiming", lambda *_args: None)
     assert told(replay.tally(keys(), then=book, forms=Forms(), **terms)) != right
@@ -213,7 +214,7 @@ def link(visitor: Visitor, company: Shops, member: str) -> None:
 def difference(as_known_at: dt.datetime | None = None) -> list[int]:
     """The lines that the published rules would not decide again as the books have it."""
     book = rulebook.load()
-    asked = {"then": book, "now": book, "as_known_at": as_known_at or db.clock()}
+    asked: dict[str, Any] = {"then": book, "now": book, "as_known_at": as_known_at or db.clock()}
     tally = replay.tally(keys(), **asked)
     for row in tally.rows.values():
         assert row[replay.CREDIT_NOW] != row[replay.CREDIT_THEN] or row[replay.FEN_NOW] == row[replay.FEN_THEN]
@@ -285,18 +286,18 @@ def test_the_published_rules_give_back_the_books(company: Shops, seed: int) -> N
         act, n = rng.random(), rng.randrange(6)
         at = clock - rng.randrange(1, 40) * DAY
         if act < 0.45:
-            who = {"member": f"会员{n}"} if rng.random() < 0.5 else {"buyer_unionid": f"u-{n}"}
+            who: dict[str, Any] = {"member": f"会员{n}"} if rng.random() < 0.5 else {"buyer_unionid": f"u-{n}"}
             store = rng.choice((None, "S1", "F1"))
             channel = None if store else rng.choice(("TMALL", "MINI_PROGRAM"))
             cashier = rng.choice(("G00001", "G00003", "")) if store else ""
-            mark = {"risk_mark": "BULK"} if rng.random() < 0.1 else {}
+            mark: dict[str, Any] = {"risk_mark": "BULK"} if rng.random() < 0.1 else {}
             lines += order(
                 company, 1_000 + step, 7_777, at=at, store=store, channel=channel, cashier=cashier, **who, **mark
             )
         elif act < 0.7:
             guide, ago = rng.choice("ABFM"), rng.randrange(1, 9) * DAY
-            who = {"visitor_id": visitors[n].pk, "member_id": None} if rng.random() < 0.5 else {}
-            known_later(company, guide, at - ago, **who)
+            of: dict[str, Any] = {"visitor_id": visitors[n].pk, "member_id": None} if rng.random() < 0.5 else {}
+            known_later(company, guide, at - ago, **of)
         elif act < 0.8:
             if visitors[n].member_id is None:
                 link(visitors[n], company, f"会员{n}")
