@@ -179,9 +179,10 @@ def _give_chunk(batch_id: int, now: dt.datetime) -> CouponBatch:
     return batch
 
 
-def _next_members(batch: CouponBatch) -> list[tuple[int | None, bool]]:
+def _next_members(batch: CouponBatch) -> list[tuple[int, bool]]:
+    """(member, whether she has a place left); 0 for a code that is nobody's yet."""
     if batch.kind == CouponBatch.Kind.CODES:
-        return [(None, True)] * min(CHUNK, batch.planned_count - batch.given_count)
+        return [(0, True)] * min(CHUNK, batch.planned_count - batch.given_count)
     sql, params = _wanted(batch.template, batch.source, batch.params["value"], batch.reached_id)
     with connection.cursor() as cursor:
         cursor.execute(f"{sql} LIMIT {CHUNK}", params)
@@ -200,14 +201,14 @@ def _bucket(template: CouponTemplate, wanted: int) -> tuple[int, int]:
     return best, room
 
 
-def _insert(batch: CouponBatch, bucket: int, takers: list[int | None], now: dt.datetime) -> None:
+def _insert(batch: CouponBatch, bucket: int, takers: list[int], now: dt.datetime) -> None:
     template, is_code = batch.template, batch.kind == CouponBatch.Kind.CODES
     days: tuple[Any, Any] = (None, None) if is_code else terms.validity(template, terms.business_day(now))
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO members_coupon (template_id, bucket, code, status, source, member_id, member_cap, value_fen, batch_id,"
             " issued_at, claimed_at, starts_on, expires_on, is_gifted, giver_id)"
-            " SELECT %s, %s, w.code, %s, %s, w.member_id, %s, %s, %s, %s, %s, %s, %s, false, %s"
+            " SELECT %s, %s, w.code, %s, %s, nullif(w.member_id, 0), %s, %s, %s, %s, %s, %s, %s, false, %s"
             " FROM unnest(%s::text[], %s::bigint[]) WITH ORDINALITY w(code, member_id, place) ORDER BY w.place"
             " RETURNING id, member_id",
             [

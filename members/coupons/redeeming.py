@@ -380,6 +380,7 @@ def _used_in(till: Till) -> int:
 
 def _row(found: Quote, till: Till, basket: Basket, now: dt.datetime) -> Redemption:
     coupon, template = found.coupon, found.coupon.template
+    assert coupon.member_id is not None  # a constraint of the table
     hq_fen, rest_fen = terms.shares(found.discount_fen, template.hq_share_bp)
     is_issuer = template.bearer == CouponTemplate.Bearer.ISSUER
     bearer_id = (coupon.issuer_id or clearing.hq().pk) if is_issuer else till.store.entity_id

@@ -96,7 +96,7 @@ def publish(*, template: CouponTemplate, actor: Any, now: dt.datetime) -> Coupon
     if not wrong and row.valid_until is not None and row.valid_until < business_day(now):
         wrong = {"valid_until": _("Its last day is over; choose a later one.")}
     for field, message in wrong.items():
-        label = CouponTemplate._meta.get_field(field).verbose_name
+        label = getattr(CouponTemplate._meta.get_field(field), "verbose_name", field)
         raise _refused(f"{label}: {message}", "template_not_complete", field)
     before = CouponTemplate.objects.filter(brand=row.brand_id, code=row.code, status=Status.PUBLISHED)
     for old in db.lock(before):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pgtrigger
 from django.conf import settings
@@ -23,7 +23,7 @@ MOST_FEN = 10_000_000  # 100,000 yuan: a typing error, not a coupon
 MOST_BUCKETS = 64
 
 
-def _ids(label: object) -> ArrayField:
+def _ids(label: Any) -> ArrayField:
     return ArrayField(models.BigIntegerField(), verbose_name=label, default=list, blank=True)
 
 
