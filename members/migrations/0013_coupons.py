@@ -17,7 +17,7 @@ from scrm.db import PartitionByMonth
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0010_risk_marks'),
+        ('members', '0012_lifecycle_defaults'),
         ('scrm', '0012_group_ways'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
