@@ -97,6 +97,10 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Campaigns"),
+        ((_("Experiments"), "experiment", "campaigns_experiment"),),
+    ),
+    (
         _("Commission"),
         (
             (_("Settlement"), "price_check", "attribution_batch"),

@@ -35,6 +35,7 @@ from attribution.models import (
     StrangePush,
     Txn,
 )
+from campaigns.models import Experiment
 from guides import service_acts, shares, touches
 from guides.models import (
     Binding,
@@ -112,7 +113,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Proof, SettlementTerms,
+    Batch, Experiment, Proof, SettlementTerms,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -129,6 +130,7 @@ PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
+    "campaigns_experiment_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
