@@ -83,6 +83,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Corp tags"), "label", "guides_corptag"),
             (_("Tags being marked"), "new_label", "guides_tagpush"),
             (_("Stray contact ways"), "qr_code_scanner", "guides_strayway"),
+            (_("Codes of groups"), "groups", "scrm_groupway"),
         ),
     ),
     (

@@ -92,6 +92,7 @@ from scrm.models import (
     Corp,
     DeviceToken,
     Grant,
+    GroupWay,
     InboxEvent,
     Job,
     LegalEntity,
@@ -110,7 +111,7 @@ HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
     ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
-    OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
+    GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
     Batch, Experiment, Proof, SettlementTerms,
 }  # fmt: skip
