@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from members import facts
+from members import coupons, facts
 
 
 @shared_task
@@ -16,3 +16,15 @@ def refresh_facts() -> None:
 @shared_task
 def count_facts_at_night() -> None:
     facts.start_nightly(now=timezone.now())
+
+
+@shared_task
+def sweep_coupons() -> None:
+    """Locks and gifts whose time is up."""
+    coupons.daily.sweep(now=timezone.now())
+
+
+@shared_task
+def end_coupons() -> None:
+    """The job of the business day, once."""
+    coupons.daily.start(now=timezone.now())
