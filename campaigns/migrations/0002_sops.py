@@ -13,8 +13,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('campaigns', '0001_experiments'),
-        ('members', '0013_tags_of_sops'),
-        ('scrm', '0013_own_partitions'),
+        ('members', '0014_tags_of_sops'),
+        ('scrm', '0014_own_partitions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

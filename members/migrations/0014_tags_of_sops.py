@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0012_lifecycle_defaults'),
+        ('members', '0013_coupons'),
     ]
 
     operations = [

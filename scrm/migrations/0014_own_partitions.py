@@ -54,7 +54,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scrm", "0012_group_ways")]
+    dependencies = [("scrm", "0013_lost_group_ways")]
 
     operations = [
         migrations.RunSQL(ENSURE_PARTITIONS, migrations.RunSQL.noop),
