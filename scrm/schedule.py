@@ -18,6 +18,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "open jobs": {"task": "scrm.tasks.sweep_jobs", "schedule": 60.0},
     "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
     "old answers and tokens": {"task": "scrm.tasks.forget_api_leftovers", "schedule": 3600.0},
+    "facts of members": {"task": "members.tasks.refresh_facts", "schedule": 60.0},
+    "facts by night": {"task": "members.tasks.count_facts_at_night", "schedule": 3600.0},  # one job a day, by its key
     "WeCom contacts": {"task": "guides.tasks.sweep_contacts", "schedule": 60.0},
     "sweeps of WeCom contacts": {
         "task": "guides.tasks.plan_contact_sweeps",

@@ -73,15 +73,20 @@ from guides.models import (
     WelcomeSend,
 )
 from members.models import (
+    Audience,
+    AudienceSnapshot,
+    AudienceVersion,
     Category,
     Channel,
     Identity,
+    LifecycleRule,
     Member,
     OrderLine,
     ParkedVersion,
     Product,
     Refund,
     Tag,
+    TagRule,
     Tier,
 )
 from scrm import org
@@ -113,7 +118,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, Proof, SettlementTerms,
+    Batch, Experiment, LifecycleRule, Proof, SettlementTerms, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -123,13 +128,15 @@ OTHERS = {
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Statement,
+    Statement, Audience, AudienceSnapshot,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
+    "members_audience_new": {"hq", "operator", "region"},
+    "members_audience_value": set(SEES),
     "campaigns_experiment_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
@@ -150,7 +157,8 @@ CUSTOM = {
     "attribution_ruleversion_what",
     "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
     "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
-    "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
+    "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
+    "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
@@ -190,6 +198,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        **audiences_of(shops),
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
@@ -203,6 +212,25 @@ def dispute(shops: Any, code: str) -> Dispute:
     said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
     standing = Dispute.objects.filter(line_id=line.pk).first()
     return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
+
+
+def audiences_of(shops: Any) -> dict[Any, dict[str, Any]]:
+    """One that is made for each store alone."""
+    found: dict[Any, dict[str, Any]] = {Audience: {}, AudienceSnapshot: {}}
+    for code in STORES:
+        stores = [shops.stores[code].pk]
+        rule = {"field": "first_on", "is": "known"}
+        row, _is_new = Audience.objects.get_or_create(
+            brand=shops.brand, name=code, defaults={"rule": rule, "store_ids": stores}
+        )
+        version, _is_new = AudienceVersion.objects.get_or_create(
+            audience=row, version_no=1, defaults={"rule": rule, "digest": "0" * 64}
+        )
+        found[Audience][code] = row
+        found[AudienceSnapshot][code], _is_new = AudienceSnapshot.objects.get_or_create(
+            version=version, defaults={"store_ids": stores}
+        )
+    return found
 
 
 def statements(company: Console) -> dict[str, Any]:
