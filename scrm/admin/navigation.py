@@ -26,6 +26,11 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Identities"), "badge", "members_identity"),
             (_("Tiers"), "military_tech", "members_tier"),
             (_("Tags"), "sell", "members_tag"),
+            (_("Automatic tags"), "autorenew", "members_tagrule"),
+            (_("Audiences"), "groups", "members_audience"),
+            (_("Snapshots of audiences"), "ac_unit", "members_audiencesnapshot"),
+            (_("Member value"), "monitoring", "members_audience_value"),
+            (_("Life-cycle rules"), "timeline", "members_lifecyclerule"),
         ),
     ),
     (
@@ -84,6 +89,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Corp tags"), "label", "guides_corptag"),
             (_("Tags being marked"), "new_label", "guides_tagpush"),
             (_("Stray contact ways"), "qr_code_scanner", "guides_strayway"),
+            (_("Codes of groups"), "groups", "scrm_groupway"),
         ),
     ),
     (
@@ -94,6 +100,16 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Integrity cases"), "policy", "guides_integritycase"),
             (_("Paid, then proven fake"), "query_stats", "guides_integritycase_figures"),
             (_("Limits of integrity"), "tune", "guides_integritysettings"),
+        ),
+    ),
+    (
+        _("Campaigns"),
+        (
+            (_("SOPs"), "account_tree", "campaigns_sop"),
+            (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
+            (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),
+            (_("Actions of guides"), "checklist", "guides_action"),
+            (_("Experiments"), "experiment", "campaigns_experiment"),
         ),
     ),
     (
@@ -196,6 +212,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "waiting": lambda user: org.may(user, Right.ACT) or org.may(user, Right.CHANGE),
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
+    "members_audience_value": lambda user: org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }
