@@ -103,7 +103,13 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     ),
     (
         _("Campaigns"),
-        ((_("Experiments"), "experiment", "campaigns_experiment"),),
+        (
+            (_("SOPs"), "account_tree", "campaigns_sop"),
+            (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
+            (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),
+            (_("Actions of guides"), "checklist", "guides_action"),
+            (_("Experiments"), "experiment", "campaigns_experiment"),
+        ),
     ),
     (
         _("Commission"),

@@ -35,9 +35,10 @@ from attribution.models import (
     StrangePush,
     Txn,
 )
-from campaigns.models import Experiment
+from campaigns.models import Experiment, Sop, SopRun, SopVersion
 from guides import service_acts, shares, touches
 from guides.models import (
+    Action,
     Binding,
     BindingRequest,
     BrandIP,
@@ -118,7 +119,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, LifecycleRule, Proof, SettlementTerms, TagRule,
+    Batch, Experiment, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -126,9 +127,9 @@ OTHERS = {
     "attribution.Simulation", "attribution.FairnessDay",
 }  # fmt: skip
 SCOPED: set[Any] = {
-    Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    Action, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Statement, Audience, AudienceSnapshot,
+    SopRun, Statement, Audience, AudienceSnapshot,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -198,6 +199,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        **followed_up(company, guides, members),
         **audiences_of(shops),
         **handovers(company, guides, members),
         **accounts(guides),
@@ -270,6 +272,28 @@ def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
             defaults={"read_from": timezone.now(), "friendship_ids": [], "missing_count": 1, "friend_count": 1},
         )  # fmt: skip
     return found
+
+
+def followed_up(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Each member in an SOP, with what her guide is to do for it."""
+    at = timezone.now()
+    sop, _is_new = Sop.objects.get_or_create(brand=company.shops.brand, name="购后回访", anchor="BOUGHT")
+    version, _is_new = SopVersion.objects.get_or_create(sop=sop, number=1)
+    runs, given = {}, {}
+    for code in STORES:
+        runs[code], _is_new = SopRun.objects.get_or_create(
+            sop=sop, member=members[code],
+            defaults={"version": version, "anchor_key": code, "anchored_at": at, "entered_at": at, "position": 1, "due_at": at},
+        )  # fmt: skip
+        given[code], _is_new = Action.objects.get_or_create(
+            key=code,
+            defaults={
+                "guide": guides[code], "store": company.shops.stores[code], "member": members[code], "kind": "CALL",
+                "source": "SOP", "source_id": runs[code].pk, "title": "回访", "reason": "买过东西", "starts_at": at,
+                "due_at": at + dt.timedelta(days=1),
+            },
+        )  # fmt: skip
+    return {SopRun: runs, Action: given}
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
