@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -248,7 +248,7 @@ def record_refunds(*, refunds: Sequence[RefundVersion]) -> RefundsRecorded:
     return _record(lambda cursor: batch.fill(cursor, "refund_batch", BATCH, refunds))
 
 
-def record_refunds_of(*, select: str, params: Sequence[Any] = ()) -> RefundsRecorded:
+def record_refunds_of(*, select: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> RefundsRecorded:
     """The same for the rows of a query that yields the columns of ``BATCH`` in their order."""
     names = ", ".join(name for name, _kind in BATCH)
     return _record(lambda cursor: cursor.execute(f"INSERT INTO refund_batch ({names}) {select}", params))
