@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,19 @@ class Ids:
         if not self._ids:
             self._ids = db.next_ids(self._model, self._block)[::-1]
         return self._ids.pop()
+
+
+class StoreIds(dict[str, int]):
+    """Ids of stores by their codes: those that a batch knows already, any other is looked up."""
+
+    def __init__(self, known: Iterable[Mapping[str, int]]) -> None:
+        super().__init__()
+        for codes in {id(codes): codes for codes in known}.values():
+            self.update(codes)
+
+    def __missing__(self, code: str) -> int:
+        self[code] = _store_ids({code})[code]
+        return self[code]
 
 
 class NewHold(NamedTuple):
@@ -280,7 +293,9 @@ def _open_accounts(codes: set[str]) -> dict[str, tuple[int, int | None]]:
 
 
 def _read_accounts(codes: Iterable[str]) -> dict[str, tuple[int, int | None]]:
-    rows = Account.objects.filter(code__in=list(codes)).values_list("code", "id", "beneficiary_id")
+    rows = db.read(
+        "SELECT code, id, beneficiary_id FROM attribution_account WHERE code = ANY(%s::text[])", [sorted(codes)]
+    )
     return {code: (account_id, beneficiary_id) for code, account_id, beneficiary_id in rows}
 
 
@@ -324,18 +339,18 @@ def _open_money_accounts(codes: set[str]) -> None:
 
 
 def _lock_accounts(ids: Sequence[int]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM attribution_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [sorted(set(ids))]
-        )
+    statement = "SELECT 1 FROM attribution_account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
+    db.write(statement, [db.array(sorted(set(ids)))])
 
 
 def _known(keys: set[str]) -> dict[str, _Known]:
-    rows = db.read("SELECT key, id, content_hash, posted_on FROM attribution_txn WHERE key = ANY(%b)", [list(keys)])
+    rows = db.read(
+        "SELECT key, id, content_hash, posted_on FROM attribution_txn WHERE key = ANY(%b::text[])", [list(keys)]
+    )
     return {key: _Known(*found) for key, *found in rows}
 
 
 def _store_ids(codes: set[str]) -> dict[str, int]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT code, id FROM scrm_store WHERE code = ANY(%s)", [sorted(codes)])
-        return dict(cursor.fetchall())
+    return (
+        dict(db.read("SELECT code, id FROM scrm_store WHERE code = ANY(%s::text[])", [sorted(codes)])) if codes else {}
+    )

@@ -136,6 +136,36 @@ def read(query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+def write(query: str, params: Sequence[Any] = ()) -> int:
+    """How many rows a statement has written; the other half of ``read``."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(query, params)
+        return cursor.rowcount
+
+
+@contextmanager
+def plans_kept() -> Iterator[None]:
+    """A transaction in which ``read`` and ``write`` plan a statement once per connection, for whatever values it is given.
+
+    For a few rows: planning a statement over a year of partitions takes ten times as long as running it. Not for many: their
+    plan has to know how many there are. Statements are constants, their values parameters; arrays are cast to their type.
+    """
+    with transaction.atomic():
+        raw = connection.connection
+        if raw.prepare_threshold == 0:
+            yield
+            return
+        with psycopg.Cursor(raw) as cursor:
+            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        raw.prepare_threshold = 0  # Django switches preparing off for a connection as a whole
+        try:
+            with connection.wrap_database_errors:
+                yield
+        finally:
+            raw.prepare_threshold = None
+
+
 def array(values: Iterable[int | dt.date]) -> str:
     """Numbers or days as the text of an array, for ``%s::bigint[]``: the driver writes a long list at ten times the cost."""
     return "{" + ",".join(map(str, values)) + "}"
@@ -187,12 +217,15 @@ def _preparing() -> Iterator[CursorWrapper]:
     """Django binds values on the client, which leaves nothing to prepare; here the server binds them."""
     connection.ensure_connection()
     raw = connection.connection
-    raw.prepare_threshold = 0  # Django switches preparing off for a connection as a whole
+    before, raw.prepare_threshold = (
+        raw.prepare_threshold,
+        0,
+    )  # Django switches preparing off for a connection as a whole
     try:
         with connection._prepare_cursor(_Preparing(raw)) as cursor:  # type: ignore[attr-defined]
             yield cursor
     finally:
-        raw.prepare_threshold = None
+        raw.prepare_threshold = before
 
 
 _ready_months: set[tuple[str, str, int]] = set()

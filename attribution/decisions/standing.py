@@ -106,13 +106,13 @@ STANDING = """
     SELECT d.line_id, d.id, d.sequence, d.state, d.shares, d.pots, d.rate_bp, d.base_fen, d.pot_fen, d.candidates, d.rule_id
     FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
     JOIN attribution_decision d ON d.line_id = k.id AND d.booked_on = k.booked_on AND d.state <> 'SUPERSEDED'
+         AND d.booked_on BETWEEN %s AND %s
 """
 
 
 def read(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version]) -> dict[int, Standing]:
-    rows = db.read(
-        STANDING, [db.array(case.line.id for case in cases), db.array(case.line.booked_on for case in cases)]
-    )
+    days = [case.line.booked_on for case in cases]
+    rows = db.read(STANDING, [db.array(case.line.id for case in cases), db.array(days), min(days), max(days)])
     found = {}
     for line_id, decision_id, sequence, state, shares, pots, rate_bp, base_fen, pot_fen, candidates, rule_id in rows:
         if pots is None:

@@ -16,7 +16,6 @@ from attribution.decisions.standing import POSTED, Placed, Refund, Standing
 from attribution.models import Decision, Hold
 from attribution.rules.digests import canonical
 from scrm import db
-from scrm.models import Store
 
 DECISION_COLUMNS = (
     "id", "line_id", "booked_on", "sequence", "rule_id", "as_of", "state", "member_id", "winner_code", "mode", "store_id",
@@ -62,7 +61,7 @@ class Work:
         self._refunds = reading.open_refunds(ids)
         self._decision_ids = ledger.Ids(Decision, len(ids) - len(self._standing))
         self._hold_ids = ledger.Ids(Hold, len(ids) - len(self._standing))
-        self._store_ids = dict(Store.objects.values_list("code", "id"))
+        self._store_ids = ledger.StoreIds(case.stores for case in cases)
         self._decisions: list[tuple[Any, ...]] = []
         self._superseded: list[int] = []
         self._postings: list[ledger.Posting] = []

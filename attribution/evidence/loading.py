@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from attribution import rulebook, rules
@@ -22,6 +22,7 @@ class Case(NamedTuple):
     evidence: rules.Evidence
     version: rulebook.Version
     rule: rules.Rule  # the version's, resolved for this line
+    stores: Mapping[str, int]  # ids by code, of every store that the evidence of the batch names
 
 
 def load(keys: Sequence[LineKey], book: rulebook.Book) -> list[Case]:
@@ -40,9 +41,11 @@ class Surroundings:
         for line in lines:
             store_ids.update((line.store_id, line.home_store_id, line.binding_store_id, line.fulfil_store_id))
         self.origins = origins
-        self.stores: dict[int | None, tuple[str, str]] = {
-            store_id: (code, entity) for store_id, code, entity in db.read(STORES, [_ids(store_ids)])
-        }
+        self.stores: dict[int | None, tuple[str, str]] = {}
+        self.store_ids: dict[str, int] = {}
+        for store_id, code, entity in db.read(STORES, [_ids(store_ids)]):
+            self.stores[store_id] = code, entity
+            self.store_ids[code] = store_id
         self.products: dict[int, tuple[str, str | None]] = {
             product_id: (sku, category)
             for product_id, sku, category in db.read(PRODUCTS, [_ids({line.product_id for line in lines})])
@@ -56,6 +59,7 @@ class Surroundings:
         guide_ids |= {guide_id for pairs in self.touches.values() for _, guide_id in pairs}
         self.staff = Staff.read(guide_ids)
         self.successors = _read_successors(lines, versions, self.staff)
+        self.store_ids |= self.staff.store_ids
 
     def store_code(self, store_id: int | None) -> str | None:
         return self.stores[store_id][0] if store_id else None
@@ -109,7 +113,7 @@ def _case(line: Line, around: Surroundings, version: rulebook.Version) -> Case:
         home_store=around.store_code(line.home_store_id),
         clerk=staff.fact(clerk_id, as_of) if clerk_id else None,
     )
-    return Case(line, facts, evidence, version, version.rule_for(facts))
+    return Case(line, facts, evidence, version, version.rule_for(facts), around.store_ids)
 
 
 def _override(line: Line, around: Surroundings) -> rules.OverrideFact:
@@ -214,14 +218,14 @@ SUCCESSORS = """
 
 STORES = """
     SELECT s.id, s.code, CASE e.kind WHEN 'HQ' THEN 'HQ' ELSE e.code END
-    FROM scrm_store s JOIN scrm_legalentity e ON e.id = s.entity_id WHERE s.id = ANY(%s)
+    FROM scrm_store s JOIN scrm_legalentity e ON e.id = s.entity_id WHERE s.id = ANY(%s::bigint[])
 """
 
 PRODUCTS = """
     SELECT p.id, p.sku, c.code FROM members_product p LEFT JOIN members_category c ON c.id = p.category_id
-    WHERE p.id = ANY(%s)
+    WHERE p.id = ANY(%s::bigint[])
 """
 
 
-def _ids(ids: set[int | None]) -> list[int]:
-    return sorted(one for one in ids if one)
+def _ids(ids: Iterable[int | None]) -> str:
+    return db.array(sorted({one for one in ids if one}))
