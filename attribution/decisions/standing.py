@@ -94,14 +94,6 @@ OPEN_REFUNDS = """
 """
 
 
-def open_refunds(line_ids: Sequence[int]) -> dict[int, list[Refund]]:
-    """Applied refunds that the ledger does not know yet, in the order in which they count."""
-    found: dict[int, list[Refund]] = defaultdict(list)
-    for line_id, *refund in db.read(OPEN_REFUNDS, [db.array(line_ids)]):
-        found[line_id].append(Refund(*refund))
-    return found
-
-
 STANDING = """
     SELECT d.line_id, d.id, d.sequence, d.state, d.shares, d.pots, d.rate_bp, d.base_fen, d.pot_fen, d.candidates, d.rule_id
     FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
@@ -110,9 +102,28 @@ STANDING = """
 """
 
 
-def read(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version]) -> dict[int, Standing]:
-    days = [case.line.booked_on for case in cases]
-    rows = db.read(STANDING, [db.array(case.line.id for case in cases), db.array(days), min(days), max(days)])
+class Before(NamedTuple):
+    """What was there before a batch. ``refunds``: applied ones that the ledger does not know, in the order in which they count."""
+
+    standing: dict[int, Standing]
+    refunds: dict[int, list[Refund]]
+    holds: dict[int, list[accruals.HoldState]]
+    at: dt.datetime  # the database's clock
+
+
+def read(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version]) -> Before:
+    ids, days = db.array(case.line.id for case in cases), [case.line.booked_on for case in cases]
+    decisions, open_refunds, [(at,)] = db.read_together(
+        (STANDING, [ids, db.array(days), min(days), max(days)]), (OPEN_REFUNDS, [ids]), ("SELECT clock_timestamp()", [])
+    )
+    standing = _standing(decisions, book)
+    refunds: dict[int, list[Refund]] = defaultdict(list)
+    for line_id, *refund in open_refunds:
+        refunds[line_id].append(Refund(*refund))
+    return Before(standing, refunds, _holds(list(standing)) if standing else {}, at)
+
+
+def _standing(rows: Sequence[tuple[Any, ...]], book: dict[int, rulebook.Version]) -> dict[int, Standing]:
     found = {}
     for line_id, decision_id, sequence, state, shares, pots, rate_bp, base_fen, pot_fen, candidates, rule_id in rows:
         if pots is None:
@@ -135,7 +146,7 @@ def _shares(stored: Any) -> tuple[commissions.Share, ...]:
     return tuple(commissions.Share(commissions.Role(role), who, store, weight) for role, who, store, weight in rows)
 
 
-def holds(line_ids: Sequence[int]) -> dict[int, list[accruals.HoldState]]:
+def _holds(line_ids: Sequence[int]) -> dict[int, list[accruals.HoldState]]:
     rows = Hold.objects.filter(line_id__in=line_ids).select_related("beneficiary").order_by("line_id", "id")
     found: dict[int, list[accruals.HoldState]] = defaultdict(list)
     for row in rows:

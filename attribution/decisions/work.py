@@ -53,14 +53,10 @@ class Work:
     """One batch: what stands is read once, what changes is collected and written once."""
 
     def __init__(self, cases: Sequence[evidence.Case], book: rulebook.Book, outcome: Outcome) -> None:
-        ids = [case.line.id for case in cases]
         self._book = {version.id: version for version in book.versions}
         self._outcome = outcome
-        self._standing = reading.read(cases, self._book)
-        self._holds = reading.holds(list(self._standing)) if self._standing else {}
-        self._refunds = reading.open_refunds(ids)
-        self._decision_ids = ledger.Ids(Decision, len(ids) - len(self._standing))
-        self._hold_ids = ledger.Ids(Hold, len(ids) - len(self._standing))
+        self._standing, self._refunds, self._holds, self._now = reading.read(cases, self._book)
+        self._decision_ids, self._hold_ids = ledger.draw_ids(Decision, Hold, count=len(cases) - len(self._standing))
         self._store_ids = ledger.StoreIds(case.stores for case in cases)
         self._decisions: list[tuple[Any, ...]] = []
         self._superseded: list[int] = []
@@ -120,7 +116,7 @@ class Work:
             for placed in standing.pots:
                 self._withdraw(case, standing, placed)
         if standing.state == rules.State.PROVISIONAL:
-            linked = case.evidence._replace(linked_at=self._now())
+            linked = case.evidence._replace(linked_at=self._now)
             case = case._replace(evidence=linked)
         self._decide(case, sequence=standing.sequence + 1, supersedes=standing, reason=reading.why(case, standing))
 
@@ -214,13 +210,8 @@ class Work:
             case.line.member_id, winner.beneficiary if winner else "",
             "" if found.mode == case.version.layers.brand_mode else found.mode, store_id, canonical(found.candidates), canonical(shares),
             case.line.version_at, found.base_fen, found.rate_bp, found.pot_fen, _stored_pots(placed, sequence), found.digest,
-            supersedes.id if supersedes else None, reason or found.reason, self._now(),
+            supersedes.id if supersedes else None, reason or found.reason, self._now,
         )  # fmt: skip
-
-    def _now(self) -> dt.datetime:
-        if not hasattr(self, "_clock"):
-            self._clock = db.clock()
-        return self._clock
 
     def write(self, cases: Sequence[evidence.Case]) -> None:
         with connection.cursor() as cursor:
@@ -232,7 +223,7 @@ class Work:
                 days = [case.line.booked_on for case in cases]
                 db.ensure_partitions(Decision, min(days), max(days))
                 db.copy_rows(Decision._meta.db_table, DECISION_COLUMNS, self._decisions)
-            ledger.post(batch=self._postings)
+            ledger.post(batch=self._postings, stores=self._store_ids)
             self._outcome.posted += len(self._postings)
             if self._posted_refunds:
                 cursor.execute("UPDATE members_refund SET is_posted = true WHERE id = ANY(%s)", [self._posted_refunds])

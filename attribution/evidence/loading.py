@@ -43,16 +43,21 @@ class Surroundings:
         self.origins = origins
         self.stores: dict[int | None, tuple[str, str]] = {}
         self.store_ids: dict[str, int] = {}
-        for store_id, code, entity in db.read(STORES, [_ids(store_ids)]):
+        stores, products, overrides = db.read_together(
+            (STORES, [_ids(store_ids)]),
+            (PRODUCTS, [_ids(line.product_id for line in lines)]),
+            (OVERRIDES, [db.array(line.id for line in lines)]),
+        )
+        for store_id, code, entity in stores:
             self.stores[store_id] = code, entity
             self.store_ids[code] = store_id
-        self.products: dict[int, tuple[str, str | None]] = {
-            product_id: (sku, category)
-            for product_id, sku, category in db.read(PRODUCTS, [_ids({line.product_id for line in lines})])
+        self.products: dict[int, tuple[str, str | None]] = {pk: (sku, category) for pk, sku, category in products}
+        # the latest approved override of each line
+        self.overrides: dict[int, tuple[int, int, str, str]] = {
+            line_id: (pk, guide_id, asked, approved) for line_id, pk, guide_id, asked, approved in overrides
         }
         codes = {line.cashier_code for line in lines} | {line.clerk_code for line in lines}
         self.by_code = touched.guide_ids(code for code in codes if code)
-        self.overrides = _read_overrides(lines)
         self.touches = _read_touches(lines, versions, origins)
         guide_ids = {line.binding_guide_id for line in lines} | set(self.by_code.values())
         guide_ids |= {row[1] for row in self.overrides.values()}
@@ -173,12 +178,6 @@ def _read_touches(
     if not windows:
         return {}
     return touched.read([line for line in lines if line.id in windows], origins, lambda line: windows[line.id])
-
-
-def _read_overrides(lines: Sequence[Line]) -> dict[int, tuple[int, int, str, str]]:
-    """The latest approved override of each line."""
-    rows = db.read(OVERRIDES, [db.array(line.id for line in lines)])
-    return {line_id: (pk, guide_id, asked, approved) for line_id, pk, guide_id, asked, approved in rows}
 
 
 def _read_successors(lines: Sequence[Line], versions: Sequence[rulebook.Version], staff: Staff) -> dict[int, int]:

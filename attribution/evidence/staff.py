@@ -38,16 +38,17 @@ class Staff:
             if delegate_id not in self._codes:
                 ids.append(delegate_id)
         array = db.array(_ids(ids))
-        for guide_id, code, mobile_index, unionid, member_ids in db.read(GUIDES, [array]):
+        guides, employments, ips = db.read_together((GUIDES, [array]), (EMPLOYMENTS, [array]), (BRAND_IPS, [array]))
+        for guide_id, code, mobile_index, unionid, member_ids in guides:
             self._codes[guide_id] = code
             keys = [f"member:{member_id}" for member_id in member_ids or ()]
             keys += [f"mobile:{mobile_index}"] if mobile_index else []
             keys += [f"unionid:{unionid}"] if unionid else []
             self._keys[guide_id] = frozenset(keys)
-        for guide_id, started_at, ended_at, store_id, store, entity in db.read(EMPLOYMENTS, [array]):
+        for guide_id, started_at, ended_at, store_id, store, entity in employments:
             self.store_ids[store] = store_id
             self._employments[guide_id].append((started_at, ended_at, store, entity))
-        for guide_id, started_at, ended_at, code in db.read(BRAND_IPS, [array]):
+        for guide_id, started_at, ended_at, code in ips:
             self._ips[guide_id].append((started_at, ended_at, code))
 
     def fact(self, guide_id: int, at: dt.datetime) -> rules.GuideFact:

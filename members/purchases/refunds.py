@@ -297,7 +297,7 @@ def _until_alone(record: Callable[[], RefundsRecorded]) -> RefundsRecorded:
 
 
 def _record_few(refunds: Sequence[RefundVersion]) -> RefundsRecorded:
-    with batch.passed("refund_batch", refunds, **TABLES) as work:
+    with transaction.atomic(), batch.passed("refund_batch", refunds, **TABLES) as work:  # which may be tried again
         return _record(work, len(refunds))
 
 
