@@ -21,6 +21,7 @@ class Staff:
         self._delegations: dict[int, list[tuple[dt.datetime, dt.datetime | None, int, int]]] = defaultdict(list)
         self._ips: dict[int, list[tuple[dt.datetime, dt.datetime | None, str]]] = defaultdict(list)
         self._facts: dict[tuple[int, int, str | None], rules.GuideFact] = {}
+        self.all_keys: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, guide_ids: Iterable[int | None]) -> Staff:
@@ -45,6 +46,7 @@ class Staff:
             keys += [f"mobile:{mobile_index}"] if mobile_index else []
             keys += [f"unionid:{unionid}"] if unionid else []
             self._keys[guide_id] = frozenset(keys)
+        self.all_keys = frozenset().union(*self._keys.values())
         for guide_id, started_at, ended_at, store_id, store, entity in employments:
             self.store_ids[store] = store_id
             self._employments[guide_id].append((started_at, ended_at, store, entity))

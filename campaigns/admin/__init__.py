@@ -1,0 +1,5 @@
+"""Campaigns in the console."""
+
+from campaigns.admin import experiments
+
+__all__ = ["experiments"]
