@@ -1,5 +1,5 @@
 """Campaigns in the console."""
 
-from campaigns.admin import experiments
+from campaigns.admin import experiments, sends
 
-__all__ = ["experiments"]
+__all__ = ["experiments", "sends"]

@@ -97,7 +97,11 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     ),
     (
         _("Campaigns"),
-        ((_("Experiments"), "experiment", "campaigns_experiment"),),
+        (
+            (_("Mass sends"), "forward_to_inbox", "campaigns_send"),
+            (_("Contact budgets"), "timer", "campaigns_contactbudget"),
+            (_("Experiments"), "experiment", "campaigns_experiment"),
+        ),
     ),
     (
         _("Commission"),

@@ -32,7 +32,8 @@ def mail_table(path: Path, count: int = 9000, seed: int = 64) -> dict[str, dict[
     """
     rng = Random(seed)
     visits = {"No E-Mail": 0.11, "Mens E-Mail": 0.18, "Womens E-Mail": 0.15}
-    rows, columns = [], {arm: {"visit": [], "conversion": [], "spend": []} for arm in ARMS}
+    rows: list[list[Any]] = []
+    columns: dict[str, dict[str, list[Any]]] = {arm: {"visit": [], "conversion": [], "spend": []} for arm in ARMS}
     for number in range(count):
         arm = ARMS[rng.randrange(3)]
         visit = int(rng.random() < visits[arm])
@@ -141,7 +142,7 @@ def test_the_same_table_in_other_clothes(tmp_path: Path, form: str) -> None:
     assert found.findings == plain.findings
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "没有“segmnt”列": ("segment,visit\nA,1\n", {"arm": "segmnt"}),
     "没有“B”": ("segment,visit\nA,1\nC,0\n", {"control": "B"}),
     "第 3 行“visit”列：“很多”不是数字": ("segment,visit\nA,1\nB,很多\n", {}),
