@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Recipient, Send, SendBatch
-from campaigns.sends import handing, planning, results, withdrawals
+from campaigns.sends import handing, planning, results, stopping
 from campaigns.sends.planning import BadSend
-from scrm import audit, db, jobs
+from scrm import audit, jobs
 from scrm.models import OutboxMessage
 from scrm.wecom import corps, errors, mass_sends, outbox
 from scrm.wecom.outbox import Intent
@@ -20,12 +21,12 @@ REMIND_TOPIC = "campaigns.send_remind"
 REMINDERS_APART = dt.timedelta(hours=8)  # WeCom takes three a day
 
 Status, State = SendBatch.Status, Recipient.State
+OPEN = (Status.PLANNED, Status.QUEUED, Status.MADE)
 
 
 def register() -> None:
-    """Called from ``AppConfig.ready``. Cancelling twice is cancelling; a reminder too many is refused by WeCom."""
-    outbox.register(results.CANCEL_TOPIC, send=_take_back, settle=_nothing, is_repeatable=True)
-    withdrawals.register()
+    """Called from ``AppConfig.ready``. A reminder too many is refused by WeCom."""
+    stopping.register()
     outbox.register(REMIND_TOPIC, send=_remind, settle=_nothing, is_repeatable=True)
 
 
@@ -43,33 +44,55 @@ def remind(*, send: Send, actor: Any, now: dt.datetime) -> int:
     return len(waiting)
 
 
-@transaction.atomic
 def cancel(*, send: Send, actor: Any, now: dt.datetime) -> int:
-    """Stop it: nothing more is handed over, unconfirmed tasks are taken back. How many tasks were stopped."""
-    row = planning.locked(send.pk, Send.Status.PLANNING, Send.Status.PLANNED, Send.Status.ASKED, Send.Status.SENDING)
+    """Stop it: nothing more is handed over, unconfirmed tasks are taken back. How many tasks were open."""
+    _mark_cancelled(send.pk, actor, now)
+    return _stop_open(send.pk, now)
+
+
+@transaction.atomic
+def _mark_cancelled(send_id: int, actor: Any, now: dt.datetime) -> None:
+    row = planning.locked(send_id, Send.Status.PLANNING, Send.Status.PLANNED, Send.Status.ASKED, Send.Status.SENDING)
     row.status, row.ended_at = Send.Status.CANCELLED, now
     row.save(update_fields=["status", "ended_at"])
     if row.job is not None:
         jobs.cancel(job=row.job, actor=actor)
-    stopped = 0
-    messages = OutboxMessage.objects.filter(topic=handing.TOPIC, corp=row.corp_id)
-    for batch in db.lock(SendBatch.objects.filter(send=row).exclude(status__in=(Status.ENDED, Status.CANCELLED))):
-        if batch.status == Status.MADE and batch.confirmed_at is None:
-            results.take_back(batch, now=now)
-        elif batch.status == Status.MADE:
-            continue  # sent already: its results still come
+    audit.record(actor=actor, verb="send.cancel", target=row)
+
+
+def _stop_open(send_id: int, now: dt.datetime) -> int:
+    """Each task in a transaction of its own, in the order in which the outbox takes its locks; the sweep goes on where this
+    was cut short."""
+    ids = list(SendBatch.objects.filter(send=send_id, status__in=OPEN).order_by("pk").values_list("pk", flat=True))
+    for pk in ids:
+        _stop_one(pk, now)
+    return len(ids)
+
+
+@transaction.atomic
+def _stop_one(batch_id: int, now: dt.datetime) -> None:
+    batch = SendBatch.objects.get(pk=batch_id)
+    if batch.status == Status.QUEUED:
+        waiting = OutboxMessage.objects.filter(
+            topic=handing.TOPIC, key=handing.key_of(batch), status=OutboxMessage.Status.WAITING
+        )
+        for message in waiting:
+            with suppress(outbox.NotPossible):  # it has just left: what WeCom makes of it is taken back
+                outbox.cancel(message=message, actor=None, now=now)
+        return
+    batch = SendBatch.objects.select_for_update(of=("self",)).get(pk=batch_id)
+    if batch.status == Status.PLANNED:
         results.end(batch, now=now, status=Status.CANCELLED)
-        for message in messages.filter(key=handing.key_of(batch), status=OutboxMessage.Status.WAITING):
-            outbox.cancel(message=message, actor=actor, now=now)
-        stopped += 1
-    audit.record(actor=actor, verb="send.cancel", target=row, tasks=stopped)
-    return stopped
+    elif batch.status == Status.MADE and batch.confirmed_at is None:
+        results.take_back(batch, now=now)
 
 
 @transaction.atomic
 def send_rest(*, send: Send, actor: Any, now: dt.datetime) -> Send:
     """A send of its own to those whom this one did not reach although it was meant to: decided on anew, once."""
     row = planning.locked(send.pk, Send.Status.ENDED, Send.Status.CANCELLED)
+    if SendBatch.objects.filter(send=row, status__in=OPEN).exists():
+        raise BadSend(_("Tasks of this send are still being taken back. Try again in a few minutes."))
     if Send.objects.filter(rest_of=row).exclude(status=Send.Status.CANCELLED).exists():
         raise BadSend(_("The rest of this send has been sent again already."))
     if not Recipient.objects.filter(send=row, state__in=(State.LEFT, State.OVER_QUOTA)).exists():
@@ -86,16 +109,14 @@ def sweep(*, now: dt.datetime) -> int:
         Send.objects.filter(status=Send.Status.SENDING, due_at__lte=now).order_by("pk").values_list("pk", flat=True)
     ):
         handing.hand_over(send_id=pk, now=now)
-    withdrawals.obey(now=now)
+    for pk in list(
+        Send.objects.filter(status=Send.Status.CANCELLED, batches__status__in=OPEN)
+        .distinct()
+        .values_list("pk", flat=True)
+    ):
+        _stop_open(pk, now)
+    stopping.obey(now=now)
     return results.poll_due(now=now)
-
-
-def _take_back(intent: Intent) -> dict[str, Any]:
-    try:
-        mass_sends.cancel(corps.app_of(intent.corp), intent.payload["msgid"])
-    except errors.TooLate:  # cancelled already
-        return {}
-    return {}
 
 
 def _remind(intent: Intent) -> dict[str, Any]:

@@ -140,19 +140,19 @@ def _settle(intent: Intent, answer: dict[str, Any] | None, error: errors.WecomEr
     """In the transaction that ends the message."""
     batch = SendBatch.objects.select_for_update(of=("self",)).get(pk=intent.payload["batch"])
     now = timezone.now()
-    if batch.status == Status.CANCELLED:  # on the way when somebody cancelled: what was made is taken back
-        results.note_made_too_late(batch, answer)
-        return
+    is_cancelled = Send.objects.filter(pk=batch.send_id, status=Send.Status.CANCELLED).exists()
     if answer is None or not answer["msgid"]:
         if isinstance(error, errors.NoRecipient):
             results.fail(batch, None)
         batch.error_code = error.code if error else ""
-        results.end(batch, now=now)
+        results.end(batch, now=now, status=Status.CANCELLED if is_cancelled else Status.ENDED)
         return
     results.fail(batch, answer["failed"])
     batch.status, batch.msgid, batch.made_at, batch.error_code = Status.MADE, answer["msgid"], now, ""
     batch.poll_at = now + results.FIRST_LOOK
     batch.save()
+    if is_cancelled:  # it was on its way when somebody cancelled
+        results.take_back(batch, now=now)
 
 
 def _reconcile(intent: Intent) -> Verdict:

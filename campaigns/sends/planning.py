@@ -154,6 +154,7 @@ def plan(*, send_id: int, now: dt.datetime) -> Send:
         cursor.execute(BATCHES, values)
         cursor.execute(RECIPIENTS, values)
         send.audience_count = cursor.rowcount
+        cursor.execute("DROP TABLE send_plan")
     send.planned_count = sum(SendBatch.objects.filter(send=send).values_list("planned_count", flat=True))
     send.status, send.planned_at = Status.PLANNED, now
     send.save()

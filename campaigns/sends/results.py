@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.utils import timezone
 
 from campaigns.models import Recipient, Send, SendBatch
 from guides.models import Contact
@@ -95,19 +95,22 @@ def take(*, batch_id: int, confirmed_at: dt.datetime | None, rows: Iterable[Resu
     is_open = Recipient.objects.filter(batch=batch, state=State.PLANNED).exists()
     if batch.confirmed_at is not None and (not is_open or now - batch.confirmed_at >= SETTLES_AFTER):
         end(batch, now=now)
-    elif batch.confirmed_at is None and now - batch.made_at >= EXPIRES_AFTER:
-        take_back(batch, now=now)
-        end(batch, now=now)
     else:
+        if batch.confirmed_at is None and now - batch.made_at >= EXPIRES_AFTER:
+            take_back(batch, now=now)
         batch.poll_at = now + pace(now - batch.made_at, is_confirmed=batch.confirmed_at is not None)
         _count(batch)
         batch.save()
 
 
 def take_back(batch: SendBatch, *, now: dt.datetime) -> None:
-    """Have WeCom take an unconfirmed task away from its guide; in the caller's transaction."""
+    """Have WeCom take an unconfirmed task away from its guide, which ends it (``stopping``); in the caller's transaction."""
     corp = Send.objects.select_related("corp").get(pk=batch.send_id).corp
-    outbox.enqueue(topic=CANCEL_TOPIC, corp=corp, key=str(batch.msgid), payload={"msgid": batch.msgid}, now=now)
+    outbox.enqueue(topic=CANCEL_TOPIC, corp=corp, key=str(batch.msgid), payload=named(batch), now=now)
+
+
+def named(batch: SendBatch) -> dict[str, Any]:
+    return {"batch": batch.pk, "msgid": batch.msgid, "userid": batch.userid}
 
 
 def end(batch: SendBatch, *, now: dt.datetime, status: str = Status.ENDED) -> None:
@@ -129,14 +132,6 @@ def fail(batch: SendBatch, external_userids: Collection[str] | None) -> None:
         contacts = Contact.objects.filter(external_userid__in=external_userids)
         rows = rows.filter(contact_id__in=list(contacts.values_list("pk", flat=True)))
     rows.update(state=State.NOT_FRIENDS, contacted_at=None)
-
-
-def note_made_too_late(batch: SendBatch, answer: dict[str, str] | None) -> None:
-    """Cancelled while it was on the way: what WeCom made nevertheless is taken back."""
-    if answer is not None and answer["msgid"]:
-        batch.msgid = answer["msgid"]
-        batch.save(update_fields=["msgid"])
-        take_back(batch, now=timezone.now())
 
 
 def _write(batch: SendBatch, rows: Iterable[Result], now: dt.datetime) -> None:

@@ -90,7 +90,7 @@ class Mailing:
         """What WeCom says by then."""
         self.wired.later(10)
         sends.poll_due(now=timezone.now() + after)
-        outbox.send_due(now=timezone.now())
+        outbox.send_due(now=timezone.now() + after)
         send.refresh_from_db()
         return send
 

@@ -35,7 +35,7 @@ from attribution.models import (
     StrangePush,
     Txn,
 )
-from campaigns.models import Experiment
+from campaigns.models import ContactBudget, Experiment, Send, SendBatch
 from guides import service_acts, shares, touches
 from guides.models import (
     Binding,
@@ -73,6 +73,9 @@ from guides.models import (
     WelcomeSend,
 )
 from members.models import (
+    Audience,
+    AudienceSnapshot,
+    AudienceVersion,
     Category,
     Channel,
     Identity,
@@ -112,7 +115,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, Proof, SettlementTerms,
+    Batch, ContactBudget, Experiment, Proof, SettlementTerms,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -122,7 +125,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Statement,
+    Send, Statement,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -130,6 +133,7 @@ PAGES: dict[str, set[str]] = {
     "rights": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
     "campaigns_experiment_new": {"hq", "operator"},
+    "campaigns_send_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
@@ -189,6 +193,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        Send: sends_of(company, guides),
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
@@ -220,6 +225,27 @@ def statements(company: Console) -> dict[str, Any]:
         found[code], _is_new = Statement.objects.get_or_create(
             batch=batch, beneficiary=hold.beneficiary, defaults=values
         )
+    return found
+
+
+def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
+    """A mass send of which a guide of the store has a task."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    audience, _is_new = Audience.objects.get_or_create(
+        brand=company.shops.brand, name="群发对象", defaults={"rule": {}}
+    )
+    version, _is_new = AudienceVersion.objects.get_or_create(
+        audience=audience, version_no=1, defaults={"rule": {}, "digest": "0" * 64}
+    )
+    snapshot, _is_new = AudienceSnapshot.objects.get_or_create(version=version, defaults={"status": "BUILDING"})
+    found = {}
+    for code in STORES:
+        values = {"text": "会员日", "snapshot": snapshot, "due_at": timezone.now()}
+        found[code], _is_new = Send.objects.get_or_create(
+            brand=company.shops.brand, corp=corp, name=code, defaults=values
+        )
+        task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
+        SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
     return found
 
 
