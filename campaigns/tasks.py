@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import experiments, sends
+from campaigns import experiments, sends, sops
 
 
 @shared_task
@@ -18,3 +18,11 @@ def sweep_sends() -> None:
 def read_experiments() -> None:
     """Experiments whose window has ended are read once."""
     experiments.due(now=timezone.now())
+
+
+@shared_task
+def sweep_sops() -> None:
+    """Who enters an SOP, and whose next step is due; a piece at a time until nothing is left."""
+    sops.enrol(now=timezone.now())
+    while sops.advance(now=timezone.now()):
+        pass

@@ -1,5 +1,5 @@
 """Campaigns in the console."""
 
-from campaigns.admin import experiments, sends
+from campaigns.admin import experiments, sends, sops
 
-__all__ = ["experiments", "sends"]
+__all__ = ["experiments", "sends", "sops"]

@@ -1,5 +1,7 @@
 from members.models.audiences import Audience, AudienceSnapshot, AudienceVersion, SnapshotMember, TagRule
+from members.models.clearing import ClearingEntry, ClearingMonth
 from members.models.consent import Consent, ConsentSource, ConsentWord, Purpose
+from members.models.coupons import Coupon, CouponBatch, CouponClaim, CouponStock, CouponTemplate
 from members.models.facts import LifecycleRule, MemberFacts, RfmCuts, Stage
 from members.models.identity import Identity, Member, PointsOpening, Tier
 from members.models.lists import ListRow
@@ -15,14 +17,26 @@ from members.models.purchases import (
     PresaleState,
     Refund,
 )
+from members.models.redemptions import (
+    CouponEvent,
+    CouponGift,
+    CouponLock,
+    CouponPass,
+    CouponQuota,
+    CouponRequest,
+    Redemption,
+    RedemptionNews,
+)
 from members.models.refreshing import MemberToRefresh
 from members.models.risk import RiskMark
 from members.models.tags import MemberTag, Tag
 
 __all__ = [
-    "Audience", "AudienceSnapshot", "AudienceVersion", "Category", "Channel", "Consent", "ConsentSource",
-    "ConsentWord", "DeliveryMode", "GroupState", "Identity", "LifecycleRule", "LineToDecide", "ListRow", "Member",
-    "MemberFacts", "MemberTag", "MemberToRefresh", "Order", "OrderLine", "ParkedVersion", "PointsOpening",
-    "PresaleState", "Product", "Purpose", "Refund", "RfmCuts", "RiskMark", "SnapshotMember", "Stage", "Tag",
-    "TagRule", "Tier",
+    "Audience", "AudienceSnapshot", "AudienceVersion", "Category", "Channel", "ClearingEntry", "ClearingMonth",
+    "Consent", "ConsentSource", "ConsentWord", "Coupon", "CouponBatch", "CouponClaim", "CouponEvent", "CouponGift",
+    "CouponLock", "CouponPass", "CouponQuota", "CouponRequest", "CouponStock", "CouponTemplate", "DeliveryMode",
+    "GroupState", "Identity", "LifecycleRule", "LineToDecide", "ListRow", "Member", "MemberFacts", "MemberTag",
+    "MemberToRefresh", "Order", "OrderLine", "ParkedVersion", "PointsOpening", "PresaleState", "Product", "Purpose",
+    "Redemption", "RedemptionNews", "Refund", "RfmCuts", "RiskMark", "SnapshotMember", "Stage", "Tag", "TagRule",
+    "Tier",
 ]  # fmt: skip
