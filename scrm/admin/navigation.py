@@ -40,6 +40,16 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Coupons"),
+        (
+            (_("Coupon templates"), "confirmation_number", "members_coupontemplate"),
+            (_("Coupons"), "local_activity", "members_coupon"),
+            (_("Batches of coupons"), "outgoing_mail", "members_couponbatch"),
+            (_("Redemptions"), "point_of_sale", "members_redemption"),
+            (_("Clearing of coupons"), "balance", "members_clearingentry"),
+        ),
+    ),
+    (
         _("Guides and attribution"),
         (
             (_("Guides"), "person_pin", "guides_guide"),

@@ -75,11 +75,15 @@ from guides.models import (
 from members.models import (
     Category,
     Channel,
+    Coupon,
+    CouponBatch,
+    CouponTemplate,
     Identity,
     Member,
     OrderLine,
     ParkedVersion,
     Product,
+    Redemption,
     Refund,
     Tag,
     Tier,
@@ -103,13 +107,14 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
+from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
 from tests.factories.shops import hire
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
-    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
+    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp, CouponBatch, CouponTemplate,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
@@ -119,9 +124,10 @@ OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
     # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
     "attribution.Simulation", "attribution.FairnessDay",
+    "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
 SCOPED: set[Any] = {
-    Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    Binding, BindingRequest, Coupon, Redemption, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
     Statement,
 }  # fmt: skip
@@ -134,6 +140,8 @@ PAGES: dict[str, set[str]] = {
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
+    "members_clearingentry_changelist": set(SEES),
+    "members_clearingentry_file": set(SEES),
     "attribution_simulation_new": {"hq", "operator"},
     "guides_follower_proof": set(SEES),
     "guides_integritycase_figures": set(SEES),
@@ -145,6 +153,8 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
+    "members_clearingentry_close",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
@@ -193,7 +203,19 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
+        **coupons_used(company, members),
     }
+
+
+def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """One coupon a member, used in her store."""
+    if not Redemption.objects.exists():
+        template = make_coupons.template()
+        for code in STORES:
+            till = make_coupons.till(company.shops.stores[code])
+            make_coupons.redeem(make_coupons.give(template, members[code]), till)
+    used = {code: Redemption.objects.get(store=company.shops.stores[code]) for code in STORES}
+    return {Redemption: used, Coupon: {code: row.coupon for code, row in used.items()}}
 
 
 def dispute(shops: Any, code: str) -> Dispute:
