@@ -9,6 +9,9 @@ class MembersConfig(AppConfig):
 
     def ready(self) -> None:
         from members import coupons, legacy_import
+        from members.bench.coupons import ROWS, hot_coupons
+        from scrm import bench
 
         legacy_import.register()
         coupons.register()
+        bench.register("coupons", hot_coupons, rows=ROWS)
