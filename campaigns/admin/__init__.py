@@ -1,5 +1,5 @@
 """Campaigns in the console."""
 
-from campaigns.admin import experiments
+from campaigns.admin import experiments, sops
 
-__all__ = ["experiments"]
+__all__ = ["experiments", "sops"]

@@ -1,5 +1,15 @@
 """Members, what they bought and what can be bought, in the console."""
 
-from members.admin import clearing, coupons, identity, products, purchases, redemptions, tags
+from members.admin import (
+    audiences,
+    clearing,
+    coupons,
+    facts,
+    identity,
+    products,
+    purchases,
+    redemptions,
+    tags,
+)
 
-__all__ = ["clearing", "coupons", "identity", "products", "purchases", "redemptions", "tags"]
+__all__ = ["audiences", "clearing", "coupons", "facts", "identity", "products", "purchases", "redemptions", "tags"]

@@ -1,1 +1,1 @@
-"""Benches of members: coupons."""
+"""Benches of members."""

@@ -17,7 +17,7 @@ from scrm.org import Right
 Page = tuple[Any, str, str]  # title, icon, app_model of a list or the name of a page
 
 GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
-    (None, ((_("Business overview"), "monitoring", "index"),)),
+    (None, ((_("Business overview"), "monitoring", "index"), (_("Waits for me"), "inbox", "waiting"))),
     (
         _("Members"),
         (
@@ -26,6 +26,11 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Identities"), "badge", "members_identity"),
             (_("Tiers"), "military_tech", "members_tier"),
             (_("Tags"), "sell", "members_tag"),
+            (_("Automatic tags"), "autorenew", "members_tagrule"),
+            (_("Audiences"), "groups", "members_audience"),
+            (_("Snapshots of audiences"), "ac_unit", "members_audiencesnapshot"),
+            (_("Member value"), "monitoring", "members_audience_value"),
+            (_("Life-cycle rules"), "timeline", "members_lifecyclerule"),
         ),
     ),
     (
@@ -61,6 +66,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("Decisions"), "balance", "attribution_decision"),
             (_("Disputes"), "forum", "attribution_dispute"),
+            (_("Manual attributions"), "edit_attributes", "attribution_override"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
             (_("Simulations"), "science", "attribution_simulation"),
             (_("Fairness"), "diversity_2", "attribution_fairnessday"),
@@ -108,7 +114,13 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     ),
     (
         _("Campaigns"),
-        ((_("Experiments"), "experiment", "campaigns_experiment"),),
+        (
+            (_("SOPs"), "account_tree", "campaigns_sop"),
+            (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
+            (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),
+            (_("Actions of guides"), "checklist", "guides_action"),
+            (_("Experiments"), "experiment", "campaigns_experiment"),
+        ),
     ),
     (
         _("Commission"),
@@ -202,13 +214,15 @@ def _mark_nearest(request: HttpRequest, items: list[dict[str, Any]]) -> None:
 
 # a red mark on the link: what to call for its text
 MARK = ("badge", "badge_variant", "badge_style")
-BADGES = {"wecom_check": "scrm.admin.wecom_check.badge"}
+BADGES = {"wecom_check": "scrm.admin.wecom_check.badge", "waiting": "scrm.admin.pages.waiting_badge"}
 
 PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
+    "waiting": lambda user: org.may(user, Right.ACT) or org.may(user, Right.CHANGE),
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
+    "members_audience_value": lambda user: org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }

@@ -40,7 +40,7 @@ OPERATIONS = (
     "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
-    "rewards", "reviews", "appeal",
+    "rewards", "reviews", "appeal", "actions", "action_done", "action_skip",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip

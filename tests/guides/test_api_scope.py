@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from guides.models import Employment
+from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
 from tests.factories import shops as factory
 
@@ -30,6 +31,9 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:me": ("get", {None: GUIDES}, None),
     "guide-api:today": ("get", {None: GUIDES}, None),
     "guide-api:logout": ("post", {None: GUIDES}, {}),
+    "guide-api:actions": ("get", {None: GUIDES}, None),
+    "guide-api:action-done": ("post", {"action": ("A",), 10**9: ()}, {"outcome": "REPLIED"}),
+    "guide-api:action-skip": ("post", {"action": ("A",), 10**9: ()}, {"reason": "客户在出差"}),
     "guide-api:members": ("get", {None: GUIDES}, None),
     "guide-api:member-search": ("post", {None: GUIDES}, {"mobile": "15499999999"}),
     "guide-api:member": ("get", {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()}, None),
@@ -90,7 +94,7 @@ PUBLIC = {
     ),
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-coupons", "channel-events", "channel-openings", "channel-messages", "channel-push"),
+        ("channel-coupons", "channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
         "its caller is a channel, known by its signature",
     ),
 }
@@ -114,12 +118,24 @@ def everybody(shops):
     return shops
 
 
+def action(company):
+    """What A is to do for a customer of hers."""
+    now, member = timezone.now(), company.members["安琪"]
+    return Action.objects.create(
+        key=f"test {Action.objects.count()}", guide=company.guides["A"], store=company.stores["S1"], member=member,
+        kind="MESSAGE", source="HQ", source_id=1, title="问候", reason="生日快到了", starts_at=now,
+        due_at=now + dt.timedelta(hours=1),
+    )  # fmt: skip
+
+
 def row_id(company, row):
     if row is None:
         return []
     if row in ("dispute", "picture"):
         dispute = disputed(company)
         return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
+    if row == "action":
+        return [action(company).pk]
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
     if row in company.members:

@@ -27,6 +27,7 @@ from attribution.models import (
     Dispute,
     Entry,
     Hold,
+    Override,
     Proof,
     RuleRate,
     RuleVersion,
@@ -35,9 +36,10 @@ from attribution.models import (
     StrangePush,
     Txn,
 )
-from campaigns.models import Experiment
+from campaigns.models import Experiment, Sop, SopRun, SopVersion
 from guides import service_acts, shares, touches
 from guides.models import (
+    Action,
     Binding,
     BindingRequest,
     BrandIP,
@@ -73,12 +75,16 @@ from guides.models import (
     WelcomeSend,
 )
 from members.models import (
+    Audience,
+    AudienceSnapshot,
+    AudienceVersion,
     Category,
     Channel,
     Coupon,
     CouponBatch,
     CouponTemplate,
     Identity,
+    LifecycleRule,
     Member,
     OrderLine,
     ParkedVersion,
@@ -86,6 +92,7 @@ from members.models import (
     Redemption,
     Refund,
     Tag,
+    TagRule,
     Tier,
 )
 from scrm import org
@@ -118,7 +125,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, Proof, SettlementTerms,
+    Batch, Experiment, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -127,15 +134,18 @@ OTHERS = {
     "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
 SCOPED: set[Any] = {
-    Binding, BindingRequest, Coupon, Redemption, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Statement,
+    SopRun, Statement, Audience, AudienceSnapshot, Override,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
+    "waiting": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
+    "members_audience_new": {"hq", "operator", "region"},
+    "members_audience_value": set(SEES),
     "campaigns_experiment_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
@@ -158,9 +168,10 @@ CUSTOM = {
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
-    "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
+    "attribution_dispute_picture", "attribution_decision_override", "attribution_fairnessday_lines", "attribution_simulation_state",
     "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
-    "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
+    "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
+    "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
@@ -200,6 +211,9 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        Override: {code: override(company, code) for code in STORES},
+        **followed_up(company, guides, members),
+        **audiences_of(shops),
         **handovers(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
@@ -225,6 +239,36 @@ def dispute(shops: Any, code: str) -> Dispute:
     said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
     standing = Dispute.objects.filter(line_id=line.pk).first()
     return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
+
+
+def override(company: Console, code: str) -> Override:
+    line, guide = company.shops.lines[code], company.shops.guides[{"S1": "A", "S2": "B", "F1": "F"}[code]]
+    said = {
+        "guide": guide,
+        "store": company.shops.stores[code],
+        "requested_by": company.staff["hq"],
+        "reason": "补登记",
+    }
+    return Override.objects.get_or_create(line_id=line.pk, booked_on=line.booked_on, defaults=said)[0]
+
+
+def audiences_of(shops: Any) -> dict[Any, dict[str, Any]]:
+    """One that is made for each store alone."""
+    found: dict[Any, dict[str, Any]] = {Audience: {}, AudienceSnapshot: {}}
+    for code in STORES:
+        stores = [shops.stores[code].pk]
+        rule = {"field": "first_on", "is": "known"}
+        row, _is_new = Audience.objects.get_or_create(
+            brand=shops.brand, name=code, defaults={"rule": rule, "store_ids": stores}
+        )
+        version, _is_new = AudienceVersion.objects.get_or_create(
+            audience=row, version_no=1, defaults={"rule": rule, "digest": "0" * 64}
+        )
+        found[Audience][code] = row
+        found[AudienceSnapshot][code], _is_new = AudienceSnapshot.objects.get_or_create(
+            version=version, defaults={"store_ids": stores}
+        )
+    return found
 
 
 def statements(company: Console) -> dict[str, Any]:
@@ -264,6 +308,28 @@ def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
             defaults={"read_from": timezone.now(), "friendship_ids": [], "missing_count": 1, "friend_count": 1},
         )  # fmt: skip
     return found
+
+
+def followed_up(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Each member in an SOP, with what her guide is to do for it."""
+    at = timezone.now()
+    sop, _is_new = Sop.objects.get_or_create(brand=company.shops.brand, name="购后回访", anchor="BOUGHT")
+    version, _is_new = SopVersion.objects.get_or_create(sop=sop, number=1)
+    runs, given = {}, {}
+    for code in STORES:
+        runs[code], _is_new = SopRun.objects.get_or_create(
+            sop=sop, member=members[code],
+            defaults={"version": version, "anchor_key": code, "anchored_at": at, "entered_at": at, "position": 1, "due_at": at},
+        )  # fmt: skip
+        given[code], _is_new = Action.objects.get_or_create(
+            key=code,
+            defaults={
+                "guide": guides[code], "store": company.shops.stores[code], "member": members[code], "kind": "CALL",
+                "source": "SOP", "source_id": runs[code].pk, "title": "回访", "reason": "买过东西", "starts_at": at,
+                "due_at": at + dt.timedelta(days=1),
+            },
+        )  # fmt: skip
+    return {SopRun: runs, Action: given}
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
