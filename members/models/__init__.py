@@ -14,8 +14,10 @@ from members.models.purchases import (
 )
 from members.models.risk import RiskMark
 from members.models.tags import MemberTag, Tag
+from members.models.taste import MemberTaste, ProductAttribute, ProductPopularity, TasteAttribute, TasteScale
 
 __all__ = [
-    "Category", "Channel", "DeliveryMode", "GroupState", "Identity", "LineToDecide", "ListRow", "Member", "MemberTag", "Order", "OrderLine",
-    "ParkedVersion", "PointsOpening", "PresaleState", "Product", "Refund", "RiskMark", "Tag", "Tier",
+    "Category", "Channel", "DeliveryMode", "GroupState", "Identity", "LineToDecide", "ListRow", "Member", "MemberTag", "MemberTaste", "Order", "OrderLine",
+    "ParkedVersion", "PointsOpening", "PresaleState", "Product", "ProductAttribute", "ProductPopularity",
+    "Refund", "RiskMark", "Tag", "TasteAttribute", "TasteScale", "Tier",
 ]  # fmt: skip

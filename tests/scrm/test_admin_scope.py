@@ -35,6 +35,8 @@ from attribution.models import (
     StrangePush,
     Txn,
 )
+from campaigns import content, links, scripts
+from campaigns.models import Content, ContentUse, FileUpload, Folder, LinkHost, Script, ScriptUse, ShortLink
 from guides import service_acts, shares, touches
 from guides.models import (
     Binding,
@@ -79,8 +81,10 @@ from members.models import (
     OrderLine,
     ParkedVersion,
     Product,
+    ProductAttribute,
     Refund,
     Tag,
+    TasteAttribute,
     Tier,
 )
 from scrm import org
@@ -101,6 +105,7 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
+from tests.factories import content as factory
 from tests.factories.console import SEES, Console, console
 from tests.factories.shops import hire
 
@@ -111,7 +116,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Proof, SettlementTerms,
+    Batch, Proof, SettlementTerms, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -121,7 +126,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Statement,
+    Statement, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -149,7 +154,7 @@ CUSTOM = {
     "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
     "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
-    "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "guides_contactway_picture", "campaigns_content_file", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -188,9 +193,28 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
         **handovers(company, guides, members),
+        **content_of(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
     }
+
+
+def content_of(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    found: dict[Any, dict[str, Any]] = {Content: {}, ContentUse: {}, Script: {}, ScriptUse: {}, ShortLink: {}}
+    now = timezone.now()
+    for code in STORES:
+        store, who = company.shops.stores[code], {"guide_id": guides[code].pk, "now": timezone.now()}
+        row = Content.objects.filter(store=store).first() or factory.material(f"素材{code}", store=store)
+        script = Script.objects.filter(store=store).first() or factory.script(f"话术{code}", store=store)
+        found[Content][code], found[Script][code] = row, script
+        found[ContentUse][code] = ContentUse.objects.filter(store=store).first() or (
+            content.record_use(content=row, store_id=store.pk, **who) and ContentUse.objects.get(store=store)
+        )
+        found[ScriptUse][code] = ScriptUse.objects.filter(store=store).first() or scripts.record_use(
+            script=script, level=1, member=members[code], store_id=store.pk, **who
+        )
+        found[ShortLink][code] = links.make(guide_id=guides[code].pk, target=f"https://{factory.HOST}/", now=now)
+    return found
 
 
 def dispute(shops: Any, code: str) -> Dispute:
