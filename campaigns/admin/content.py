@@ -211,7 +211,7 @@ class ContentAdmin(ScopedAdmin):
         """The file of the newest version, to look at; pictures are ours by now, other files are only to be saved."""
         row = self.get_object(request, str(object_id))
         version = content.current(row)
-        if not self.has_view_permission(request, row) or version is None or version.file is None:
+        if not self.has_view_permission(request, row) or version is None or version.file_id is None:
             raise Http404
         return file_answer(ContentFile.objects.get(pk=version.file_id))
 

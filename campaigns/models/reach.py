@@ -42,7 +42,8 @@ def part_q(store_ids: Iterable[int], prefix: str = "") -> Q:
     parents = dict(Region.objects.values_list("pk", "parent_id"))
     above: dict[int, set[int]] = {}  # of each entity, the regions of its stores with all above them
     for region_id, entity_id in Store.objects.filter(pk__in=list(store_ids)).values_list("region_id", "entity_id"):
-        found, at = above.setdefault(entity_id, set()), region_id
+        found: set[int] = above.setdefault(entity_id, set())
+        at: int | None = region_id
         while at is not None and at not in found:
             found.add(at)
             at = parents.get(at)
