@@ -145,7 +145,11 @@ def apportion(total: int, weights: Sequence[int], ranks: Sequence[Any]) -> list[
     left = total - sum(parts)
     if left:
         remainders = [total * weight % whole for weight in weights]
-        for i in sorted(range(len(weights)), key=lambda i: (-remainders[i], ranks[i], i))[:left]:
+        places = range(len(weights))
+        if left == 1 and remainders.count(most := max(remainders)) == 1:  # the usual case, at a quarter of the cost
+            parts[remainders.index(most)] += 1
+            return parts
+        for i in sorted(places, key=lambda i: (-remainders[i], ranks[i], i))[:left]:
             parts[i] += 1
     return parts
 

@@ -87,7 +87,7 @@ class Version:
             self.effective_until is None or at < self.effective_until
         )
 
-    def rule_for(self, line: rules.OrderFacts) -> rules.Rule:
+    def rule_for(self, line: rules.Placed) -> rules.Rule:
         return self.layers.rule_for(line)
 
 

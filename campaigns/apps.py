@@ -6,3 +6,11 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
     verbose_name = _("Campaigns")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from campaigns import experiments
+        from scrm import jobs
+
+        jobs.register(experiments.PLAN, experiments.work_plan)
+        jobs.register(experiments.FREEZE, experiments.work_freeze)
+        jobs.register(experiments.LOOK, experiments.work_look)

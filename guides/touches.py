@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -92,6 +92,7 @@ class Touch:
     is_signed: bool = True
     object_kind: TouchObject = TouchObject.ALL
     object_code: str = ""
+    known_at: datetime | None = field(default=None, compare=False)  # recorded at, where that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def of_members(member_ids: Sequence[int], *, since: datetime, until: datetime) -
 
 # Buyers without a member: by the identities that their orders carry. ``w.place`` tells the buyers apart.
 OF_BUYERS = """
-    SELECT w.place, t.id, g.code, t.kind, t.at, t.expires_at, t.is_signed, t.object_kind, t.object_code
+    SELECT w.place, t.id, g.code, t.kind, t.at, t.expires_at, t.is_signed, t.object_kind, t.object_code, t.recorded_at
     FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[]) w(place, unionid, namespace, account, mobile_index)
     CROSS JOIN LATERAL (
         SELECT o.* FROM guides_visitor v JOIN guides_touch o ON o.visitor_id = v.id
@@ -254,9 +255,11 @@ def of_buyers(buyers: Sequence[Buyer], *, since: datetime, until: datetime) -> d
     period = [since.astimezone(SHANGHAI).date(), until.astimezone(SHANGHAI).date(), since, until]
     texts = [[getattr(buyer, name) for buyer in buyers] for name in Buyer.__slots__]
     found: dict[Buyer, list[Touch]] = {}
-    for place, pk, guide, kind, at, expires_at, is_signed, object_kind, object_code in db.read(
+    for place, pk, guide, kind, at, expires_at, is_signed, object_kind, object_code, known_at in db.read(
         OF_BUYERS, [list(range(len(buyers))), *texts, *period, *period]
     ):
-        touch = Touch(pk, guide, TouchKind(kind), at, expires_at, is_signed, TouchObject(object_kind), object_code)
+        touch = Touch(
+            pk, guide, TouchKind(kind), at, expires_at, is_signed, TouchObject(object_kind), object_code, known_at
+        )
         found.setdefault(buyers[place], []).append(touch)
     return found

@@ -8,6 +8,7 @@ class MembersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from members import legacy_import
+        from members import coupons, legacy_import
 
         legacy_import.register()
+        coupons.register()

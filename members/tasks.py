@@ -5,7 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from members import taste
+from members import coupons, taste
+
+
+@shared_task
+def sweep_coupons() -> None:
+    """Locks and gifts whose time is up."""
+    coupons.daily.sweep(now=timezone.now())
+
+
+@shared_task
+def end_coupons() -> None:
+    """The job of the business day, once."""
+    coupons.daily.start(now=timezone.now())
 
 
 @shared_task

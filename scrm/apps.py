@@ -11,11 +11,12 @@ class ScrmConfig(AppConfig):
 
     def ready(self) -> None:
         from scrm import imports, jobs, org_import
-        from scrm.wecom import bench, diagnosis
+        from scrm.wecom import bench, diagnosis, group_ways
 
         imports.register(org_import.KIND, org_import.COLUMNS, org_import.run)
         bench.register()
         jobs.register(diagnosis.KIND, diagnosis.work)
+        group_ways.register()
 
 
 class ConsoleConfig(AdminConfig):

@@ -33,6 +33,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "files of materials": {"task": "campaigns.tasks.upload_files", "schedule": 300.0},
     "tastes": {"task": "members.tasks.count_tastes", "schedule": 86_400.0},
     "corp tags": {"task": "guides.tasks.sweep_tags", "schedule": 60.0},
+    "coupons in orders": {"task": "members.tasks.sweep_coupons", "schedule": 60.0},
+    "coupons that end": {"task": "members.tasks.end_coupons", "schedule": 3600.0},  # one job a day, by its key
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
     "rewards in the books": {"task": "attribution.tasks.follow_rewards", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},

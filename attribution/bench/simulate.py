@@ -17,7 +17,7 @@ from attribution import decisions, simulation
 from attribution.bench import filling
 from attribution.evidence import lines, touched
 from attribution.models import Simulation
-from attribution.simulation import replay, runs
+from attribution.simulation import replay, runs, standing
 from scrm import bench, db, jobs
 from scrm.models import Job
 from scrm.owner import as_owner
@@ -29,12 +29,13 @@ MODE = "SPLIT"  # the one that divides pots
 Keys = list[tuple[int, Any]]
 
 
-def simulate(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
-    filling.fill(rows=rows, say=say, days=DAYS)
-    say("deciding and posting, not measured")
-    decisions.decide_open(workers=WORKERS)
-    with as_owner(connection), connection.cursor() as cursor:
-        cursor.execute("VACUUM (ANALYZE)")
+def simulate(*, rows: int, say: Callable[[str], None], is_filled: bool = False) -> dict[str, Any]:
+    if not is_filled:
+        filling.fill(rows=rows, say=say, days=DAYS)
+        say("deciding and posting, not measured")
+        decisions.decide_open(workers=WORKERS)
+        with as_owner(connection), connection.cursor() as cursor:
+            cursor.execute("VACUUM (ANALYZE)")
     say(f"simulating {DAYS} days")
     first = filling.UNTIL.replace(day=1)
     asked = simulation.start(actor=None, mode=MODE, first_day=first, last_day=filling.UNTIL, workers=WORKERS)
@@ -47,7 +48,7 @@ def simulate(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
 
     assert asked.job_id is not None
     key = asked.job_id
-    with bench.Memory() as memory:
+    with bench.Memory() as memory, bench.Cpu() as cpu:
         seconds, job = bench.timed(lambda: jobs.run(key, show=show))
     found = Simulation.objects.get(pk=asked.pk)
     if job.status != Job.Status.DONE or found.line_count != rows:
@@ -57,6 +58,8 @@ def simulate(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
     return {
         "rows_per_second": round(rows / seconds),
         "seconds": round(seconds, 1),
+        "cpu_seconds": {"python": cpu.python, "server": cpu.server},
+        "cpu_us_per_line": round((cpu.python + cpu.server) / rows * 1e6, 1),
         "peak_mb": memory.peak_mb,
         "floor_seconds": round(floor, 1),
         "ratio": round(floor / seconds, 3),
@@ -89,19 +92,9 @@ def _floor(pieces: Sequence[tuple[int, int]]) -> float:
     return bench.timed(work)[0]
 
 
-# the simulation hands the windows of the touches over; the floor takes the suggested one from the lines themselves
-WINDOWS = "unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::date[], %s::date[]) w(line_id, member_id, until, first, last)"
-OWN_WINDOWS = """(
-        SELECT l.id, l.member_id, l.created_at, (l.created_at - interval '30 days')::date, l.created_at::date
-        FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
-        JOIN members_orderline l ON l.id = k.id AND l.booked_on = k.booked_on AND l.member_id IS NOT NULL
-    ) w(line_id, member_id, until, first, last)"""
-
-
 def _read_all(pieces: Sequence[tuple[int, int]]) -> None:
     never = {"last_purchase": lines.NEVER, "last_act": lines.NEVER}
     of_lines = lines.LINES.format(**never, moments=") k(id, booked_on)", at="l.paid_at")
-    of_touches = touched.OF_LINES.replace(WINDOWS, OWN_WINDOWS)
     for after_id, until_id in pieces:
         keys: Keys = db.read(
             "SELECT id, booked_on FROM members_orderline WHERE id > %s AND id <= %s ORDER BY id", [after_id, until_id]
@@ -109,8 +102,10 @@ def _read_all(pieces: Sequence[tuple[int, int]]) -> None:
         for at in range(0, len(keys), replay.CHUNK):
             chunk = keys[at : at + replay.CHUNK]
             ids, days = db.array(key for key, _day in chunk), db.array(day for _key, day in chunk)
+            window = db.array([int(touched.HORIZON.total_seconds())] * len(chunk))
             with psycopg.Cursor(connection.connection) as cursor:
-                for statement in (of_lines, of_touches, replay.STANDING):
+                for statement in (of_lines, standing.STANDING):
                     cursor.execute(statement, [ids, days], binary=True)
-                cursor.execute(replay.POSTED_HOLDS, [ids], binary=True)
+                cursor.execute(touched.OF_LINES, [ids, days, window, None], binary=True)
+                cursor.execute(standing.POSTED_HOLDS, [ids], binary=True)
     connection.close()

@@ -12,7 +12,10 @@
 """
 
 from attribution.evidence.lines import Line, LineKey
-from attribution.evidence.loading import Case, load
+from attribution.evidence.loading import Case, Reading, Surroundings, everything, load, read, valid_until
 from attribution.evidence.staff import Staff
+from attribution.evidence.touched import Seen, Touches
 
-__all__ = ["Case", "Line", "LineKey", "Staff", "load"]
+__all__ = [
+    "Case", "Line", "LineKey", "Reading", "Seen", "Staff", "Surroundings", "Touches", "everything", "load", "read", "valid_until",
+]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attribution import rulebook
 from guides import service_acts
@@ -89,8 +89,24 @@ LINES = """
 """
 
 
-def read(keys: Sequence[LineKey], book: rulebook.Book) -> tuple[list[Line], dict[int, Origin]]:
-    """The lines in the order of their ids, and the first order of those that exchange one."""
+def read(
+    keys: Sequence[LineKey], book: rulebook.Book, *, of_nobody: bool = False
+) -> tuple[list[Line], dict[int, Origin]]:
+    """The lines in the order of their ids, and the first order of those that exchange one.
+
+    ``of_nobody``: as they were before anybody knew the buyer.
+    """
+    lines, origins = _moved(keys, book)
+    return ([line._replace(**NOBODY) for line in lines] if of_nobody else lines), origins
+
+
+NOBODY: dict[str, Any] = dict.fromkeys(
+    ("member_id", "home_store_id", "binding_id", "binding_guide_id", "binding_store_id", "binding_from", "binding_until",
+     "last_paid_at", "last_act_at")
+)  # fmt: skip
+
+
+def _moved(keys: Sequence[LineKey], book: rulebook.Book) -> tuple[list[Line], dict[int, Origin]]:
     lines = _read(keys, book, None)
     exchanging = [line for line in lines if line.exchange_of]
     if not exchanging:

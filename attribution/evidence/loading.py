@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from attribution import rulebook, rules
@@ -24,18 +25,55 @@ class Case(NamedTuple):
     rule: rules.Rule  # the version's, resolved for this line
 
 
+def everything(_line: Line) -> dt.datetime | None:
+    """``seen`` of lines that wait for their decision."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Lines in the order of their ids, each with its version, and what surrounds them all."""
+
+    lines: list[Line]
+    versions: list[rulebook.Version]
+    around: Surroundings
+
+    def case(self, line: Line, version: rulebook.Version) -> Case:
+        return _case(line, self.around, version)
+
+    def cases(self) -> list[Case]:
+        around = self.around
+        return [_case(line, around, version) for line, version in zip(self.lines, self.versions, strict=True)]
+
+
 def load(keys: Sequence[LineKey], book: rulebook.Book) -> list[Case]:
     """The cases of the lines, in the order of their ids. Raises rulebook.NoRule."""
-    lines, origins = reading.read(keys, book)
+    return read(keys, book).cases()
+
+
+def read(
+    keys: Sequence[LineKey], book: rulebook.Book, *, seen: touched.Seen = everything, of_nobody: bool = False
+) -> Reading:
+    """Everything about the lines, each of which may become a case. Raises rulebook.NoRule.
+
+    ``seen``: when a line was decided, for a decision taken again on what was known then. ``of_nobody``: what was known of
+    the lines before anybody knew their buyers.
+    """
+    lines, origins = reading.read(keys, book, of_nobody=of_nobody)
     versions = [book.at(line.as_of) for line in lines]
-    around = Surroundings(lines, versions, origins)
-    return [_case(line, around, version) for line, version in zip(lines, versions, strict=True)]
+    return Reading(lines, versions, Surroundings(lines, versions, origins, seen))
 
 
 class Surroundings:
     """The stores, products, guides, touches and overrides that some lines name."""
 
-    def __init__(self, lines: Sequence[Line], versions: Sequence[rulebook.Version], origins: dict[int, Origin]) -> None:
+    def __init__(
+        self,
+        lines: Sequence[Line],
+        versions: Sequence[rulebook.Version],
+        origins: dict[int, Origin],
+        seen: touched.Seen = everything,
+    ) -> None:
         store_ids: set[int | None] = set()
         for line in lines:
             store_ids.update((line.store_id, line.home_store_id, line.binding_store_id, line.fulfil_store_id))
@@ -50,7 +88,7 @@ class Surroundings:
         codes = {line.cashier_code for line in lines} | {line.clerk_code for line in lines}
         self.by_code = touched.guide_ids(code for code in codes if code)
         self.overrides = _read_overrides(lines)
-        self.touches = _read_touches(lines, versions, origins)
+        self.touches = _read_touches(lines, versions, origins, seen)
         guide_ids = {line.binding_guide_id for line in lines} | set(self.by_code.values())
         guide_ids |= {row[1] for row in self.overrides.values()}
         guide_ids |= {guide_id for pairs in self.touches.values() for _, guide_id in pairs}
@@ -59,6 +97,21 @@ class Surroundings:
 
     def store_code(self, store_id: int | None) -> str | None:
         return self.stores[store_id][0] if store_id else None
+
+    def place(self, line: Line) -> rules.Place:
+        """Which layers fit the line, and which touches."""
+        sku, category = self.products[line.product_id]
+        store, company = self.stores[line.store_id] if line.store_id else (None, rules.HQ_ENTITY)
+        fulfil, fulfiller = self.stores[line.fulfil_store_id] if line.fulfil_store_id else (None, None)
+        return rules.Place(
+            line.campaign, sku, category, line.channel, store, company, fulfil, fulfiller, line.live_no or None,
+            line.group_no or None,
+        )  # fmt: skip
+
+    def may_be_guide(self, line: Line) -> bool:
+        """Whether the buyer has an identity of any guide who was read."""
+        keys = self.staff.all_keys
+        return bool(keys) and not keys.isdisjoint(_buyer_keys(line))
 
 
 def _case(line: Line, around: Surroundings, version: rulebook.Version) -> Case:
@@ -135,11 +188,6 @@ def _binding(line: Line, around: Surroundings, version: rulebook.Version) -> rul
     ip = staff.ip(line.binding_guide_id, as_of)
     guide = None if ip else staff.fact(line.binding_guide_id, as_of)
     delegation = staff.delegation(line.binding_guide_id, as_of)
-    valid_until = None
-    if version.binding_validity_days is not None:
-        since = line.binding_from
-        renewed_at = max(since, line.last_paid_at or since, line.last_act_at or since)
-        valid_until = renewed_at + dt.timedelta(days=version.binding_validity_days)
     successor_id = around.successors.get(line.id)
     return rules.BindingFact(
         id=line.binding_id,
@@ -148,7 +196,7 @@ def _binding(line: Line, around: Surroundings, version: rulebook.Version) -> rul
         ended_at=line.binding_until,
         guide=guide,
         ip=ip,
-        valid_until=valid_until,
+        valid_until=valid_until(line, version),
         delegate=staff.fact(delegation[0], as_of) if delegation else None,
         delegate_bp=delegation[1] if delegation else 5_000,
         # the customer still stands with a guide who has left: nobody has been assigned yet
@@ -157,8 +205,18 @@ def _binding(line: Line, around: Surroundings, version: rulebook.Version) -> rul
     )
 
 
+def valid_until(line: Line, version: rulebook.Version) -> dt.datetime | None:
+    """When the line's binding would have ended for want of anything that renews it; None: never."""
+    if version.binding_validity_days is None:
+        return None
+    assert line.binding_from
+    since = line.binding_from
+    renewed_at = max(since, line.last_paid_at or since, line.last_act_at or since)
+    return renewed_at + dt.timedelta(days=version.binding_validity_days)
+
+
 def _read_touches(
-    lines: Sequence[Line], versions: Sequence[rulebook.Version], origins: dict[int, Origin]
+    lines: Sequence[Line], versions: Sequence[rulebook.Version], origins: dict[int, Origin], seen: touched.Seen
 ) -> dict[int, touched.Touches]:
     """Of the lines whose version has a mode that looks at touches."""
     windows = {
@@ -168,7 +226,7 @@ def _read_touches(
     }
     if not windows:
         return {}
-    return touched.read([line for line in lines if line.id in windows], origins, lambda line: windows[line.id])
+    return touched.read([line for line in lines if line.id in windows], origins, lambda line: windows[line.id], seen)
 
 
 def _read_overrides(lines: Sequence[Line]) -> dict[int, tuple[int, int, str, str]]:

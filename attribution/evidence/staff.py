@@ -20,6 +20,7 @@ class Staff:
         self._delegations: dict[int, list[tuple[dt.datetime, dt.datetime | None, int, int]]] = defaultdict(list)
         self._ips: dict[int, list[tuple[dt.datetime, dt.datetime | None, str]]] = defaultdict(list)
         self._facts: dict[tuple[int, int, str | None], rules.GuideFact] = {}
+        self.all_keys: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, guide_ids: Iterable[int | None]) -> Staff:
@@ -43,6 +44,7 @@ class Staff:
             keys += [f"mobile:{mobile_index}"] if mobile_index else []
             keys += [f"unionid:{unionid}"] if unionid else []
             self._keys[guide_id] = frozenset(keys)
+        self.all_keys = frozenset().union(*self._keys.values())
         for guide_id, started_at, ended_at, store, entity in db.read(EMPLOYMENTS, [ids]):
             self._employments[guide_id].append((started_at, ended_at, store, entity))
         for guide_id, started_at, ended_at, code in db.read(BRAND_IPS, [ids]):

@@ -1,7 +1,8 @@
 """The touches (触点) that may claim some lines: of the member, or of a buyer nobody knows by what her order says of her.
 
 A touch is read when it lies within HORIZON, or the longest window of the version that holds, before the order: what has just
-expired is shown with its reason. One that says itself until when it counts is signed for no longer than that.
+expired is shown with its reason. One that says itself until when it counts is signed for no longer than that. For a line
+that is decided already, what was recorded or linked to the buyer after that does not count: the decision did not see it.
 """
 
 from __future__ import annotations
@@ -16,23 +17,31 @@ from scrm import db
 HORIZON = dt.timedelta(days=30)
 MOST = 20  # touches of one line, the latest ones
 
-Touches = list[tuple[touches.Touch, int]]  # each with its guide's id
+Touches = list[tuple[touches.Touch, int]]  # each with its guide's id; the latest first
 
-# line by line, so that each looks only into the partitions of its own window
+# line by line, so that each looks only into the partitions of its own window; ``until`` where it is not the line's creation
 OF_LINES = """
-    SELECT w.line_id, t.id, t.guide_id, g.code, t.kind, t.at, t.expires_at, t.is_signed, t.object_kind, t.object_code
-    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::date[], %s::date[]) w(line_id, member_id, until, first, last)
+    SELECT w.line_id, t.known_at, t.id, t.guide_id, g.code, t.kind, t.at, t.expires_at, t.is_signed, t.object_kind, t.object_code
+    FROM (
+        SELECT k.line_id, l.member_id, u.until, (u.until AT TIME ZONE 'Asia/Shanghai')::date AS last,
+               ((u.until - make_interval(secs => k.back)) AT TIME ZONE 'Asia/Shanghai')::date AS first
+        FROM unnest(%s::bigint[], %s::date[], %s::int[], %s::timestamptz[]) k(line_id, booked_on, back, until)
+        JOIN members_orderline l ON l.id = k.line_id AND l.booked_on = k.booked_on
+        CROSS JOIN LATERAL (SELECT coalesce(k.until, l.created_at) AS until) u
+    ) w
     CROSS JOIN LATERAL (
-        SELECT d.id, d.guide_id, d.kind, d.at, d.expires_at, d.is_signed, d.object_kind, d.object_code
+        SELECT d.id, d.guide_id, d.kind, d.at, d.expires_at, d.is_signed, d.object_kind, d.object_code, d.recorded_at AS known_at
         FROM guides_touch d
         WHERE d.member_id = w.member_id AND d.touched_on BETWEEN w.first AND w.last AND d.at <= w.until
         UNION ALL
-        SELECT k.id, k.guide_id, k.kind, k.at, k.expires_at, k.is_signed, k.object_kind, k.object_code
+        SELECT k.id, k.guide_id, k.kind, k.at, k.expires_at, k.is_signed, k.object_kind, k.object_code,
+               greatest(k.recorded_at, c.linked_at)
         FROM guides_contact c JOIN guides_touch k ON k.contact_id = c.id
         WHERE c.member_id = w.member_id AND k.touched_on BETWEEN w.first AND w.last AND k.at <= w.until
           AND k.member_id IS DISTINCT FROM w.member_id
         UNION ALL
-        SELECT o.id, o.guide_id, o.kind, o.at, o.expires_at, o.is_signed, o.object_kind, o.object_code
+        SELECT o.id, o.guide_id, o.kind, o.at, o.expires_at, o.is_signed, o.object_kind, o.object_code,
+               greatest(o.recorded_at, v.linked_at)
         FROM guides_visitor v JOIN guides_touch o ON o.visitor_id = v.id
         WHERE v.member_id = w.member_id AND o.touched_on BETWEEN w.first AND w.last AND o.at <= w.until
           AND o.member_id IS DISTINCT FROM w.member_id
@@ -40,47 +49,71 @@ OF_LINES = """
     JOIN guides_guide g ON g.id = t.guide_id
 """
 
+# When a line was decided: what was found out later did not count. None: everything counts.
+Seen = Callable[[Line], dt.datetime | None]
+
 
 def read(
-    lines: Sequence[Line], origins: dict[int, Origin], longest: Callable[[Line], dt.timedelta]
+    lines: Sequence[Line], origins: dict[int, Origin], longest: Callable[[Line], dt.timedelta], seen: Seen
 ) -> dict[int, Touches]:
     """By line; ``longest``: the longest window of the line's version."""
-    windows = {}
-    for line in lines:
-        until = origins[line.id].created_at if line.id in origins else line.created_at
-        windows[line.id] = (until - max(HORIZON, longest(line)), until)
-    found = _of_members([line for line in lines if line.member_id], windows)
+    found = _of_members([line for line in lines if line.member_id], origins, longest, seen)
     unknown = [line for line in lines if line.member_id is None and _buyer(line) != NOBODY]
     if unknown:
-        _add_of_buyers(found, unknown, windows)
+        _add_of_buyers(found, unknown, origins, longest, seen)
     return found
 
 
-Windows = dict[int, tuple[dt.datetime, dt.datetime]]  # from and until when a line's touches count, both inclusive
-
-
-def _of_members(lines: Sequence[Line], windows: Windows) -> dict[int, Touches]:
-    if not lines:
+def _of_members(
+    lines: Sequence[Line], origins: dict[int, Origin], longest: Callable[[Line], dt.timedelta], seen: Seen
+) -> dict[int, Touches]:
+    """Asked once for all lines of an order: they have the same buyer and the same moment."""
+    seconds = {window: int(max(HORIZON, window).total_seconds()) for window in {longest(line) for line in lines}}
+    groups: dict[tuple[int | None, dt.datetime, int], list[Line]] = {}
+    for line in lines:
+        until = origins[line.id].created_at if line.id in origins else line.created_at
+        groups.setdefault((line.member_id, until, seconds[longest(line)]), []).append(line)
+    if not groups:
         return {}
-    moments = [windows[line.id] for line in lines]
     rows = db.read(
         OF_LINES,
         [
-            db.array(line.id for line in lines),
-            db.array(line.member_id for line in lines if line.member_id),
-            db.array(until for _, until in moments),
-            db.array(_day(since) for since, _ in moments),
-            db.array(_day(until) for _, until in moments),
+            db.array(ones[0].id for ones in groups.values()),
+            db.array(ones[0].booked_on for ones in groups.values()),
+            db.array(back for _member, _until, back in groups),
+            [until for _member, until, _back in groups] if origins else None,
         ],
     )
-    known: dict[int, tuple[touches.Touch, int]] = {}  # one touch serves every line of an order
-    found: dict[int, Touches] = {}
-    for line_id, touch_id, guide_id, *content in rows:
+    known: dict[int, tuple[touches.Touch, int]] = {}  # one touch serves every order of the buyer
+    of_first: dict[int, list[tuple[dt.datetime, tuple[touches.Touch, int]]]] = {}
+    for line_id, known_at, touch_id, guide_id, *content in rows:
         pair = known.get(touch_id)
         if pair is None:
             pair = known[touch_id] = (_touch(touch_id, *content), guide_id)
-        found.setdefault(line_id, []).append(pair)
-    return {line_id: _latest(pairs) for line_id, pairs in found.items()}
+        of_first.setdefault(line_id, []).append((known_at, pair))
+    found: dict[int, Touches] = {}
+    for ones in groups.values():
+        dated = of_first.get(ones[0].id)
+        if dated is not None:
+            _share(found, ones, dated, seen)
+    return found
+
+
+def _share(
+    found: dict[int, Touches],
+    lines: Sequence[Line],
+    dated: list[tuple[dt.datetime, tuple[touches.Touch, int]]],
+    seen: Seen,
+) -> None:
+    """The touches of an order to each of its lines, but for what its decision did not see."""
+    last = max(known_at for known_at, _ in dated)
+    whole = _latest([pair for _, pair in dated])
+    for line in lines:
+        at = seen(line)
+        if at is None or last <= at:
+            found[line.id] = whole
+        elif ones := [pair for known_at, pair in dated if known_at <= at]:
+            found[line.id] = _latest(ones)
 
 
 def _touch(
@@ -100,19 +133,35 @@ def _touch(
 
 
 def _latest(pairs: Touches) -> Touches:
-    if len(pairs) <= MOST:
+    """In the order in which they claim a line, as ``touches.latest_first`` has it."""
+    if len(pairs) == 1:
         return pairs
     return sorted(pairs, key=lambda pair: (pair[0].at, -pair[0].id), reverse=True)[:MOST]
 
 
-def _add_of_buyers(found: dict[int, Touches], lines: Sequence[Line], windows: Windows) -> None:
+def _add_of_buyers(
+    found: dict[int, Touches],
+    lines: Sequence[Line],
+    origins: dict[int, Origin],
+    longest: Callable[[Line], dt.timedelta],
+    seen: Seen,
+) -> None:
+    windows = {}  # from and until when a line's touches count, both inclusive
+    for line in lines:
+        until = origins[line.id].created_at if line.id in origins else line.created_at
+        windows[line.id] = (until - max(HORIZON, longest(line)), until)
     buyers = sorted({_buyer(line) for line in lines}, key=str)
-    first = min(windows[line.id][0] for line in lines)
-    known = touches.of_buyers(buyers, since=first, until=max(windows[line.id][1] for line in lines))
+    first = min(since for since, _ in windows.values())
+    known = touches.of_buyers(buyers, since=first, until=max(until for _, until in windows.values()))
     ids = guide_ids({touch.guide for ones in known.values() for touch in ones})
     for line in lines:
-        since, until = windows[line.id]
-        ones = [(t, ids[t.guide]) for t in known.get(_buyer(line), ()) if since <= t.at <= until]
+        (since, until), decided_at = windows[line.id], seen(line)
+        ones = [
+            (touch, ids[touch.guide])
+            for touch in known.get(_buyer(line), ())
+            if since <= touch.at <= until
+            and (decided_at is None or touch.known_at is None or touch.known_at <= decided_at)
+        ]
         if ones:
             found[line.id] = _latest(ones)
 
@@ -128,7 +177,3 @@ def _buyer(line: Line) -> touches.Buyer:
 def guide_ids(codes: Iterable[str]) -> dict[str, int]:
     wanted = sorted(codes)
     return dict(db.read("SELECT code, id FROM guides_guide WHERE code = ANY(%s)", [wanted])) if wanted else {}
-
-
-def _day(at: dt.datetime) -> dt.date:
-    return at.astimezone(touches.SHANGHAI).date()

@@ -29,9 +29,11 @@ from attribution.rules.decision import (
     HQ_POOL,
     POS,
     Candidate,
+    Choice,
     Decision,
     Reason,
     State,
+    choose,
     decide,
     fees,
     ineligibility,
@@ -41,14 +43,14 @@ from attribution.rules.decision import (
 )
 from attribution.rules.explanation import explain
 from attribution.rules.facts import HQ_ENTITY, BindingFact, Evidence, GuideFact, OrderFacts, OverrideFact, binding_as_of
-from attribution.rules.layers import FIELDS, NO_CAP, Layer, Layers, Scope, Value, conflicts
+from attribution.rules.layers import FIELDS, NO_CAP, Layer, Layers, Place, Placed, Scope, Value, conflicts
 from attribution.rules.payables import Credit, Payable, credits, payables  # noqa: A004 - the credit for a sale
 from attribution.rules.telling import in_one_sentence
 from attribution.rules.version import Mode, Rule, is_linked_too_late
 
 __all__ = [
-    "FIELDS", "HQ_ENTITY", "HQ_POOL", "NO_CAP", "POS", "BindingFact", "Candidate", "Credit", "Decision", "Evidence",
-    "GuideFact", "Layer", "Layers", "Mode", "OrderFacts", "OverrideFact", "Payable", "Pot", "Reason", "Rule", "Scope",
-    "State", "Value", "binding_as_of", "conflicts", "credits", "decide", "explain", "fees", "in_one_sentence", "ineligibility", "is_linked_too_late",
+    "FIELDS", "HQ_ENTITY", "HQ_POOL", "NO_CAP", "POS", "BindingFact", "Candidate", "Choice", "Credit", "Decision", "Evidence",
+    "GuideFact", "Layer", "Layers", "Mode", "OrderFacts", "OverrideFact", "Payable", "Place", "Placed", "Pot", "Reason", "Rule", "Scope",
+    "State", "Value", "binding_as_of", "choose", "conflicts", "credits", "decide", "explain", "fees", "in_one_sentence", "ineligibility", "is_linked_too_late",
     "payables", "pot_of", "pot_row", "seal",
 ]  # fmt: skip

@@ -128,11 +128,26 @@ HQ_FOUND = _Found("C5", HQ_POOL, HQ_POOL, None, None, HQ_ENTITY)
 HQ_SHARE = Share(Role.HQ, HQ_POOL, None, BP)
 
 
+class Choice(NamedTuple):
+    """A decision without its money and its digest: what lines of one kind have in common."""
+
+    state: State
+    candidates: tuple[Candidate, ...]
+    shares: tuple[Share, ...]
+    rate_bp: int
+    reason: str
+
+
 def decide(line: OrderFacts, evidence: Evidence, rule: Rule) -> Decision:
     """Who gets the credit of the line, and how the commission is shared."""
+    return seal(line, evidence, rule, *choose(line, evidence, rule))
+
+
+def choose(line: OrderFacts, evidence: Evidence, rule: Rule) -> Choice:
+    """Who gets the credit of the line, whatever it costs."""
     flag = ineligibility(line)
     if flag is not None:
-        return seal(line, evidence, rule, State.INELIGIBLE, (), (), 0, flag)
+        return Choice(State.INELIGIBLE, (), (), 0, flag)
     is_late = is_linked_too_late(line.paid_at, evidence.linked_at, rule)
     found = _collect(line, evidence, rule, is_late)
     winners = _split_winners(found, rule) if rule.mode == Mode.SPLIT else _first(found)
@@ -150,8 +165,7 @@ def decide(line: OrderFacts, evidence: Evidence, rule: Rule) -> Decision:
         state = State.PROVISIONAL
     else:
         state = State.LIVE
-    candidates = _judged(found, winners, rule.mode)
-    return seal(line, evidence, rule, state, candidates, shares, rate_bp, line.risk_mark)
+    return Choice(state, _judged(found, winners, rule.mode), shares, rate_bp, line.risk_mark)
 
 
 def ineligibility(line: OrderFacts) -> Reason | None:

@@ -12,11 +12,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from attribution.rules.facts import OrderFacts
 from attribution.rules.version import Mode, Rule
 from guides import touches
+
+
+class Placed(Protocol):
+    """What layers look at of a line."""
+
+    @property
+    def campaign(self) -> str | None: ...
+    @property
+    def sku(self) -> str: ...
+    @property
+    def category(self) -> str | None: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def store(self) -> str | None: ...
+    @property
+    def shop_entity(self) -> str: ...
+    @property
+    def fulfil_store(self) -> str | None: ...
+    @property
+    def fulfil_entity(self) -> str | None: ...
+
+
+class Place(NamedTuple):
+    """Just that, and what touches look at; as ``OrderFacts`` has them."""
+
+    campaign: str | None
+    sku: str
+    category: str | None
+    channel: str
+    store: str | None
+    shop_entity: str
+    fulfil_store: str | None
+    fulfil_entity: str | None
+    live_no: str | None
+    group_no: str | None
 
 
 class Scope(NamedTuple):
@@ -89,18 +124,18 @@ class Layers:
         ]
         return Layers([*layers, Layer(BRAND, {"mode": mode})], **self._named)
 
-    def rule_for(self, line: OrderFacts) -> Rule:
+    def rule_for(self, line: Placed) -> Rule:
         key = _NOTHING if self._is_flat else self._key(line)
         rule = self._rules.get(key)
         if rule is None:
             rule = self._rules[key] = self._make(key)
         return rule
 
-    def values_for(self, line: OrderFacts) -> dict[str, Value]:
+    def values_for(self, line: Placed) -> dict[str, Value]:
         """Every field with the layer it comes from; the entity share is that of the line's own company."""
         return self._values(self._key(line))
 
-    def _key(self, line: OrderFacts) -> tuple[str | None, ...]:
+    def _key(self, line: Placed) -> tuple[str | None, ...]:
         campaigns, skus, categories, channels, stores, entities = self._told_apart
         return (
             line.campaign if line.campaign in campaigns else None,

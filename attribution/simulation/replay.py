@@ -1,7 +1,8 @@
 """Replay (重算): lines under the rule that is asked about, beside what stands for them now; posts nothing.
 
-The decision is ``rules.decide``, the evidence ``evidence.load``, the money ``commissions.reprice``: those of the posting.
-What is kept of a line is added to a tally at once, so that memory grows with the beneficiaries and not with the lines.
+The decision is ``rules.choose``, the evidence ``evidence.read``, the money ``commissions.reprice``: those of the posting.
+Lines of one form are decided once (``forms``). What is kept of a line is added to a tally at once, so that memory grows with
+the beneficiaries and not with the lines.
 """
 
 from __future__ import annotations
@@ -14,22 +15,19 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from django.db import connection
 
 from attribution import commissions, evidence, postings, rulebook, rules
 from attribution.commissions import Base, Pot, PotKind, Role, Share
-from attribution.models import Beneficiary
-from attribution.rules.digests import EPOCH
+from attribution.simulation.forms import Forms, Outcome, outcome_of
+from attribution.simulation.standing import Around, Posted, Standing, refunds, terms
 from members.models import OrderLine
-from scrm import db
-from scrm.models import Store
 
 CHUNK = 10_000
 MOST = 100  # lines that are kept one by one
-POSTED = (rules.State.LIVE, rules.State.PROVISIONAL)
 
 Key = tuple[str, str | None, str]  # beneficiary, store, channel
 Part = dict[tuple[str, str | None], list[int]]  # (beneficiary, store) → [credit, commission] of one line
@@ -99,30 +97,6 @@ class Tally:
         return tally
 
 
-class Standing(NamedTuple):
-    """The live decision of a line. ``pots`` None: the commission alone, of the brand's budget, without a cap."""
-
-    id: int
-    state: str
-    shares: tuple[Share, ...]
-    credits: tuple[rules.Credit, ...]
-    rate_bp: int
-    pots: tuple[Pot, ...] | None
-    member_id: int | None
-    sequence: int
-
-    @property
-    def terms(self) -> list[tuple[Any, ...]]:
-        if self.pots is not None:
-            return [terms(pot) for pot in self.pots]
-        return [(PotKind.MAIN, postings.BRAND, self.rate_bp, None, self.shares, False, Base.NET)]
-
-    def budget(self, role: str) -> str:
-        """Which budget pays a share in that role."""
-        kind = PotKind.FULFIL if role == Role.FULFIL else PotKind.MAIN
-        return next((pot.budget for pot in self.pots or () if pot.kind == kind), postings.BRAND)
-
-
 class Side(NamedTuple):
     """What one line comes to on one side."""
 
@@ -143,148 +117,243 @@ class Sides(NamedTuple):
     now: Side
     then: Side
 
-    @property
-    def is_changed(self) -> bool:
-        return self.now is not self.then and self.now.parts != self.then.parts
-
-    @property
-    def move(self) -> Move:
-        none, now, then = [0, 0], self.now.parts, self.then.parts
-        pairs = [(now.get(who, none), then.get(who, none)) for who in now.keys() | then.keys()]
-        credit, fen = (sum(abs(b[place] - a[place]) for a, b in pairs) for place in (0, 1))
-        return Move(fen, credit, self.case.line.id, self.case.line.booked_on)
-
 
 # --- pure ---
 
 
-def terms(pot: Pot) -> tuple[Any, ...]:
-    """What has to be the same for a pot to pay the same; its base and amount follow the line."""
-    return pot.kind, pot.budget, pot.rate_bp, pot.cap_fen, pot.shares, pot.keeps_on_refund, pot.basis
+def is_changed(now: Side, then: Side) -> bool:
+    return now is not then and now.parts != then.parts
 
 
-def money(pot: Pot, refunds: Sequence[int]) -> tuple[int, ...]:
+def move_of(line: evidence.Line, before: Side, after: Side) -> Move:
+    none, now, then = [0, 0], before.parts, after.parts
+    pairs = [(now.get(who, none), then.get(who, none)) for who in now.keys() | then.keys()]
+    credit, fen = (sum(abs(b[place] - a[place]) for a, b in pairs) for place in (0, 1))
+    return Move(fen, credit, line.id, line.booked_on)
+
+
+def money(pot: Pot, refunded: Sequence[int]) -> tuple[int, ...]:
     """What each share of a pot still holds after the refunds, in their order, in fen."""
     state = commissions.opening(pot.shares, pot.rate_bp, pot.cap_fen)
     _, state = commissions.reprice(state, pot.base_fen)
-    refunded = 0
-    for amount_fen in () if pot.keeps_on_refund else refunds:
-        refunded += amount_fen
-        _, state = commissions.reprice(state, commissions.net_base(pot.base_fen, refunded))
+    total = 0
+    for amount_fen in () if pot.keeps_on_refund else refunded:
+        total += amount_fen
+        _, state = commissions.reprice(state, commissions.net_base(pot.base_fen, total))
     return state.outstanding
 
 
-def credited(sold: Sequence[rules.Credit], net_fen: int) -> list[tuple[str, str | None, int]]:
-    """The net sale of a line over those who made it; the parts sum to it."""
+def credited(sold: Sequence[tuple[str, str | None, int]], net_fen: int) -> list[tuple[str, str | None, int]]:
+    """The net sale of a line over those who made it, each with her bp; the parts sum to it."""
     if len(sold) == 1:
-        return [(sold[0].beneficiary, sold[0].store, net_fen)]
-    parts = commissions.apportion(net_fen, [credit.bp for credit in sold], range(len(sold)))
-    return [(credit.beneficiary, credit.store, part) for credit, part in zip(sold, parts, strict=True)]
+        return [(sold[0][0], sold[0][1], net_fen)]
+    parts = commissions.apportion(net_fen, [bp for _who, _store, bp in sold], range(len(sold)))
+    return [(who, store, part) for (who, store, _bp), part in zip(sold, parts, strict=True)]
 
 
-def side_of(found: rules.Decision, net_fen: int, refunds: Sequence[int]) -> Side:
+def side_of(found: Outcome, line: evidence.Line, refunded: Sequence[int]) -> Side:
     """Credit and commission of a line as the rule would have posted it."""
-    if found.state not in POSTED or not found.shares:
+    if not found.is_posted or not found.shares:
         return NOTHING
-    if len(found.shares) == 1 and not found.fees and found.shares[0].role != Role.ENTITY:
-        share = found.shares[0]  # nearly every line
-        base_fen = commissions.net_base(found.base_fen, sum(refunds))
+    shares = found.shares
+    net_fen = line.paid_fen - line.refunded_fen
+    base_fen = commissions.line_base(line.paid_fen, line.points_fen, found.basis)
+    if len(shares) == 1 and not found.fees and shares[0].role is not Role.ENTITY:  # nearly every line
+        if refunded:
+            base_fen = commissions.net_base(base_fen, sum(refunded))
         fen = commissions.pot(base_fen, found.rate_bp, found.cap_fen)
-        return Side({(share.beneficiary, share.store): [net_fen, fen]}, {found.budget: fen})
+        return Side({found.actors[0]: [net_fen, fen]}, {found.budget: fen})
     parts: Part = {}
     spent: Spent = {}
-    for who, store, credit_fen in credited(rules.credits(found), net_fen):
+    for who, store, credit_fen in credited(found.sold, net_fen):
         parts.setdefault((who, store), [0, 0])[0] += credit_fen
-    for pot in found.pots:
-        for share, fen in zip(pot.shares, money(pot, refunds), strict=True):
-            parts.setdefault((share.beneficiary, share.store), [0, 0])[1] += fen
-            spent[pot.budget] = spent.get(pot.budget, 0) + fen
+    amount_fen = commissions.pot(base_fen, found.rate_bp, found.cap_fen)
+    held: Sequence[int]
+    if refunded:
+        main = Pot(PotKind.MAIN, found.budget, base_fen, found.rate_bp, found.cap_fen, amount_fen, shares)
+        held = money(main, refunded)
+    else:
+        held = commissions.split(amount_fen, shares)  # the first accrual, and the only one
+    _pay(parts, spent, found.budget, found.actors, held)
+    for pot in found.fees:
+        actors = [(share.beneficiary, share.store) for share in pot.shares]
+        _pay(parts, spent, pot.budget, actors, money(pot, refunded))
     return Side(parts, spent)
 
 
-def _is_same(found: rules.Decision, standing: Standing) -> bool:
+def _pay(
+    parts: Part, spent: Spent, budget: str, actors: Sequence[tuple[str, str | None]], amounts: Sequence[int]
+) -> None:
+    for actor, fen in zip(actors, amounts, strict=True):
+        parts.setdefault(actor, [0, 0])[1] += fen
+        spent[budget] = spent.get(budget, 0) + fen
+
+
+def _is_same(found: Outcome, standing: Standing) -> bool:
     """Whether the rule pays what is posted: then the posted amounts stand, whatever way they came about."""
-    if found.state not in POSTED or standing.state not in POSTED:
-        return found.state not in POSTED and standing.state not in POSTED
+    if not found.is_posted or not standing.is_posted:
+        return not found.is_posted and not standing.is_posted
     if standing.pots is None and not found.fees:
         return (
             found.rate_bp == standing.rate_bp
-            and found.shares == standing.shares
             and found.cap_fen is None
             and found.budget == postings.BRAND
-            and found.basis == Base.NET
+            and found.basis is Base.NET
+            and _are_same(found, standing.shares)
         )
-    return [terms(pot) for pot in found.pots] == standing.terms
+    main = standing.terms[:1]
+    fees = [terms(pot) for pot in found.fees]
+    if not main or not found.shares:
+        return not main and not found.shares
+    kind, budget, rate_bp, cap_fen, shares, keeps, basis = main[0]
+    return (
+        (kind, budget, rate_bp, cap_fen, keeps, basis)
+        == (PotKind.MAIN, found.budget, found.rate_bp, found.cap_fen, False, found.basis)
+        and _are_same(found, shares)
+        and fees == standing.terms[1:]
+    )
+
+
+def _are_same(found: Outcome, posted: Sequence[Share]) -> bool:
+    if len(found.shares) != len(posted):
+        return False
+    for share, (who, store), stands in zip(found.shares, found.actors, posted, strict=True):
+        if stands.beneficiary != who or stands.store != store:
+            return False
+        if stands.role is not share.role or stands.weight != share.weight:
+            return False
+    return True
 
 
 # --- reads ---
 
 
+class _Question:
+    """Some lines, under the rule that is asked about."""
+
+    def __init__(
+        self,
+        keys: Sequence[evidence.LineKey],
+        *,
+        then: rulebook.Book,
+        now: rulebook.Book,
+        as_known_at: dt.datetime,
+    ) -> None:
+        self.stands = Around(keys)
+        self.then, self.as_known_at = then, as_known_at
+        self.reading = evidence.read(keys, then, seen=self.stands.seen_at)
+        self.refunds = refunds(self.reading.lines)
+        self.current = _current(self.reading.lines, self.stands, now)
+        late = [(line.id, line.booked_on) for line in self.reading.lines if self.stands.was_recognised(line)]
+        self._of_nobody: dict[int, evidence.Case] = {}
+        if late:
+            before = evidence.read(late, then, seen=self.stands.seen_at, of_nobody=True)
+            self._of_nobody = {case.line.id: case for case in before.cases()}
+
+    def decide(self, case: evidence.Case) -> rules.Decision:
+        """The decision that stands under the rule: a buyer unknown at first is decided as unknown, then once more if the
+        rule had left the line provisional and the identity came in time."""
+        before = self._of_nobody.get(case.line.id)
+        if before is None:
+            return rules.decide(case.facts, case.evidence, case.rule)
+        first = rules.decide(before.facts, before.evidence, before.rule)
+        if first.state != rules.State.PROVISIONAL:
+            return first
+        linked_at = self.stands.linked_at(case.line.id)
+        if linked_at is None and rules.is_linked_too_late(case.line.as_of, self.as_known_at, case.rule):
+            return first
+        found = case.evidence._replace(linked_at=linked_at or self.as_known_at)
+        return rules.decide(case.facts, found, case.rule)
+
+    def is_late(self, line: evidence.Line) -> bool:
+        return line.id in self._of_nobody
+
+    def both(self, line: evidence.Line, found: Outcome) -> tuple[Side, Side]:
+        """The line now and then."""
+        standing, refunded = self.stands.standing.get(line.id), self.refunds.get(line.id, ())
+        if standing is None:
+            undecided = self.current.get(line.id)
+            before = side_of(outcome_of(undecided), line, refunded) if undecided else NOTHING
+            return before, side_of(found, line, refunded)
+        posted = _posted_side(standing, line.paid_fen - line.refunded_fen, self.stands.posted.get(line.id, ()))
+        return posted, posted if _is_same(found, standing) else side_of(found, line, refunded)
+
+
 def sides(
     keys: Sequence[evidence.LineKey], *, then: rulebook.Book, now: rulebook.Book, as_known_at: dt.datetime
 ) -> Iterator[Sides]:
-    """Each line of ``keys`` now and then. ``as_known_at``: when an identity found meanwhile counts as found."""
-    cases = evidence.load(keys, then)
-    around = _Around(cases, as_known_at)
-    current = _current(cases, around.standing, now)
-    for case in cases:
-        line = case.line
-        net_fen = line.paid_fen - line.refunded_fen
-        refunds = around.refunds.get(line.id, ())
-        standing = around.standing.get(line.id)
-        found = _decide(case, standing, around)
-        if standing is None:
-            undecided = current.get(line.id)
-            before = side_of(undecided, net_fen, refunds) if undecided else NOTHING
-            yield Sides(case, None, undecided, found, before, side_of(found, net_fen, refunds))
-            continue
-        posted = _posted_side(standing, net_fen, around.posted.get(line.id, ()))
-        after = posted if _is_same(found, standing) else side_of(found, net_fen, refunds)
-        yield Sides(case, standing, None, found, posted, after)
+    """Each line of ``keys`` now and then, decided by itself and with everything to explain it. ``as_known_at``: when an
+    identity found meanwhile counts as found."""
+    asked = _Question(keys, then=then, now=now, as_known_at=as_known_at)
+    for case in asked.reading.cases():
+        found = asked.decide(case)
+        before, after = asked.both(case.line, outcome_of(found))
+        standing = asked.stands.standing.get(case.line.id)
+        yield Sides(case, standing, asked.current.get(case.line.id), found, before, after)
 
 
 def tally(
-    keys: Sequence[evidence.LineKey], *, then: rulebook.Book, now: rulebook.Book, as_known_at: dt.datetime
+    keys: Sequence[evidence.LineKey],
+    *,
+    then: rulebook.Book,
+    now: rulebook.Book,
+    as_known_at: dt.datetime,
+    forms: Forms | None = None,
 ) -> Tally:
-    """The lines of ``keys`` added up."""
+    """The lines of ``keys`` added up. ``forms``: those met before."""
+    forms = forms or Forms()
     result = Tally(line_count=len(keys))
-    rows, budgets, moves = result.rows, result.budgets, []
+    moves: list[Move] = []
     with no_collector():
-        for one in sides(keys, then=then, now=now, as_known_at=as_known_at):
-            channel = one.case.line.channel
-            if one.standing is None:
-                result.undecided_count += 1
-            for (who, store), (credit, fen) in one.now.parts.items():
-                row = rows[who, store, channel]
-                row[CREDIT_NOW] += credit
-                row[FEN_NOW] += fen
-                row[LINES_NOW] += 1
-            for (who, store), (credit, fen) in one.then.parts.items():
-                row = rows[who, store, channel]
-                row[CREDIT_THEN] += credit
-                row[FEN_THEN] += fen
-                row[LINES_THEN] += 1
-            for place, side in enumerate((one.now, one.then)):
-                for budget, fen in side.spent.items():
-                    budgets[budget][place] += fen
-            if one.is_changed:
+        asked = _Question(keys, then=then, now=now, as_known_at=as_known_at)
+        around = asked.reading.around
+        for line, version in zip(asked.reading.lines, asked.reading.versions, strict=True):
+            found = None if asked.is_late(line) else forms.outcome(line, around, version)
+            if found is None:
+                found = outcome_of(asked.decide(asked.reading.case(line, version)))
+            before, after = asked.both(line, found)
+            _add(result, line.channel, before, after)
+            if is_changed(before, after):
                 result.changed_count += 1
-                moves.append(one.move)
+                moves.append(move_of(line, before, after))
+        result.undecided_count = len(keys) - len(asked.stands.standing)
     result.keep(moves)
     return result
+
+
+def _add(result: Tally, channel: str, before: Side, after: Side) -> None:
+    rows, budgets = result.rows, result.budgets
+    for (who, store), (credit, fen) in before.parts.items():
+        row = rows[who, store, channel]
+        row[CREDIT_NOW] += credit
+        row[FEN_NOW] += fen
+        row[LINES_NOW] += 1
+    for (who, store), (credit, fen) in after.parts.items():
+        row = rows[who, store, channel]
+        row[CREDIT_THEN] += credit
+        row[FEN_THEN] += fen
+        row[LINES_THEN] += 1
+    for budget, fen in before.spent.items():
+        budgets[budget][0] += fen
+    for budget, fen in after.spent.items():
+        budgets[budget][1] += fen
 
 
 def commission(*, book: rulebook.Book, progress: Callable[[int], None] | None = None) -> Counter[str]:
     """Fen per beneficiary over all lines under ``book``, computed from nothing: what is posted is not looked at."""
     total: Counter[str] = Counter()
-    done = 0
+    forms, done = Forms(), 0
     for keys in _all_keys():
-        cases = evidence.load(keys, book)
-        refunds = _refunds(cases)
-        for case in cases:
-            found = rules.decide(case.facts, case.evidence, case.rule)
-            for (who, _store), (_credit, fen) in side_of(found, 0, refunds.get(case.line.id, ())).parts.items():
-                total[who] += fen
+        with no_collector():
+            reading = evidence.read(keys, book)
+            refunded = refunds(reading.lines)
+            for line, version in zip(reading.lines, reading.versions, strict=True):
+                found = forms.outcome(line, reading.around, version)
+                if found is None:
+                    case = reading.case(line, version)
+                    found = outcome_of(rules.decide(case.facts, case.evidence, case.rule))
+                for (who, _store), (_credit, fen) in side_of(found, line, refunded.get(line.id, ())).parts.items():
+                    total[who] += fen
         done += len(keys)
         if progress:
             progress(done)
@@ -303,65 +372,22 @@ def no_collector() -> Iterator[None]:
             gc.enable()
 
 
-class _Around:
-    """What stands for some lines: read once for all of them."""
-
-    def __init__(self, cases: Sequence[evidence.Case], as_known_at: dt.datetime) -> None:
-        ids = [case.line.id for case in cases]
-        self.standing = _standing(cases)
-        self.posted = _posted(ids)
-        self.refunds = _refunds(cases)
-        self.as_known_at = as_known_at
-        again = [line_id for line_id, standing in self.standing.items() if standing.sequence > 1]
-        self.linked: dict[int, tuple[bool, dt.datetime | None]] = {}
-        if again:
-            for line_id, was_unknown, linked_at in db.read(LINKED, [db.array(again)]):
-                self.linked[line_id] = (was_unknown, linked_at)
-
-
-def _decide(case: evidence.Case, standing: Standing | None, around: _Around) -> rules.Decision:
-    """The decision that stands under the rule: a buyer unknown at first is decided as unknown, then once more if the rule
-    had left the line provisional."""
-    rule = case.rule
-    if standing is None or case.line.member_id is None:
-        return rules.decide(case.facts, case.evidence, rule)
-    was_unknown, linked_at = around.linked.get(case.line.id, (standing.member_id is None, None))
-    if not was_unknown:
-        return rules.decide(case.facts, case.evidence, rule)
-    first = rules.decide(case.facts, case.evidence._replace(member=None), rule)
-    if first.state != rules.State.PROVISIONAL:
-        return first
-    found = case.evidence._replace(linked_at=linked_at or around.as_known_at)
-    return rules.decide(case.facts, found, rule)
-
-
-def _current(
-    cases: Sequence[evidence.Case], standing: dict[int, Standing], now: rulebook.Book
-) -> dict[int, rules.Decision]:
+def _current(lines: Sequence[evidence.Line], stands: Around, now: rulebook.Book) -> dict[int, rules.Decision]:
     """What the rule in force says of lines that are not decided yet; nothing where no rule covers them."""
     keys = [
-        (case.line.id, case.line.booked_on)
-        for case in cases
-        if case.line.id not in standing and any(version.holds_at(case.line.as_of) for version in now.versions)
+        (line.id, line.booked_on)
+        for line in lines
+        if line.id not in stands.standing and any(version.holds_at(line.as_of) for version in now.versions)
     ]
     if not keys:
         return {}
     return {case.line.id: rules.decide(case.facts, case.evidence, case.rule) for case in evidence.load(keys, now)}
 
 
-class Posted(NamedTuple):
-    """What one beneficiary stands at on one line."""
-
-    beneficiary: str
-    store: str | None
-    role: str
-    fen: int
-
-
 def _posted_side(standing: Standing, net_fen: int, posted: Sequence[Posted]) -> Side:
     parts: Part = {}
     spent: Spent = {}
-    if standing.state in POSTED and standing.credits:
+    if standing.credits and standing.is_posted:
         for who, store, credit_fen in credited(standing.credits, net_fen):
             parts[who, store] = [credit_fen, 0]
     for who, store, role, fen in posted:
@@ -372,77 +398,6 @@ def _posted_side(standing: Standing, net_fen: int, posted: Sequence[Posted]) -> 
         budget = postings.BRAND if standing.pots is None else standing.budget(role)
         spent[budget] = spent.get(budget, 0) + fen
     return Side(parts, spent)
-
-
-# candidates only where the company may keep the whole share, for the guides who sold all the same
-STANDING = """
-    SELECT d.line_id, d.id, d.state, d.shares::text, d.rate_bp, d.pots::text, d.member_id, d.sequence,
-           CASE WHEN d.shares::text LIKE '%%ENTITY%%' THEN d.candidates::text ELSE '[]' END
-    FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
-    JOIN attribution_decision d ON d.line_id = k.id AND d.booked_on = k.booked_on AND d.state <> 'SUPERSEDED'
-"""
-
-
-def _standing(cases: Sequence[evidence.Case]) -> dict[int, Standing]:
-    days = db.array(case.line.booked_on for case in cases)
-    rows = db.read(STANDING, [db.array(case.line.id for case in cases), days])
-    known: dict[tuple[str, str], tuple[tuple[Share, ...], tuple[rules.Credit, ...]]] = {}  # few distinct ones
-    found = {}
-    for line_id, pk, state, shares_text, rate_bp, pots_text, member_id, sequence, candidates_text in rows:
-        key = (shares_text, candidates_text)
-        if key not in known:
-            known[key] = _shares_and_credits(*key)
-        pots = tuple(rules.pot_of(row[:-1]) for row in orjson.loads(pots_text)) if pots_text else None
-        found[line_id] = Standing(pk, state, *known[key], rate_bp, pots, member_id, sequence)
-    return found
-
-
-def _shares_and_credits(shares_text: str, candidates_text: str) -> tuple[tuple[Share, ...], tuple[rules.Credit, ...]]:
-    shares = tuple(Share(Role(role), who, store, bp) for role, who, store, bp in orjson.loads(shares_text))
-    candidates = tuple(rules.Candidate(*candidate) for candidate in orjson.loads(candidates_text))
-    decided = rules.Decision(  # only shares and winners say who sold
-        state=rules.State.LIVE, as_of=EPOCH, rule_digest="", mode=rules.Mode.SERVICE_FIRST, candidates=candidates,
-        shares=shares, base_fen=0, rate_bp=0, cap_fen=None, pot_fen=0, reason="", provisional_until=None, digest="",
-    )  # fmt: skip
-    return shares, rules.credits(decided)
-
-
-POSTED_HOLDS = """
-    SELECT h.line_id, h.beneficiary_id, h.store_id, h.role, h.amount_fen - h.reversed_fen - h.clawed_fen
-    FROM attribution_hold h WHERE h.line_id = ANY(%s::bigint[]) AND h.amount_fen > h.reversed_fen + h.clawed_fen
-"""
-
-
-def _posted(line_ids: Sequence[int]) -> dict[int, list[Posted]]:
-    """Per line what each beneficiary stands at in the ledger."""
-    rows = db.read(POSTED_HOLDS, [db.array(line_ids)])
-    if not rows:
-        return {}
-    codes = dict(Beneficiary.objects.filter(pk__in={row[1] for row in rows}).values_list("pk", "code"))
-    stores: dict[int | None, str] = dict(Store.objects.values_list("pk", "code"))
-    found: dict[int, list[Posted]] = {}
-    for line_id, who, store_id, role, fen in rows:
-        found.setdefault(line_id, []).append(Posted(codes[who], stores.get(store_id), role, fen))
-    return found
-
-
-LINKED = """
-    SELECT line_id, bool_or(sequence = 1 AND member_id IS NULL), min(decided_at) FILTER (WHERE reason = 'BUYER_RECOGNISED')
-    FROM attribution_decision WHERE line_id = ANY(%s::bigint[]) GROUP BY line_id
-"""
-
-REFUNDS = """
-    SELECT line_id, amount_fen FROM members_refund
-    WHERE line_id = ANY(%s::bigint[]) AND status = 'APPLIED' ORDER BY line_id, refunded_at, refund_no
-"""
-
-
-def _refunds(cases: Sequence[evidence.Case]) -> dict[int, list[int]]:
-    ids = [case.line.id for case in cases if case.line.refunded_fen]
-    found: dict[int, list[int]] = {}
-    for line_id, amount_fen in db.read(REFUNDS, [db.array(ids)]) if ids else ():
-        found.setdefault(line_id, []).append(amount_fen)
-    return found
 
 
 def _all_keys() -> Iterator[list[evidence.LineKey]]:

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from attribution import queries, rule_checks, rulebook, rules
 from attribution.models import ChangedLine, Decision, RuleVersion, Simulation, SimulationRow, SimulationSlice
 from attribution.simulation import replay
+from attribution.simulation.forms import Forms
 from attribution.simulation.replay import Sides, Tally
 from guides.models import Guide
 from scrm import audit, db, jobs
@@ -139,6 +140,7 @@ class _Question:
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
+        self.forms = Forms()
         self.now = rulebook.load()
         if digest_now(simulation.rule_id) != simulation.rule_digest:
             raise RuleChanged(_("The rule was changed after this simulation was asked for; start another one."))
@@ -157,7 +159,7 @@ class _Question:
                 return False
             found = Tally()
             for keys in self._keys(piece):
-                found.add(replay.tally(keys, **self.terms()))
+                found.add(replay.tally(keys, **self.terms(), forms=self.forms))
             SimulationSlice.objects.filter(pk=piece.pk).update(outcome=found.dump())
         return True
 

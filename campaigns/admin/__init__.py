@@ -1,3 +1,5 @@
-from campaigns.admin import content, links, scripts
+"""Campaigns in the console."""
 
-__all__ = ["content", "links", "scripts"]
+from campaigns.admin import content, experiments, links, scripts
+
+__all__ = ["content", "experiments", "links", "scripts"]

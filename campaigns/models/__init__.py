@@ -1,8 +1,11 @@
+"""Tables of campaigns, one module per topic."""
+
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
+from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 
 __all__ = [
-    "Content", "ContentFile", "ContentUse", "ContentVersion", "FileUpload", "Folder", "Level", "LinkDay", "LinkHost", "Script",
-    "ScriptText", "ScriptUse", "ShortLink",
+    "Arm", "Assignment", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder", "Holdout", "Level",
+    "LinkDay", "LinkHost", "Look", "Script", "ScriptText", "ScriptUse", "ShortLink",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from members.models import refreshing
 from members.models.lists import forget_list_rows
 from scrm import org
 from scrm.models import Brand, Job, Store
@@ -75,7 +76,12 @@ class Member(models.Model):
                 condition=Q(status="MERGED", merged_into__isnull=False) | ~Q(status="MERGED") & Q(merged_into=None),
             ),
         )
-        triggers = (forget_list_rows("forget_list_row", pgtrigger.Update, member="id", changed=LISTED),)
+        triggers = (
+            forget_list_rows("forget_list_row", pgtrigger.Update, member="id", changed=LISTED),
+            refreshing.refresh_when_changed(
+                "refresh_merged", ("status", "merged_into_id", "brand_id"), ("id", "merged_into_id")
+            ),
+        )
 
     @staticmethod
     def scope_q(store_ids: frozenset[int]) -> Q:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from members.models import refreshing
+
 
 class Category(models.Model):
     code = models.CharField(_("code"), max_length=32, unique=True)
@@ -26,6 +28,8 @@ class Product(models.Model):
     class Meta:
         verbose_name = _("product")
         verbose_name_plural = _("products")
+        # favourite categories are counted again, once a night
+        triggers = (refreshing.refresh_everybody_when_changed("refresh_categories", ("category_id",)),)
 
     def __str__(self) -> str:
         return f"{self.name} {self.sku}"

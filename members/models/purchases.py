@@ -13,10 +13,16 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from members.models import refreshing
 from members.models.identity import Member
 from members.models.products import Product
 from scrm.models import Store
 from scrm.money import FenField
+
+# what facts of members are counted from (``members.facts``)
+COUNTED = (
+    "member_id", "order_id", "channel", "paid_at", "product_id", "paid_fen", "refunded_fen", "is_test", "is_gift_card", "is_voided",
+)  # fmt: skip
 
 
 class Channel(models.Model):
@@ -147,7 +153,11 @@ class OrderLine(models.Model):
             ),
         )
 
-        triggers = (pgtrigger.Protect(name="line_stays", operation=pgtrigger.Delete),)  # decisions refer to it
+        triggers = (
+            pgtrigger.Protect(name="line_stays", operation=pgtrigger.Delete),  # decisions refer to it
+            refreshing.refresh_buyers_of_new_lines(),
+            refreshing.refresh_when_changed("refresh_buyers", COUNTED, ("member_id",)),
+        )
 
     @staticmethod
     def scope_q(store_ids: frozenset[int]) -> Q:

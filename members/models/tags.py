@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pgtrigger
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -31,11 +32,16 @@ class MemberTag(models.Model):
         IMPORT = "IMPORT", _("import")
         MANUAL = "MANUAL", _("manual")
         WECOM = "WECOM", _("marked in WeCom")
+        AUTO = "AUTO", _("kept by an audience")
 
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"), related_name="tags", db_index=False)
     tag = models.ForeignKey(Tag, models.PROTECT, verbose_name=_("tag"))
     source = models.CharField(_("source"), max_length=12, choices=Source)
     tagged_at = models.DateTimeField(_("tagged at"), db_default=models.functions.Now())
+    tagged_by = models.ForeignKey(  # who did it by hand
+        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("tagged by"), null=True, db_index=False, related_name="+",
+        db_constraint=False,
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("member tag")

@@ -83,6 +83,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Corp tags"), "label", "guides_corptag"),
             (_("Tags being marked"), "new_label", "guides_tagpush"),
             (_("Stray contact ways"), "qr_code_scanner", "guides_strayway"),
+            (_("Codes of groups"), "groups", "scrm_groupway"),
         ),
     ),
     (
@@ -109,6 +110,10 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Paid, then proven fake"), "query_stats", "guides_integritycase_figures"),
             (_("Limits of integrity"), "tune", "guides_integritysettings"),
         ),
+    ),
+    (
+        _("Campaigns"),
+        ((_("Experiments"), "experiment", "campaigns_experiment"),),
     ),
     (
         _("Commission"),

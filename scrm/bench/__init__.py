@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from scrm.bench.load import Burst, Request, pace, throughput
-from scrm.bench.measure import Memory, percentiles, timed
+from scrm.bench.measure import Cpu, Memory, percentiles, timed
 from scrm.bench.web import Address, web
 
 __all__ = [
-    "SCENARIOS", "Address", "Burst", "Memory", "Request", "fill", "pace", "percentiles", "register", "register_fill",
+    "SCENARIOS", "Address", "Burst", "Cpu", "Memory", "Request", "fill", "pace", "percentiles", "register", "register_fill",
     "register_url", "throughput", "timed", "web",
 ]  # fmt: skip
 

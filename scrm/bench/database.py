@@ -20,14 +20,18 @@ DROP_ATTEMPTS = 20
 
 
 @contextlib.contextmanager
-def own_database(scenario: str, *, keep: bool = False) -> Iterator[str]:
+def own_database(scenario: str, *, keep: bool = False, kept: str = "") -> Iterator[str]:
     """Create ``bench_<scenario>_<pid>``, migrate it and use it inside the block; drop it afterwards unless ``keep``.
 
-    Child processes find it too: DATABASE_URL and DATABASE_OWNER_URL name it as long as the block lasts.
+    ``kept``: one that an earlier run has left behind, used again and left again. Child processes find it too: DATABASE_URL
+    and DATABASE_OWNER_URL name it as long as the block lasts.
     """
-    name, home = f"bench_{scenario}_{os.getpid()}", str(connection.settings_dict["NAME"])
+    if kept and not kept.startswith(f"bench_{scenario}_"):
+        raise ValueError(f"{kept} is no database of the bench {scenario}")
+    name, home = kept or f"bench_{scenario}_{os.getpid()}", str(connection.settings_dict["NAME"])
     before = {variable: os.environ.get(variable) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
-    _execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    if not kept:
+        _execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
         _use(name)
         connection.ensure_connection()  # an embedded server tells its address only now
@@ -42,7 +46,7 @@ def own_database(scenario: str, *, keep: bool = False) -> Iterator[str]:
             os.environ.pop(variable, None)
             os.environ.update({variable: value} if value is not None else {})
         _use(home)
-        if not keep:
+        if not keep and not kept:
             _drop(name)
 
 

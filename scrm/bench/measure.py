@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Self, TypeVar
 
 import psutil
+from django.db import connection
 
 SAMPLE_SECONDS = 0.02
 SERVERS = ("postgres", "valkey-server", "redis-server")  # counted apart, should one ever be our child
@@ -30,6 +31,46 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
         raise ValueError("nothing was measured")
     ranks = {f"p{p}_ms": ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in (50, 95, 99)}
     return {name: round(value * 1000, 2) for name, value in ranks.items()}
+
+
+class Cpu:
+    """``with Cpu() as cpu: …`` then ``cpu.python`` and ``cpu.server``: CPU seconds, which other work on the machine hardly moves.
+
+    Of this process with its children that have ended; and of the PostgreSQL server, all of its databases together, where it
+    runs on this machine (else 0).
+    """
+
+    def __init__(self) -> None:
+        self.python = self.server = 0.0
+
+    def __enter__(self) -> Self:
+        self.python, self.server = -_python_cpu(), -_server_cpu()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.python, self.server = round(self.python + _python_cpu(), 1), round(self.server + _server_cpu(), 1)
+
+
+def _python_cpu() -> float:
+    return sum(os.times()[:4])
+
+
+def _server_cpu() -> float:
+    """A server adds up the processes that have ended; those that live are added here."""
+    connection.ensure_connection()
+    try:
+        server = psutil.Process(connection.connection.info.backend_pid).parent()
+    except psutil.Error:  # it runs elsewhere
+        return 0.0
+    if server is None or server.name() not in SERVERS:
+        return 0.0
+    total = sum(server.cpu_times()[:4])
+    for child in server.children():
+        try:
+            total += sum(child.cpu_times()[:2])
+        except psutil.Error:  # it has just ended: the server counts it the next time
+            continue
+    return float(total)
 
 
 class Memory:

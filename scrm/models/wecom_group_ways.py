@@ -15,8 +15,9 @@ class GroupWay(models.Model):
     class Status(models.TextChoices):
         MAKING = "MAKING", _("being made")
         LIVE = "LIVE", _("in use")
-        LOST = "LOST", _("answer lost")  # it may exist: nobody can find it there, and nobody can delete it
+        LOST = "LOST", _("answer lost")  # it may exist: WeCom lists it nowhere, and without its id nobody can delete it
         GONE = "GONE", _("no longer at WeCom")
+        UNMADE = "UNMADE", _("not made")  # refused when asked again, or a person is certain
 
     corp = models.ForeignKey(Corp, models.PROTECT, verbose_name=_("WeCom corp"), db_index=False, related_name="+")
     config_id = models.CharField(_("WeCom's id"), max_length=64, null=True, unique=True)
@@ -26,6 +27,12 @@ class GroupWay(models.Model):
     asked_at = models.DateTimeField(_("asked for at"), auto_now_add=True)
     compared_at = models.DateTimeField(_("compared at"), null=True)
     error_code = models.CharField(_("error code"), max_length=64, blank=True)
+    wish = models.JSONField(null=True)  # what WeCom was asked for, so that it can be asked again
+    attempt = models.PositiveSmallIntegerField(_("times asked for"), default=1, db_default=1)
+    claimed_id = models.CharField(_("id named by a person"), max_length=64, blank=True, db_default="")
+    look_count = models.PositiveIntegerField(default=0, db_default=0)
+    looked_at = models.DateTimeField(_("looked for at"), null=True)
+    report = models.JSONField(null=True)  # what the last look found; null while one is under way
 
     class Meta:
         verbose_name = _("group code")

@@ -1,8 +1,8 @@
 """Group join ways (客户群进群方式): QR codes and buttons by which a customer joins a group.
 
 1. They count against the same 500,000 as contact ways, and WeCom lists them nowhere. So each is a row of ours (GroupWay)
-   before WeCom is asked. A ``config_id`` that is lost can never be found or deleted: making one is never repeated after a
-   lost answer, and the row goes on counting as used.
+   before WeCom is asked. A ``config_id`` that is lost can never be found or deleted: making one is never repeated by itself
+   after a lost answer, and the row goes on counting as used until a person decides (``group_ways``).
 2. The code fills its one to five groups in order. When they are full and ``makes_groups`` is set, WeCom makes new ones,
    named ``base_name`` and a number counted up from ``base_number``.
 3. An update writes all fields; there is no changing of one alone.
@@ -16,18 +16,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 
 from scrm import db
-from scrm.models import Corp, GroupWay, WecomApp
+from scrm.models import Corp, GroupWay, OutboxMessage, WecomApp
 from scrm.wecom import bounds, client, errors
 
 BUTTON, QR_CODE = 1, 2
 MOST_GROUPS = 5
 REMARK_CHARS, STATE_CHARS, BASE_NAME_CHARS = 30, 30, 40
 ANSWERED_WITHIN = dt.timedelta(minutes=10)  # with every repetition
+CREATE = "group_way.create"  # the message by which a person has one asked for again
+RECORD = "group_way "  # and the row's key: the name of a code among the messages to WeCom
 Status = GroupWay.Status
+NOT_COUNTED = (Status.GONE, Status.UNMADE)
+OPEN = (OutboxMessage.Status.WAITING, OutboxMessage.Status.SENDING, OutboxMessage.Status.UNKNOWN)
 
 _ADD = client.create("externalcontact/groupchat/add_join_way")
 _GET = client.query("externalcontact/groupchat/get_join_way")
@@ -53,9 +58,9 @@ def add(app: WecomApp, way: JoinWay) -> str:
     """The ``config_id``, without the code: that comes from ``get``. QuotaExhausted when the corp has no more ways."""
     values = _values(_ADD.path, way)
     db.require_no_transaction()  # the row must stand whatever becomes of us
-    row = GroupWay.objects.create(corp_id=app.corp_id, state=way.state, remark=way.remark)
+    row = GroupWay.objects.create(corp_id=app.corp_id, state=way.state, remark=way.remark, wish=values)
     try:
-        config_id = str(client.call(app, _ADD, values)["config_id"])
+        config_id = ask(app, values)
     except errors.WecomError as error:
         if _may_be_made(error):
             GroupWay.objects.filter(pk=row.pk).update(status=Status.LOST, error_code=error.code)
@@ -64,6 +69,11 @@ def add(app: WecomApp, way: JoinWay) -> str:
         raise
     GroupWay.objects.filter(pk=row.pk).update(status=Status.LIVE, config_id=config_id)
     return config_id
+
+
+def ask(app: WecomApp, wish: dict[str, Any]) -> str:
+    """The ``config_id``; ``wish`` is that of a row, which the caller keeps."""
+    return str(client.call(app, _ADD, wish)["config_id"])
 
 
 def get(app: WecomApp, config_id: str) -> JoinWay:
@@ -88,13 +98,20 @@ def delete(app: WecomApp, config_id: str) -> None:
 
 def used(corp: Corp) -> int:
     """How many count against the quota: what exists, what is being made, and what may exist."""
-    return GroupWay.objects.filter(corp=corp).exclude(status=Status.GONE).count()
+    return GroupWay.objects.filter(corp=corp).exclude(status__in=NOT_COUNTED).count()
 
 
 def lost(corp: Corp, *, now: dt.datetime) -> int:
-    """How many may exist without anybody knowing their id: the answer, or whoever waited for it, was lost."""
-    unanswered = Q(status=Status.LOST) | Q(status=Status.MAKING, asked_at__lt=now - ANSWERED_WITHIN)
-    return GroupWay.objects.filter(unanswered, corp=corp).count()
+    """How many may exist without anybody knowing their id."""
+    return lost_ones(now=now).filter(corp=corp).count()
+
+
+def lost_ones(*, now: dt.datetime) -> QuerySet[GroupWay]:
+    """The answer, or whoever waited for it, was lost; what a message to WeCom still waits for is not."""
+    record = Concat(Value(RECORD), Cast(OuterRef("pk"), CharField()))
+    under_way = OutboxMessage.objects.filter(corp=OuterRef("corp"), record=record, topic=CREATE, status__in=OPEN)
+    unanswered = Q(status=Status.MAKING, asked_at__lt=now - ANSWERED_WITHIN) & ~Q(Exists(under_way))
+    return GroupWay.objects.filter(Q(status=Status.LOST) | unanswered)
 
 
 def compare(app: WecomApp, *, most: int) -> int:

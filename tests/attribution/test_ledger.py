@@ -329,7 +329,7 @@ def test_l14_money_is_bigint_and_no_float_is_near_it() -> None:
     modules = [root / f"attribution/{name}.py" for name in names.split()]
     modules += [
         *root.glob("attribution/rules/*.py"),
-        root / "attribution/simulation/replay.py",
+        *(root / f"attribution/simulation/{name}.py" for name in ("forms", "replay", "standing")),
         root / "attribution/simulation/results.py",
         *root.glob("attribution/evidence/*.py"),
         *root.glob("attribution/settlement/*.py"),

@@ -1,4 +1,4 @@
-"""Settlement under faults and at random: F1, F9, and programmes of months that keep the books proven (L1-L16)."""
+"""Settlement under faults: F1 and F9. Months at random stand in ``test_programmes.py``."""
 
 from __future__ import annotations
 
@@ -12,22 +12,17 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
-from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from django.db import connections
 
-from attribution import blocks, ledger, payouts, proving, settlement
-from attribution.models import Account, Batch, BatchLine, PayoutFile, PayoutResult, Statement, Txn
+from attribution import ledger, payouts, proving, settlement
+from attribution.models import Batch, BatchLine, PayoutFile, PayoutResult, Txn
 from attribution.settlement import making, posting
-from guides.models import Binding
 from scrm import jobs
-from scrm.errors import RuleViolation
-from scrm.models import LegalEntity, User
+from scrm.models import LegalEntity
 from tests.attribution.settling import Books, answer, balance, day
 from tests.factories import defaults
 from tests.factories.clock import Clock
-from tests.factories.shops import bind, leave, shops
+from tests.factories.shops import shops
 
 
 def company() -> Books:
@@ -179,110 +174,3 @@ def test_f1_a_killed_settlement_goes_on_and_does_nothing_twice(
     assert Txn.objects.filter(kind="PAY").count() == 3 and Txn.objects.filter(kind="NET").count() == 1
     proof = proving.run(now=day("06-10"))
     assert proof.is_proven, proof.differences
-
-
-STEPS = st.one_of(
-    st.tuples(st.just("sell"), st.integers(0, 2), st.integers(1, 500_000)),
-    st.tuples(st.just("refund"), st.integers(0, 30), st.integers(1, 100)),
-    st.tuples(st.just("rebind"), st.integers(0, 2), st.integers(0, 2)),
-    st.tuples(st.just("leave"), st.integers(0, 2), st.just(0)),
-    st.tuples(st.just("block"), st.integers(0, 30), st.just(0)),
-    st.tuples(st.just("release"), st.just(0), st.just(0)),
-    st.tuples(st.just("vest"), st.integers(1, 25), st.just(0)),
-    st.tuples(st.just("settle"), st.integers(0, 3), st.just(0)),
-)
-MEMBERS, STORES, GUIDES = ("林小满", "周舟", "方圆"), ("S1", "S2", "F1"), ("A", "B", "F")
-
-
-class Programme:
-    """Steps through the year; the clock only goes forward."""
-
-    def __init__(self, books: Books) -> None:
-        self.books, self.at, self.names = books, day("01-02"), list[str]()
-
-    def run(self, what: str, first: int, second: int) -> None:
-        self.at = self.books.clock.forward(self.at + dt.timedelta(hours=7))
-        getattr(self, what)(first, second)
-
-    def sell(self, who: int, fen: int) -> None:
-        name = f"s{len(self.names)}"
-        self.books.shops.line(
-            name,
-            member=MEMBERS[who],
-            store=STORES[who],
-            paid_fen=fen,
-            at=self.at,
-            completed_at=self.at,
-            cashier="G00004",
-        )
-        self.names.append(name)
-
-    def refund(self, which: int, percent: int) -> None:
-        if self.names:
-            name = self.names[which % len(self.names)]
-            line = self.books.shops.lines[name]
-            line.refresh_from_db()
-            fen = (line.paid_fen - line.refunded_fen) * percent // 100
-            if fen:
-                self.books.shops.refund(name, fen, self.at)
-
-    def rebind(self, who: int, guide: int) -> None:
-        member = self.books.shops.members[MEMBERS[who]]
-        Binding.objects.filter(member=member, ended_at=None).update(ended_at=self.at)
-        bind(member, self.books.shops.guides[GUIDES[guide]], self.books.shops.stores[STORES[guide]], self.at)
-
-    def leave(self, guide: int, _nothing: int) -> None:
-        leave(self.books.shops.guides[GUIDES[guide]], self.at)
-
-    def block(self, which: int, _nothing: int) -> None:
-        if self.names:
-            line = self.books.shops.lines[self.names[which % len(self.names)]]
-            blocks.block(line_ids=[line.pk], cause=f"DISPUTE {which % 3}", actor=None)
-
-    def release(self, _first: int, _second: int) -> None:
-        for number in range(3):
-            blocks.release(cause=f"DISPUTE {number}")
-
-    def vest(self, days: int, _nothing: int) -> None:
-        self.at = self.books.clock.forward(self.at + dt.timedelta(days=days))
-        while ledger.vest(now=self.at):
-            pass
-
-    def settle(self, returned: int, _nothing: int) -> None:
-        period = settlement.batches.next_period(now=self.at)
-        on = f"{self.at:%m-%d}"
-        with suppress(RuleViolation):
-            batch = self.books.make(period, on=on)
-            self.at = self.books.clock.forward(self.at)
-            if returned == 3:
-                settlement.cancel(batch_id=batch.pk, actor=self.books.approver, reason="again", now=self.at)
-                return
-            batch = self.books.approve(batch, on=on)
-            if batch.status == Batch.Status.POSTED:
-                self.books.pay(batch, on=on, returned=frozenset({"G00001"} if returned == 1 else ()))
-        settlement.write_off_exits(now=self.at)
-
-
-@pytest.mark.django_db
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(STEPS, min_size=8, max_size=30))
-def test_l1_to_l16_random_months_keep_the_books_proven(steps: list[tuple[str, int, int]]) -> None:
-    """L1-L16: orders, rebinds, leaves, refunds, blocks, settlements and returned payments in any order."""
-    example = transaction.atomic()
-    example._from_testcase = True  # type: ignore[attr-defined]  # what is durable is so within the example
-    with example:
-        programme = Programme(company())
-        for step in steps:
-            programme.run(*step)
-        programme.vest(40, 0)
-        programme.settle(0, 0)
-        proof = proving.run(now=timezone.now())
-        assert proof.is_proven, proof.differences
-        assert not Account.objects.filter(kind__in=["HOLD", "DUE"], balance_fen__lt=0).exists()  # L5
-        for batch in Batch.objects.filter(status=Batch.Status.SETTLED):
-            assert balance(f"A:payout:{batch.code}") == 0  # L16
-        assert sum(Account.objects.values_list("balance_fen", flat=True)) == 0
-        programme.books.clock.stop()
-        transaction.set_rollback(True)
-    assert not Statement.objects.exists() and not User.objects.filter(username="maker").exists()
-    connection.check_constraints()

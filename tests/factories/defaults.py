@@ -11,6 +11,7 @@ from scrm.models import Brand
 MAKERS = (
     ("scrm.migrations.0003_default_brand", "create_brand"),
     ("members.migrations.0002_references_and_channels", "create_channels"),
+    ("members.migrations.0012_lifecycle_defaults", "create_rules"),
     ("attribution.migrations.0003_references_and_default_rule", "create_defaults"),
 )
 

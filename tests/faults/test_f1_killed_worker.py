@@ -1,6 +1,7 @@
 """F1: a worker is killed (SIGKILL) anywhere in a batch; the next minute goes on, and every item has one effect on WeCom.
 
-Full size: 10,000 codes, 1,000 kills; 200,000 friends; 10,000 customers handed over.
+Every point is reached, or the test fails: the one that is missed because others were quicker is tried again, a bounded
+number of times. Full size: 10,000 codes, 1,000 kills; 200,000 friends; 10,000 customers handed over.
 """
 
 from __future__ import annotations
@@ -32,23 +33,24 @@ from scrm.models import OutboxMessage, User, WecomPace
 from tests.factories import shops as factory
 from tests.factories.wecom import Wired
 from tests.faults.children import Children
-from tests.faults.conftest import FULL_SIZE, size
+from tests.faults.conftest import size
 from tests.faults.ways import Ways
 from tests.guides.contacts.test_sweeps import fill, here, on_wecom, staging_tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MINUTE = 60
+CODES, TRIES = 10, 6
 OUTBOX_POINTS = (
     "nothing reserved", "reserved, not committed", "reserved", "before the request", "request sent", "answer on the wire",
     "answer read", "before settling", "settling, nothing written", "settled, not committed", "settled",
     "about to look after", "looked after", "taken up",
 )  # fmt: skip
-SWEEP_POINTS = (
-    "before the plan", "accounts listed, not committed", "planned", "batch begun", "page asked for", "page on the wire",
-    "page read", "page kept, not committed", "page kept", "before comparing", "compared, not committed", "compared",
-    "before the end",
+PLANNING_POINTS = ("before the plan", "accounts listed, not committed", "planned")
+PAGE_POINTS = (
+    "batch begun", "page asked for", "page on the wire", "page read", "page kept, not committed", "page kept",
 )  # fmt: skip
+COMPARING_POINTS = ("before comparing", "compared, not committed", "compared")
 HANDOVER_POINTS = {
     "open_jobs": ("customers read", "items written", "chunk moved, not committed", "chunk moved"),
     "outbox": OUTBOX_POINTS,
@@ -64,57 +66,78 @@ def rested() -> None:
 # --- the outbox -------------------------------------------------------------------------------------------------------
 
 
+class Batches:
+    """Ten codes more are asked for, and the worker that makes them dies at a point."""
+
+    def __init__(self, box: Wired, children: Children, dice: random.Random) -> None:
+        self.box, self.children, self.dice = box, children, dice
+        self.ways, self.asked, self.offset = Ways(box), 0, 0
+        self.reached: Counter[str] = Counter()
+
+    def die(self, point: str) -> None:
+        """Another worker may take the messages before the point comes: then it is tried again, without the other."""
+        for attempt in range(TRIES):
+            if self._dies(point, is_alone=attempt > 0):
+                self.reached[point] += 1
+                return
+        raise AssertionError(f"{point} is not reached")
+
+    def _dies(self, point: str, *, is_alone: bool) -> bool:
+        self.ways.ask(CODES)
+        self.asked += CODES
+        if "look" in point:  # an answer gets lost, and two minutes later WeCom is asked
+            self.box.faults.add("lose", "externalcontact/add_contact_way", times=1)
+            self.children.run("send", offset=self.offset)
+            self.offset += 2 * MINUTE
+        with_other = self.dice.random() < 0.2 and not is_alone
+        other = self.children.start("send", offset=self.offset) if with_other else None
+        nth = self._nth(point)
+        is_dead = self.children.kill_at("outbox", point=point, nth=nth, offset=self.offset)
+        if other is not None:
+            self.children.kill(other)
+        self.offset += MINUTE
+        rested()
+        return is_dead
+
+    def _nth(self, point: str) -> int:
+        return 1 if point in ("about to look after", "looked after", "taken up") else self.dice.randint(1, 6)
+
+
 def test_f1_a_batch_of_the_outbox(box: Wired, children: Children, dice: random.Random) -> None:
     """W5: each code is made once, wherever the worker died and whoever else was at work; nobody does anything by hand."""
-    rounds = size(1, 72)
-    ways, reached, offset = Ways(box), Counter[str](), 0
+    rounds, batches = size(1, 72), Batches(box, children, dice)
     for point in dice.sample(OUTBOX_POINTS * rounds, k=len(OUTBOX_POINTS) * rounds):
-        ways.ask(10)
-        if "look" in point:  # an answer gets lost, and two minutes later WeCom is asked
-            box.faults.add("lose", "externalcontact/add_contact_way", times=1)
-            children.run("send", offset=offset)
-            offset += 2 * MINUTE
-        other = children.start("send", offset=offset) if dice.random() < 0.2 else None
-        if children.kill_at("outbox", point=point, nth=nth_of(point, dice), offset=offset):
-            reached[point] += 1
-        if other is not None:
-            children.kill(other)
-        offset += MINUTE
-        rested()
-    print(f"killed {children.killed} times at {dict(reached)}")
+        batches.die(point)
+    print(f"killed {children.killed} times at {dict(batches.reached)}")
     for _minute in range(30):
-        children.run("outbox", offset=offset)
-        offset += MINUTE
+        children.run("outbox", offset=batches.offset)
+        batches.offset += MINUTE
         if not OutboxMessage.objects.exclude(status="DONE").exists():
             break
     assert set(OutboxMessage.objects.values_list("status", flat=True)) == {"DONE"}
     made = Counter(way.state for way in box.world.ways.values())
     assert made == Counter(ContactWay.objects.values_list("state", flat=True)) and set(made.values()) == {1}
-    assert len(made) == 10 * len(OUTBOX_POINTS) * rounds and not StrayWay.objects.exists()
+    assert len(made) == batches.asked >= CODES * len(OUTBOX_POINTS) * rounds and not StrayWay.objects.exists()
     here_now = dict(ContactWay.objects.filter(status="LIVE").values_list("config_id", "state"))
     assert here_now == {config_id: way.state for config_id, way in box.world.ways.items()}
-    assert set(reached) == set(OUTBOX_POINTS)
-
-
-def nth_of(point: str, dice: random.Random) -> int:
-    return 1 if point in ("about to look after", "looked after", "taken up") else dice.randint(1, 6)
+    assert batches.reached == dict.fromkeys(OUTBOX_POINTS, rounds)
 
 
 # --- a sweep of contacts ----------------------------------------------------------------------------------------------
 
 
 def test_f1_a_sweep_of_contacts(box: Wired, children: Children, dice: random.Random) -> None:
-    """Killed at each point in turn, the sweep goes on behind the last page kept; each friend is written and told of once."""
-    fill(box, *size((220, 3), (2_000, 100)))
+    """Killed at every point in turn, the sweep goes on behind the last page kept; each friend is written and told of once."""
+    rounds = size(1, 8)
+    fill(box, *size((220, 3), (8_000, 25)))
     job = sweeps.start(corp=box.corp, kind="FULL", actor=None)
-    reached: Counter[str] = Counter()
-    for point in SWEEP_POINTS * size(1, 8):
-        most = 1 if "plan" in point or "end" in point or "listed" in point or not FULL_SIZE else 4
-        if children.kill_at("open_jobs", point=point, nth=dice.randint(1, most)):
-            reached[point] += 1
+    reading = PAGE_POINTS + COMPARING_POINTS
+    for point in (*PLANNING_POINTS, *reading * rounds, "before the end"):
+        most = size(1, 12) if point.startswith("page") else 1  # a batch begins and is compared once: there are fewer
+        assert children.kill_at("open_jobs", point=point, nth=dice.randint(1, most)), f"{point} is not reached"
         rested()
     children.run("open_jobs")
-    print(f"killed {children.killed} times at {dict(reached)}")
+    print(f"killed {children.killed} times at each of {PLANNING_POINTS + reading} and before the end")
     row = ContactSweep.objects.get()
     assert (row.status, row.failed_count, row.job_id) == ("DONE", 0, job.pk)
     assert here() == on_wecom(box)
@@ -122,7 +145,7 @@ def test_f1_a_sweep_of_contacts(box: Wired, children: Children, dice: random.Ran
     assert (row.pair_count, row.added_count, row.swept_count) == (pairs, pairs, len(box.world.members))
     assert FriendNews.objects.filter(kind="ADDED").count() == Friendship.objects.count() == pairs
     assert Contact.objects.count() == len(box.world.contacts) and staging_tables() == 0
-    assert set(reached) >= set(SWEEP_POINTS) - {"before the plan", "before the end"} or FULL_SIZE
+    assert children.killed == len(PLANNING_POINTS) + len(reading) * rounds + 1
     assert not children.run("open_jobs")
 
 

@@ -30,7 +30,7 @@ from guides.models import (
 )
 from members.models import Member, OrderLine, Tag
 from scrm.admin import lists
-from scrm.models import Corp
+from scrm.models import Corp, GroupWay
 from tests.factories import shops as factory
 from tests.factories.console import Console, console
 
@@ -41,7 +41,7 @@ LISTS = (
     "scrm_act", "scrm_job",
     "guides_wecommember", "guides_department", "guides_directorysweep", "guides_contactway", "guides_touch",
     "guides_bindingrequest", "guides_welcomesend", "guides_welcome", "guides_tagmapping", "guides_corptag", "guides_tagpush",
-    "guides_strayway",
+    "guides_strayway", "scrm_groupway",
 )  # fmt: skip
 
 
@@ -106,6 +106,8 @@ def friend_rows(company: Console, corp: Corp, number: int) -> None:
     TagMapping.objects.create(corp=corp, tag=tag, group_name="口味", corp_tag=corp_tag)
     TagPush.objects.create(friendship=friend, add_ids=[corp_tag.tag_id], changed_at=now)
     StrayWay.objects.create(corp=corp, config_id=f"c{number}", way=way, found_at=now)
+    GroupWay.objects.create(corp=corp, state=f"j{number}", remark="入群码", status="LOST")
+    GroupWay.objects.create(corp=corp, state=f"k{number}", remark="入群码")
 
 
 def test_no_list_asks_row_by_row(company: Console) -> None:

@@ -36,7 +36,7 @@ from attribution.models import (
     Txn,
 )
 from campaigns import content, links, scripts
-from campaigns.models import Content, ContentUse, FileUpload, Folder, LinkHost, Script, ScriptUse, ShortLink
+from campaigns.models import Content, ContentUse, Experiment, FileUpload, Folder, LinkHost, Script, ScriptUse, ShortLink
 from guides import service_acts, shares, touches
 from guides.models import (
     Binding,
@@ -95,6 +95,7 @@ from scrm.models import (
     Corp,
     DeviceToken,
     Grant,
+    GroupWay,
     InboxEvent,
     Job,
     LegalEntity,
@@ -114,9 +115,9 @@ HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
     ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
-    OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
+    GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Proof, SettlementTerms, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute,
+    Batch, Experiment, Proof, SettlementTerms, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -133,6 +134,7 @@ PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
+    "campaigns_experiment_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),

@@ -29,6 +29,9 @@ class Command(BaseCommand):
         parser.add_argument("--into", type=int, help="import_members: into tables that hold this many members already")
         parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
         parser.add_argument("--keep", action="store_true", help="leave the bench database behind")
+        parser.add_argument(
+            "--kept", metavar="NAME", help="simulate: use what --keep has left, without filling it again"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
@@ -39,8 +42,14 @@ class Command(BaseCommand):
             raise CommandError("--rows must be at least 1.")
         if options["into"] and "into" not in inspect.signature(bench.SCENARIOS[name]).parameters:
             raise CommandError(f"{name} has no --into.")
-        with _only_warnings(), own_database(name, keep=options["keep"]) as database:
-            further = {"into": options["into"]} if options["into"] else {}
+        further = {"into": options["into"]} if options["into"] else {}
+        if options["kept"]:
+            if "is_filled" not in inspect.signature(bench.SCENARIOS[name]).parameters:
+                raise CommandError(f"{name} has no --kept.")
+            if not options["kept"].startswith(f"bench_{name}_"):
+                raise CommandError(f"{options['kept']} is no database that --keep of {name} has left.")
+            further["is_filled"] = True
+        with _only_warnings(), own_database(name, keep=options["keep"], kept=options["kept"] or "") as database:
             figures = bench.SCENARIOS[name](rows=rows, say=self._say, **further)
             if options["keep"]:
                 self._say(f"kept: {database}")

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0010_risk_marks'),
+        ('members', '0013_coupons'),
     ]
 
     operations = [

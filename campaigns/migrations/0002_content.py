@@ -13,11 +13,10 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    initial = True
-
     dependencies = [
+        ('campaigns', '0001_experiments'),
         ('guides', '0014_batches_read'),
-        ('members', '0011_taste'),
+        ('members', '0014_taste'),
         ('scrm', '0012_group_ways'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

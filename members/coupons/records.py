@@ -1,0 +1,106 @@
+"""The records beside a coupon: the request that asked for a write, the event it left, the news it makes.
+
+1. Each write carries a key that names the fact. The key is taken in the transaction of the write; come again with the same
+   content it answers with the same coupon, with other content it is an error.
+2. Each change of a coupon leaves one event: what, when, who, where.
+3. Whoever wants to hear of redemptions (upper apps) follows under a name (``follow``, in ``AppConfig.ready``). Each redemption
+   and each end of one makes a row for each follower, in the same transaction; the follower takes rows by ``take_news`` in the
+   transaction of its own work, so that it hears of everything once, however it dies.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from members.coupons.refusals import RequestDiffers
+from members.coupons.terms import business_day
+from members.models import CouponEvent, Redemption, RedemptionNews
+from scrm import db
+
+_followers: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Who and where: of the customer herself everything may be empty."""
+
+    actor: Any = None
+    store_id: int | None = None
+    channel: str = ""
+    order_no: str = ""
+    note: str = ""
+
+
+NOWHERE = Where()
+
+
+def known_before(*, key: str, coupon_id: int, **content: Any) -> int | None:
+    """None: the key is new, and taken now. Else the coupon of the first time. Raises RequestDiffers."""
+    said = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
+    digest = hashlib.sha256(said.encode()).hexdigest()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO members_couponrequest (key, content_hash, coupon_id) VALUES (%s, %s, %s)"
+            " ON CONFLICT (key) DO NOTHING",
+            [key, digest, coupon_id],
+        )
+        if cursor.rowcount:
+            return None
+        cursor.execute("SELECT content_hash, coupon_id FROM members_couponrequest WHERE key = %s", [key])
+        stored, first_id = cursor.fetchone()
+    if stored != digest:
+        raise RequestDiffers(_("This request number was used for something else; send a new one."))
+    return int(first_id)
+
+
+def note(kind: str, coupons: Sequence[tuple[int, int | None]], *, at: dt.datetime, where: Where = NOWHERE) -> None:
+    """One event for each (coupon, member)."""
+    if not coupons:
+        return
+    day = business_day(at)
+    db.ensure_partitions(CouponEvent, day, day)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO members_couponevent"
+            " (happened_on, coupon_id, kind, at, actor_id, member_id, store_id, channel, order_no, note)"
+            " SELECT %s, c.id, %s, %s, %s::bigint, c.member_id, %s::bigint, %s, %s, %s"
+            " FROM unnest(%s::bigint[], %s::bigint[]) c(id, member_id)",
+            [
+                day, kind, at, where.actor.pk if where.actor else None, where.store_id, where.channel, where.order_no,
+                where.note[:200], [coupon_id for coupon_id, _member in coupons], [member for _id, member in coupons],
+            ],
+        )  # fmt: skip
+
+
+# --- news -----------------------------------------------------------------------------------------------------------
+
+
+def follow(follower: str) -> None:
+    """Called from ``AppConfig.ready`` by an app above; 32 characters."""
+    _followers.add(follower)
+
+
+def tell(redemption: Redemption) -> None:
+    RedemptionNews.objects.bulk_create(
+        RedemptionNews(follower=name, redemption=redemption, status=redemption.status) for name in sorted(_followers)
+    )
+
+
+def take_news(*, follower: str, limit: int = 500) -> list[tuple[Redemption, str]]:
+    """(redemption, REDEEMED or REVERSED), the oldest first, taken away with the caller's transaction. Two workers share them."""
+    rows = RedemptionNews.objects.filter(follower=follower).order_by("pk")
+    taken = list(rows.select_for_update(of=("self",), skip_locked=True).select_related("redemption__coupon")[:limit])
+    RedemptionNews.objects.filter(pk__in=[row.pk for row in taken]).delete()
+    return [(row.redemption, row.status) for row in taken]
+
+
+def pairs(rows: Iterable[Sequence[Any]]) -> list[tuple[int, int | None]]:
+    return [(row[0], row[1]) for row in rows]
