@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Sum
 
 from campaigns.models import LinkDay, ShortLink
+from scrm import db
 
 
 def openings_of(*, link_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -20,3 +21,21 @@ def openings_of(*, link_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
 def address_of(link: ShortLink) -> str:
     """What a guide sends; without PUBLIC_URL only the path is known."""
     return f"{settings.PUBLIC_URL}/s/{link.code}"
+
+
+COUNTED = 10_000  # runs of a version are counted exactly up to here
+
+RUNS = """
+    SELECT s.status, (SELECT count(*) FROM (
+        SELECT 1 FROM campaigns_soprun r WHERE r.version_id = %(version)s AND r.status = s.status LIMIT %(most)s
+    ) r) FROM unnest(ARRAY['ACTIVE', 'DONE', 'STOPPED']) s (status)
+"""
+
+
+def run_counts(*, version_id: int) -> dict[str, int]:
+    """Customers per state in one version of an SOP; ``COUNTED`` stands for that many or more."""
+    return dict(db.fetch(RUNS, {"version": version_id, "most": COUNTED}))
+
+
+def at_most(count: int) -> str:
+    return f"{count:,}" if count < COUNTED else f"{COUNTED:,}+"

@@ -2,7 +2,19 @@
 
 from django.urls import path, register_converter
 
-from guides.api import code, commission, handovers, members, rewards, service_acts, session, shares, statements, today
+from guides.api import (
+    actions,
+    code,
+    commission,
+    handovers,
+    members,
+    rewards,
+    service_acts,
+    session,
+    shares,
+    statements,
+    today,
+)
 from scrm.api.urls import RowId
 
 register_converter(RowId, "id")
@@ -13,6 +25,9 @@ urlpatterns = [
     path("logout", session.LogoutView.as_view(), name="logout"),
     path("me", session.MeView.as_view(), name="me"),
     path("today", today.TodayView.as_view(), name="today"),
+    path("actions", actions.ActionsView.as_view(), name="actions"),
+    path("actions/<id:action_id>/done", actions.ActionDoneView.as_view(), name="action-done"),
+    path("actions/<id:action_id>/skip", actions.ActionSkipView.as_view(), name="action-skip"),
     path("members", members.MembersView.as_view(), name="members"),
     path("members/search", members.MemberSearchView.as_view(), name="member-search"),
     path("members/<id:member_id>", members.MemberView.as_view(), name="member"),

@@ -26,6 +26,11 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Identities"), "badge", "members_identity"),
             (_("Tiers"), "military_tech", "members_tier"),
             (_("Tags"), "sell", "members_tag"),
+            (_("Automatic tags"), "autorenew", "members_tagrule"),
+            (_("Audiences"), "groups", "members_audience"),
+            (_("Snapshots of audiences"), "ac_unit", "members_audiencesnapshot"),
+            (_("Member value"), "monitoring", "members_audience_value"),
+            (_("Life-cycle rules"), "timeline", "members_lifecyclerule"),
         ),
     ),
     (
@@ -113,7 +118,13 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     ),
     (
         _("Campaigns"),
-        ((_("Experiments"), "experiment", "campaigns_experiment"),),
+        (
+            (_("SOPs"), "account_tree", "campaigns_sop"),
+            (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
+            (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),
+            (_("Actions of guides"), "checklist", "guides_action"),
+            (_("Experiments"), "experiment", "campaigns_experiment"),
+        ),
     ),
     (
         _("Commission"),
@@ -214,6 +225,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "rights": lambda user: True,
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
+    "members_audience_value": lambda user: org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }

@@ -42,7 +42,7 @@ OPERATIONS = (
     "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
-    "rewards", "reviews", "appeal",
+    "rewards", "reviews", "appeal", "actions", "action_done", "action_skip",
     "materials", "material_file", "use_material", "scripts", "use_script",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from django.utils import timezone
 from attribution.disputes import hearing
 from attribution.models import Dispute
 from campaigns.models import Content, Script
-from guides.models import Employment
+from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
 from tests.factories import content
 from tests.factories import shops as factory
@@ -32,6 +33,9 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:me": ("get", {None: GUIDES}, None),
     "guide-api:today": ("get", {None: GUIDES}, None),
     "guide-api:logout": ("post", {None: GUIDES}, {}),
+    "guide-api:actions": ("get", {None: GUIDES}, None),
+    "guide-api:action-done": ("post", {"action": ("A",), 10**9: ()}, {"outcome": "REPLIED"}),
+    "guide-api:action-skip": ("post", {"action": ("A",), 10**9: ()}, {"reason": "客户在出差"}),
     "guide-api:members": ("get", {None: GUIDES}, None),
     "guide-api:member-search": ("post", {None: GUIDES}, {"mobile": "15499999999"}),
     "guide-api:member": ("get", {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()}, None),
@@ -113,6 +117,16 @@ def everybody(shops):
     return shops
 
 
+def action(company):
+    """What A is to do for a customer of hers."""
+    now, member = timezone.now(), company.members["安琪"]
+    return Action.objects.create(
+        key=f"test {Action.objects.count()}", guide=company.guides["A"], store=company.stores["S1"], member=member,
+        kind="MESSAGE", source="HQ", source_id=1, title="问候", reason="生日快到了", starts_at=now,
+        due_at=now + dt.timedelta(hours=1),
+    )  # fmt: skip
+
+
 def row_id(company, row):
     if row is None:
         return []
@@ -127,6 +141,8 @@ def row_id(company, row):
     if row in ("dispute", "picture"):
         dispute = disputed(company)
         return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
+    if row == "action":
+        return [action(company).pk]
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
     if row in company.members:

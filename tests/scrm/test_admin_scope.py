@@ -36,9 +36,23 @@ from attribution.models import (
     Txn,
 )
 from campaigns import content, links, scripts
-from campaigns.models import Content, ContentUse, Experiment, FileUpload, Folder, LinkHost, Script, ScriptUse, ShortLink
+from campaigns.models import (
+    Content,
+    ContentUse,
+    Experiment,
+    FileUpload,
+    Folder,
+    LinkHost,
+    Script,
+    ScriptUse,
+    ShortLink,
+    Sop,
+    SopRun,
+    SopVersion,
+)
 from guides import service_acts, shares, touches
 from guides.models import (
+    Action,
     Binding,
     BindingRequest,
     BrandIP,
@@ -74,9 +88,13 @@ from guides.models import (
     WelcomeSend,
 )
 from members.models import (
+    Audience,
+    AudienceSnapshot,
+    AudienceVersion,
     Category,
     Channel,
     Identity,
+    LifecycleRule,
     Member,
     OrderLine,
     ParkedVersion,
@@ -84,6 +102,7 @@ from members.models import (
     ProductAttribute,
     Refund,
     Tag,
+    TagRule,
     TasteAttribute,
     Tier,
 )
@@ -117,7 +136,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, Proof, SettlementTerms, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute,
+    Batch, Experiment, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -125,15 +144,17 @@ OTHERS = {
     "attribution.Simulation", "attribution.FairnessDay",
 }  # fmt: skip
 SCOPED: set[Any] = {
-    Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    Action, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Statement, Content, ContentUse, Script, ScriptUse, ShortLink,
+    SopRun, Statement, Audience, AudienceSnapshot, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
+    "members_audience_new": {"hq", "operator", "region"},
+    "members_audience_value": set(SEES),
     "campaigns_experiment_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
@@ -154,7 +175,8 @@ CUSTOM = {
     "attribution_ruleversion_what",
     "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
     "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
-    "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
+    "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
+    "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_content_file", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
@@ -194,6 +216,8 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        **followed_up(company, guides, members),
+        **audiences_of(shops),
         **handovers(company, guides, members),
         **content_of(company, guides, members),
         **accounts(guides),
@@ -226,6 +250,25 @@ def dispute(shops: Any, code: str) -> Dispute:
     said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
     standing = Dispute.objects.filter(line_id=line.pk).first()
     return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
+
+
+def audiences_of(shops: Any) -> dict[Any, dict[str, Any]]:
+    """One that is made for each store alone."""
+    found: dict[Any, dict[str, Any]] = {Audience: {}, AudienceSnapshot: {}}
+    for code in STORES:
+        stores = [shops.stores[code].pk]
+        rule = {"field": "first_on", "is": "known"}
+        row, _is_new = Audience.objects.get_or_create(
+            brand=shops.brand, name=code, defaults={"rule": rule, "store_ids": stores}
+        )
+        version, _is_new = AudienceVersion.objects.get_or_create(
+            audience=row, version_no=1, defaults={"rule": rule, "digest": "0" * 64}
+        )
+        found[Audience][code] = row
+        found[AudienceSnapshot][code], _is_new = AudienceSnapshot.objects.get_or_create(
+            version=version, defaults={"store_ids": stores}
+        )
+    return found
 
 
 def statements(company: Console) -> dict[str, Any]:
@@ -265,6 +308,28 @@ def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
             defaults={"read_from": timezone.now(), "friendship_ids": [], "missing_count": 1, "friend_count": 1},
         )  # fmt: skip
     return found
+
+
+def followed_up(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Each member in an SOP, with what her guide is to do for it."""
+    at = timezone.now()
+    sop, _is_new = Sop.objects.get_or_create(brand=company.shops.brand, name="购后回访", anchor="BOUGHT")
+    version, _is_new = SopVersion.objects.get_or_create(sop=sop, number=1)
+    runs, given = {}, {}
+    for code in STORES:
+        runs[code], _is_new = SopRun.objects.get_or_create(
+            sop=sop, member=members[code],
+            defaults={"version": version, "anchor_key": code, "anchored_at": at, "entered_at": at, "position": 1, "due_at": at},
+        )  # fmt: skip
+        given[code], _is_new = Action.objects.get_or_create(
+            key=code,
+            defaults={
+                "guide": guides[code], "store": company.shops.stores[code], "member": members[code], "kind": "CALL",
+                "source": "SOP", "source_id": runs[code].pk, "title": "回访", "reason": "买过东西", "starts_at": at,
+                "due_at": at + dt.timedelta(days=1),
+            },
+        )  # fmt: skip
+    return {SopRun: runs, Action: given}
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:

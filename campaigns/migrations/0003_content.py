@@ -14,9 +14,9 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0001_experiments'),
+        ('campaigns', '0002_sops'),
         ('guides', '0014_batches_read'),
-        ('members', '0014_taste'),
+        ('members', '0015_taste'),
         ('scrm', '0012_group_ways'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

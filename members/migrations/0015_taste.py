@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0013_coupons'),
+        ('members', '0014_tags_of_sops'),
     ]
 
     operations = [
