@@ -17,7 +17,7 @@ from scrm.org import Right
 Page = tuple[Any, str, str]  # title, icon, app_model of a list or the name of a page
 
 GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
-    (None, ((_("Business overview"), "monitoring", "index"),)),
+    (None, ((_("Business overview"), "monitoring", "index"), (_("Waits for me"), "inbox", "waiting"))),
     (
         _("Members"),
         (
@@ -56,6 +56,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("Decisions"), "balance", "attribution_decision"),
             (_("Disputes"), "forum", "attribution_dispute"),
+            (_("Manual attributions"), "edit_attributes", "attribution_override"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
             (_("Simulations"), "science", "attribution_simulation"),
             (_("Fairness"), "diversity_2", "attribution_fairnessday"),
@@ -218,11 +219,12 @@ def _mark_nearest(request: HttpRequest, items: list[dict[str, Any]]) -> None:
 
 # a red mark on the link: what to call for its text
 MARK = ("badge", "badge_variant", "badge_style")
-BADGES = {"wecom_check": "scrm.admin.wecom_check.badge"}
+BADGES = {"wecom_check": "scrm.admin.wecom_check.badge", "waiting": "scrm.admin.pages.waiting_badge"}
 
 PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
+    "waiting": lambda user: org.may(user, Right.ACT) or org.may(user, Right.CHANGE),
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
     "members_audience_value": lambda user: org.may(user, Right.VIEW),

@@ -93,7 +93,7 @@ PUBLIC = {
     "guide-api:review-appeal": "tests/guides/test_api_rewards.py",
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-events", "channel-openings", "channel-messages", "channel-push"),
+        ("channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
         "its caller is a channel, known by its signature",
     ),
 }

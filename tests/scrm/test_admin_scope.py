@@ -27,6 +27,7 @@ from attribution.models import (
     Dispute,
     Entry,
     Hold,
+    Override,
     Proof,
     RuleRate,
     RuleVersion,
@@ -146,12 +147,13 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    SopRun, Statement, Audience, AudienceSnapshot, Content, ContentUse, Script, ScriptUse, ShortLink,
+    SopRun, Statement, Audience, AudienceSnapshot, Override, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
+    "waiting": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
     "members_audience_new": {"hq", "operator", "region"},
     "members_audience_value": set(SEES),
@@ -173,7 +175,7 @@ CUSTOM = {
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
-    "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
+    "attribution_dispute_picture", "attribution_decision_override", "attribution_fairnessday_lines", "attribution_simulation_state",
     "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
     "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
@@ -216,6 +218,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
         **handovers(company, guides, members),
@@ -250,6 +253,17 @@ def dispute(shops: Any, code: str) -> Dispute:
     said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
     standing = Dispute.objects.filter(line_id=line.pk).first()
     return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
+
+
+def override(company: Console, code: str) -> Override:
+    line, guide = company.shops.lines[code], company.shops.guides[{"S1": "A", "S2": "B", "F1": "F"}[code]]
+    said = {
+        "guide": guide,
+        "store": company.shops.stores[code],
+        "requested_by": company.staff["hq"],
+        "reason": "补登记",
+    }
+    return Override.objects.get_or_create(line_id=line.pk, booked_on=line.booked_on, defaults=said)[0]
 
 
 def audiences_of(shops: Any) -> dict[Any, dict[str, Any]]:
