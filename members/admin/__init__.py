@@ -10,6 +10,9 @@ from members.admin import (
     purchases,
     redemptions,
     tags,
+    taste,
 )
 
-__all__ = ["audiences", "clearing", "coupons", "facts", "identity", "products", "purchases", "redemptions", "tags"]
+__all__ = [
+    "audiences", "clearing", "coupons", "facts", "identity", "products", "purchases", "redemptions", "tags", "taste",
+]  # fmt: skip

@@ -103,6 +103,21 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Content and scripts"),
+        (
+            (_("Scripts"), "chat", "campaigns_script"),
+            (_("Content materials"), "perm_media", "campaigns_content"),
+            (_("Folders"), "folder", "campaigns_folder"),
+            (_("Attributes of products"), "spa", "members_productattribute"),
+            (_("Taste attributes"), "tune", "members_tasteattribute"),
+            (_("Short links"), "link", "campaigns_shortlink"),
+            (_("Allowed hosts"), "dns", "campaigns_linkhost"),
+            (_("Uses of scripts"), "mark_chat_read", "campaigns_scriptuse"),
+            (_("Uses of materials"), "outgoing_mail", "campaigns_contentuse"),
+            (_("Uploads to WeCom"), "cloud_upload", "campaigns_fileupload"),
+        ),
+    ),
+    (
         _("Add-friend rewards and integrity"),
         (
             (_("Reward claims"), "redeem", "guides_rewardclaim"),

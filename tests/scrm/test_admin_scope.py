@@ -36,7 +36,21 @@ from attribution.models import (
     StrangePush,
     Txn,
 )
-from campaigns.models import Experiment, Sop, SopRun, SopVersion
+from campaigns import content, links, scripts
+from campaigns.models import (
+    Content,
+    ContentUse,
+    Experiment,
+    FileUpload,
+    Folder,
+    LinkHost,
+    Script,
+    ScriptUse,
+    ShortLink,
+    Sop,
+    SopRun,
+    SopVersion,
+)
 from guides import service_acts, shares, touches
 from guides.models import (
     Action,
@@ -89,10 +103,12 @@ from members.models import (
     OrderLine,
     ParkedVersion,
     Product,
+    ProductAttribute,
     Redemption,
     Refund,
     Tag,
     TagRule,
+    TasteAttribute,
     Tier,
 )
 from scrm import org
@@ -114,6 +130,7 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
+from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
 from tests.factories.shops import hire
@@ -125,7 +142,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, Experiment, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -136,7 +153,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    SopRun, Statement, Audience, AudienceSnapshot, Override,
+    SopRun, Statement, Audience, AudienceSnapshot, Override, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -173,7 +190,7 @@ CUSTOM = {
     "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
-    "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "guides_contactway_picture", "campaigns_content_file", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -215,6 +232,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         **followed_up(company, guides, members),
         **audiences_of(shops),
         **handovers(company, guides, members),
+        **content_of(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
         **coupons_used(company, members),
@@ -230,6 +248,24 @@ def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[st
             make_coupons.redeem(make_coupons.give(template, members[code]), till)
     used = {code: Redemption.objects.get(store=company.shops.stores[code]) for code in STORES}
     return {Redemption: used, Coupon: {code: row.coupon for code, row in used.items()}}
+
+
+def content_of(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    found: dict[Any, dict[str, Any]] = {Content: {}, ContentUse: {}, Script: {}, ScriptUse: {}, ShortLink: {}}
+    now = timezone.now()
+    for code in STORES:
+        store, who = company.shops.stores[code], {"guide_id": guides[code].pk, "now": timezone.now()}
+        row = Content.objects.filter(store=store).first() or factory.material(f"素材{code}", store=store)
+        script = Script.objects.filter(store=store).first() or factory.script(f"话术{code}", store=store)
+        found[Content][code], found[Script][code] = row, script
+        found[ContentUse][code] = ContentUse.objects.filter(store=store).first() or (
+            content.record_use(content=row, store_id=store.pk, **who) and ContentUse.objects.get(store=store)
+        )
+        found[ScriptUse][code] = ScriptUse.objects.filter(store=store).first() or scripts.record_use(
+            script=script, level=1, member=members[code], store_id=store.pk, **who
+        )
+        found[ShortLink][code] = links.make(guide_id=guides[code].pk, target=f"https://{factory.HOST}/", now=now)
+    return found
 
 
 def dispute(shops: Any, code: str) -> Dispute:
