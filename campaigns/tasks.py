@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import experiments, sends, sops
+from campaigns import content_media, experiments, sends, sops
 
 
 @shared_task
@@ -18,6 +18,12 @@ def sweep_sends() -> None:
 def read_experiments() -> None:
     """Experiments whose window has ended are read once."""
     experiments.due(now=timezone.now())
+
+
+@shared_task
+def upload_files() -> None:
+    """Files of materials that are wanted at WeCom, and those that run out soon."""
+    content_media.sweep(now=timezone.now())
 
 
 @shared_task

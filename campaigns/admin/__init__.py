@@ -1,5 +1,5 @@
 """Campaigns in the console."""
 
-from campaigns.admin import experiments, sends, sops
+from campaigns.admin import content, experiments, links, scripts, sends, sops
 
-__all__ = ["experiments", "sends", "sops"]
+__all__ = ["content", "experiments", "links", "scripts", "sends", "sops"]

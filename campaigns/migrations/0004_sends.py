@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0002_sops'),
+        ('campaigns', '0003_content'),
         ('guides', '0014_batches_read'),
         ('members', '0012_lifecycle_defaults'),
         ('scrm', '0012_group_ways'),
