@@ -45,6 +45,16 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Coupons"),
+        (
+            (_("Coupon templates"), "confirmation_number", "members_coupontemplate"),
+            (_("Coupons"), "local_activity", "members_coupon"),
+            (_("Batches of coupons"), "outgoing_mail", "members_couponbatch"),
+            (_("Redemptions"), "point_of_sale", "members_redemption"),
+            (_("Clearing of coupons"), "balance", "members_clearingentry"),
+        ),
+    ),
+    (
         _("Guides and attribution"),
         (
             (_("Guides"), "person_pin", "guides_guide"),
@@ -93,6 +103,21 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Content and scripts"),
+        (
+            (_("Scripts"), "chat", "campaigns_script"),
+            (_("Content materials"), "perm_media", "campaigns_content"),
+            (_("Folders"), "folder", "campaigns_folder"),
+            (_("Attributes of products"), "spa", "members_productattribute"),
+            (_("Taste attributes"), "tune", "members_tasteattribute"),
+            (_("Short links"), "link", "campaigns_shortlink"),
+            (_("Allowed hosts"), "dns", "campaigns_linkhost"),
+            (_("Uses of scripts"), "mark_chat_read", "campaigns_scriptuse"),
+            (_("Uses of materials"), "outgoing_mail", "campaigns_contentuse"),
+            (_("Uploads to WeCom"), "cloud_upload", "campaigns_fileupload"),
+        ),
+    ),
+    (
         _("Add-friend rewards and integrity"),
         (
             (_("Reward claims"), "redeem", "guides_rewardclaim"),
@@ -105,6 +130,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     (
         _("Campaigns"),
         (
+            (_("Mass sends"), "forward_to_inbox", "campaigns_send"),
+            (_("Contact budgets"), "timer", "campaigns_contactbudget"),
             (_("SOPs"), "account_tree", "campaigns_sop"),
             (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
             (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),

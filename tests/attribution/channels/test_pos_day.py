@@ -14,6 +14,7 @@ from attribution.channels import pos_day
 from attribution.models import PosDay
 from members.models import OrderLine, Refund
 from scrm import jobs, uploads
+from scrm.copyin import FileRefused
 from scrm.models import Job, JobProblem
 from tests.factories.orders import owed
 from tests.factories.shops import Shops, shops
@@ -98,12 +99,10 @@ def test_the_same_file_is_refused_and_another_order_of_its_rows_changes_nothing(
     ids=["no totals", "cut in the middle", "a receipt too many"],
 )
 def test_a_file_that_was_cut_or_changed_is_refused_as_a_whole(company: Shops, rows: tuple[str, ...]) -> None:
-    job = take(company, *rows)
-    assert (
-        job.status == "FAILED"
-        and not OrderLine.objects.exists()
-        and not PosDay.objects.filter(is_current=True).exists()
-    )
+    with pytest.raises(FileRefused) as refused:
+        take(company, *rows)
+    assert refused.value.code == "pos_day_total"
+    assert not OrderLine.objects.exists() and not PosDay.objects.filter(is_current=True).exists()
 
 
 BROKEN = (
