@@ -46,7 +46,7 @@ def test_the_live_count_is_cut_to_the_scope_of_whoever_builds(company: Console) 
 def test_what_is_wrong_comes_back_with_its_place(company: Console) -> None:
     answer = counted(
         company.client("hq"), {"op": "AND", "of": [*BOUGHT["of"], {"field": "tags", "is": "any_of", "value": [999]}]}
-    )  # type: ignore[misc]
+    )
     assert answer.status_code == 422
     (problem,) = answer.json()["problems"]
     assert (problem["path"], problem["code"]) == ([1], "gone")
