@@ -10,7 +10,7 @@ class AttributionConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from attribution import bench, fairness, intake, rulebook, simulation
+        from attribution import bench, fairness, intake, rulebook, simulation, waiting
         from attribution.channels import bills
         from attribution.models import Decision
         from attribution.sample import loading
@@ -37,4 +37,5 @@ class AttributionConfig(AppConfig):
         jobs.register(bills.KIND, bills.read)
         bindings.take_policy_from(rulebook.binding_policy)
         bindings.on_answered(fairness.mark_request)
+        waiting.register()
         bench.register()

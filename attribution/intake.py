@@ -32,7 +32,7 @@ import structlog
 from django.db import OperationalError, connection, transaction
 from django.utils.translation import gettext as _
 
-from attribution import decisions
+from attribution import decisions, payments
 from attribution.channels import order_event, platform_orders
 from attribution.models import ChannelEndpoint, ChannelEvent
 from members import purchase_import, purchases
@@ -295,15 +295,26 @@ def _deliveries(
     bodies = [json.loads(crypto.open_text(PURPOSE_EVENT, bytes(event.body_sealed))) for event in events]
     codes = {code for body in bodies if (code := order_event.store_of(body))}
     stores = dict(Store.objects.filter(code__in=codes).values_list("code", "pk")) if codes else {}
-    shops = platform_orders.shops_of(events)
+    shops, paid = platform_orders.shops_of(events), _payments(events, bodies)
     for event, body in zip(events, bodies, strict=True):
         try:
             if event.shop_id is not None:
                 yield event, platform_orders.read(shops[event.shop_id], body, now)
             else:
-                yield event, order_event.read(event.channel, body, stores=stores, now=now)
+                yield event, order_event.read(event.channel, body, stores=stores, now=now, paid=paid)
         except order_event.Unreadable as error:
             problems[event.pk] = (error.code, error.place)
+
+
+def _payments(events: list[ChannelEvent], bodies: list[Any]) -> dict[str, order_event.Paid]:
+    """What means of payment told about the numbers that the events await."""
+    found: dict[str, order_event.Paid] = {}
+    for channel in {event.channel for event in events if event.shop_id is None}:
+        named = [order_event.awaited(b) for e, b in zip(events, bodies, strict=True) if e.channel == channel]
+        trades, refunds = [no for pays, _r in named for no in pays], [no for _p, backs in named for no in backs]
+        if trades or refunds:
+            found |= payments.known(channel=channel, trade_nos=trades, refund_nos=refunds)
+    return found
 
 
 def _end(events: list[ChannelEvent], problems: dict[int, tuple[str, str]], now: dt.datetime) -> None:
