@@ -35,9 +35,7 @@ class Brought(serializers.Serializer[Any]):
 
 
 class OwnCode(serializers.Serializer[Any]):
-    state = serializers.ChoiceField(
-        choices=STATES, help_text="WAITING: WeCom is making it; NONE: HQ has not made one"
-    )
+    state = serializers.ChoiceField(choices=STATES, help_text="WAITING: WeCom is making it; NONE: HQ has not made one")
     name = serializers.CharField(allow_blank=True)
     qr_code = serializers.CharField(allow_blank=True, help_text="the address of WeCom's picture")
     svg = serializers.CharField(allow_blank=True, help_text="the code to show full screen, with shop and name below")
