@@ -4,10 +4,11 @@ from campaigns.models.content import Content, ContentFile, ContentUse, ContentVe
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
+from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
 
 __all__ = [
-    "Arm", "Assignment", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder", "Holdout", "Level",
-    "LinkDay", "LinkHost", "Look", "Script", "ScriptText", "ScriptUse", "ShortLink", "Sop", "SopRun", "SopStep", "SopStepDone",
-    "SopVersion",
+    "Arm", "Assignment", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
+    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "ShortLink",
+    "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion",
 ]  # fmt: skip

@@ -130,6 +130,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     (
         _("Campaigns"),
         (
+            (_("Mass sends"), "forward_to_inbox", "campaigns_send"),
+            (_("Contact budgets"), "timer", "campaigns_contactbudget"),
             (_("SOPs"), "account_tree", "campaigns_sop"),
             (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
             (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),

@@ -38,6 +38,7 @@ from attribution.models import (
 )
 from campaigns import content, links, scripts
 from campaigns.models import (
+    ContactBudget,
     Content,
     ContentUse,
     Experiment,
@@ -46,6 +47,8 @@ from campaigns.models import (
     LinkHost,
     Script,
     ScriptUse,
+    Send,
+    SendBatch,
     ShortLink,
     Sop,
     SopRun,
@@ -142,7 +145,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -153,7 +156,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    SopRun, Statement, Audience, AudienceSnapshot, Override, Content, ContentUse, Script, ScriptUse, ShortLink,
+    Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -164,6 +167,7 @@ PAGES: dict[str, set[str]] = {
     "members_audience_new": {"hq", "operator", "region"},
     "members_audience_value": set(SEES),
     "campaigns_experiment_new": {"hq", "operator"},
+    "campaigns_send_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
@@ -228,6 +232,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        Send: sends_of(company, guides),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -323,6 +328,27 @@ def statements(company: Console) -> dict[str, Any]:
         found[code], _is_new = Statement.objects.get_or_create(
             batch=batch, beneficiary=hold.beneficiary, defaults=values
         )
+    return found
+
+
+def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
+    """A mass send of which a guide of the store has a task."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    audience, _is_new = Audience.objects.get_or_create(
+        brand=company.shops.brand, name="群发对象", defaults={"rule": {}}
+    )
+    version, _is_new = AudienceVersion.objects.get_or_create(
+        audience=audience, version_no=1, defaults={"rule": {}, "digest": "0" * 64}
+    )
+    snapshot, _is_new = AudienceSnapshot.objects.get_or_create(version=version, defaults={"status": "BUILDING"})
+    found = {}
+    for code in STORES:
+        values = {"text": "会员日", "snapshot": snapshot, "due_at": timezone.now()}
+        found[code], _is_new = Send.objects.get_or_create(
+            brand=company.shops.brand, corp=corp, name=code, defaults=values
+        )
+        task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
+        SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
     return found
 
 
