@@ -2,12 +2,14 @@
 
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
+from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
+from campaigns.models.posters import Poster, PosterPicture
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
 
 __all__ = [
-    "Arm", "Assignment", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder", "Holdout", "Level",
-    "LinkDay", "LinkHost", "Look", "Script", "ScriptText", "ScriptUse", "ShortLink", "Sop", "SopRun", "SopStep", "SopStepDone",
+    "Answer", "AnswerVote", "Arm", "Assignment", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder", "Holdout", "Level",
+    "LinkDay", "LinkHost", "Look", "Poster", "PosterPicture", "Script", "ScriptText", "ScriptUse", "ShortLink", "Sop", "SopRun", "SopStep", "SopStepDone",
     "SopVersion",
 ]  # fmt: skip
