@@ -8,8 +8,8 @@ from typing import Any
 from django.utils import timezone
 from PIL import Image
 
-from campaigns import content, content_files, scripts
-from campaigns.models import Content, LinkHost, Script
+from campaigns import content, content_files, posters, scripts
+from campaigns.models import Content, LinkHost, Poster, Script
 from members.models import Product, ProductAttribute, TasteAttribute
 
 HOST = "shop.example.com"
@@ -43,6 +43,12 @@ def material(
 def script(name: str = "榴莲到货", texts: dict[int, str] | None = None, **values: Any) -> Script:
     words = texts or {1: "{商品}到货了", 2: "{称呼}，{商品}到货了", 4: "{称呼}，您上次买的{上次购买}又到了"}
     return scripts.write(script=Script(name=name, **values), texts=words, actor=None, now=timezone.now())
+
+
+def poster(**values: Any) -> Poster:
+    LinkHost.objects.get_or_create(host=HOST)
+    row = Poster(name="海报", target=f"https://{HOST}/", **values)
+    return posters.write(poster=row, picture=content_files.checked("image", "a.png", picture()))
 
 
 def attribute(name: str, words: str, low_words: str = "") -> TasteAttribute:
