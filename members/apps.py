@@ -10,6 +10,7 @@ class MembersConfig(AppConfig):
     def ready(self) -> None:
         from members import audiences, coupons, facts, legacy_import
         from members.audiences import own_fields
+        from members.bench import coupons as coupon_bench
         from members.bench.audience import ROWS, audience
         from scrm import bench, jobs
 
@@ -20,3 +21,4 @@ class MembersConfig(AppConfig):
         jobs.register(facts.NIGHT_KIND, facts.run_nightly)
         jobs.register(audiences.KIND, audiences.run)
         coupons.register()
+        bench.register("coupons", coupon_bench.hot_coupons, rows=coupon_bench.ROWS)

@@ -40,6 +40,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "coupons in orders": {"task": "members.tasks.sweep_coupons", "schedule": 60.0},
     "coupons that end": {"task": "members.tasks.end_coupons", "schedule": 3600.0},  # one job a day, by its key
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
+    "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
+    "experiments that have ended": {"task": "campaigns.tasks.read_experiments", "schedule": 600.0},
     "rewards in the books": {"task": "attribution.tasks.follow_rewards", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},

@@ -45,6 +45,16 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Coupons"),
+        (
+            (_("Coupon templates"), "confirmation_number", "members_coupontemplate"),
+            (_("Coupons"), "local_activity", "members_coupon"),
+            (_("Batches of coupons"), "outgoing_mail", "members_couponbatch"),
+            (_("Redemptions"), "point_of_sale", "members_redemption"),
+            (_("Clearing of coupons"), "balance", "members_clearingentry"),
+        ),
+    ),
+    (
         _("Guides and attribution"),
         (
             (_("Guides"), "person_pin", "guides_guide"),
@@ -122,6 +132,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     (
         _("Campaigns"),
         (
+            (_("Mass sends"), "forward_to_inbox", "campaigns_send"),
+            (_("Contact budgets"), "timer", "campaigns_contactbudget"),
             (_("SOPs"), "account_tree", "campaigns_sop"),
             (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
             (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),

@@ -45,6 +45,7 @@ OPERATIONS = (
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action_done", "action_skip",
     "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script",
+    "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 
@@ -95,6 +96,7 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         "member_id": shops.members["安琪"].pk,
         "line_id": shops.lines["a"].pk,
         "review_id": case.pk,
+        "redemption_id": 1,
         "period": "2027-05",
     }
     operation = contract.find_operation_by_id(name)

@@ -57,6 +57,13 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
         {"kind": "CALL", "note": "电话回访"},
     ),
+    "guide-api:coupon-templates": ("get", {None: GUIDES}, None),
+    "guide-api:coupon-redemptions": ("get", {None: GUIDES}, None),
+    "guide-api:member-coupons": (
+        "get",
+        {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
+        None,
+    ),
     "guide-api:rewards": ("get", {None: GUIDES}, None),
     "guide-api:reviews": ("get", {None: GUIDES}, None),
     "guide-api:statements": ("get", {None: GUIDES}, None),
@@ -95,9 +102,18 @@ PUBLIC = {
     "api-schema": "tests/scrm/test_api_schema.py",
     "api-docs": "tests/scrm/test_api_schema.py",
     "guide-api:review-appeal": "tests/guides/test_api_rewards.py",
+    **dict.fromkeys(
+        (
+            "guide-api:coupon-quote",
+            "guide-api:coupon-redeem",
+            "guide-api:coupon-redemption-reverse",
+            "guide-api:member-coupon-give",
+        ),
+        "tests/guides/test_api_coupons.py",
+    ),
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
+        ("channel-coupons", "channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
         "its caller is a channel, known by its signature",
     ),
 }

@@ -39,6 +39,7 @@ from attribution.models import (
 from campaigns import content, links, scripts
 from campaigns.models import (
     Answer,
+    ContactBudget,
     Content,
     ContentUse,
     Experiment,
@@ -48,6 +49,8 @@ from campaigns.models import (
     Poster,
     Script,
     ScriptUse,
+    Send,
+    SendBatch,
     ShortLink,
     Sop,
     SopRun,
@@ -96,6 +99,9 @@ from members.models import (
     AudienceVersion,
     Category,
     Channel,
+    Coupon,
+    CouponBatch,
+    CouponTemplate,
     Identity,
     LifecycleRule,
     Member,
@@ -103,6 +109,7 @@ from members.models import (
     ParkedVersion,
     Product,
     ProductAttribute,
+    Redemption,
     Refund,
     Tag,
     TagRule,
@@ -129,27 +136,29 @@ from scrm.models import (
     WecomApp,
 )  # fmt: skip
 from tests.factories import content as factory
+from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
 from tests.factories.shops import hire
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
-    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
+    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp, CouponBatch, CouponTemplate,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
     # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
     "attribution.Simulation", "attribution.FairnessDay",
+    "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
 SCOPED: set[Any] = {
-    Action, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -160,9 +169,12 @@ PAGES: dict[str, set[str]] = {
     "members_audience_new": {"hq", "operator", "region"},
     "members_audience_value": set(SEES),
     "campaigns_experiment_new": {"hq", "operator"},
+    "campaigns_send_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
+    "members_clearingentry_changelist": set(SEES),
+    "members_clearingentry_file": set(SEES),
     "attribution_simulation_new": {"hq", "operator"},
     "guides_follower_proof": set(SEES),
     "guides_integritycase_figures": set(SEES),
@@ -174,6 +186,8 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
+    "members_clearingentry_close",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
@@ -220,6 +234,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        Send: sends_of(company, guides),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -227,7 +242,19 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         **content_of(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
+        **coupons_used(company, members),
     }
+
+
+def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """One coupon a member, used in her store."""
+    if not Redemption.objects.exists():
+        template = make_coupons.template()
+        for code in STORES:
+            till = make_coupons.till(company.shops.stores[code])
+            make_coupons.redeem(make_coupons.give(template, members[code]), till)
+    used = {code: Redemption.objects.get(store=company.shops.stores[code]) for code in STORES}
+    return {Redemption: used, Coupon: {code: row.coupon for code, row in used.items()}}
 
 
 def content_of(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
@@ -307,6 +334,27 @@ def statements(company: Console) -> dict[str, Any]:
         found[code], _is_new = Statement.objects.get_or_create(
             batch=batch, beneficiary=hold.beneficiary, defaults=values
         )
+    return found
+
+
+def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
+    """A mass send of which a guide of the store has a task."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    audience, _is_new = Audience.objects.get_or_create(
+        brand=company.shops.brand, name="群发对象", defaults={"rule": {}}
+    )
+    version, _is_new = AudienceVersion.objects.get_or_create(
+        audience=audience, version_no=1, defaults={"rule": {}, "digest": "0" * 64}
+    )
+    snapshot, _is_new = AudienceSnapshot.objects.get_or_create(version=version, defaults={"status": "BUILDING"})
+    found = {}
+    for code in STORES:
+        values = {"text": "会员日", "snapshot": snapshot, "due_at": timezone.now()}
+        found[code], _is_new = Send.objects.get_or_create(
+            brand=company.shops.brand, corp=corp, name=code, defaults=values
+        )
+        task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
+        SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
     return found
 
 

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0003_content'),
+        ('campaigns', '0004_sends'),
         ('guides', '0015_actions'),
         ('members', '0015_taste'),
         ('scrm', '0014_own_partitions'),
