@@ -59,6 +59,7 @@ class PostersView(GuideView):
 
 class PosterPictureView(GuideView):
     throttle_classes = (throttles.MissThrottle,)
+    error_codes = frozenset({"409"})  # she has no code yet
 
     @extend_schema(
         operation_id="poster_picture",

@@ -10,7 +10,9 @@ from PIL import Image
 
 from campaigns import content, content_files, posters, scripts
 from campaigns.models import Content, LinkHost, Poster, Script
+from guides.models import ContactWay, Guide
 from members.models import Product, ProductAttribute, TasteAttribute
+from scrm.models import Corp
 
 HOST = "shop.example.com"
 
@@ -46,8 +48,14 @@ def script(name: str = "榴莲到货", texts: dict[int, str] | None = None, **va
 
 
 def poster(**values: Any) -> Poster:
-    LinkHost.objects.get_or_create(host=HOST)
-    row = Poster(name="海报", target=f"https://{HOST}/", **values)
+    """With the WeCom code that each guide has of her own."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwP", defaults={"name": "示例公司"})
+    for guide in Guide.objects.order_by("pk"):
+        ContactWay.objects.get_or_create(
+            corp=corp, purpose="GUIDE", guide=guide,
+            defaults={"name": guide.name, "state": f"p{guide.pk}", "status": "LIVE", "qr_code": f"https://work.weixin.qq.com/ca/{guide.pk}"},
+        )  # fmt: skip
+    row = Poster(name="海报", code=Poster.Code.WAY, **values)
     return posters.write(poster=row, picture=content_files.checked("image", "a.png", picture()))
 
 
