@@ -65,6 +65,7 @@ def test_a_wecom_code_needs_one_of_her_own(poster, shops):
         guide=shops.guides["A"],
         name="王芳",
         state="wa",
+        config_id="c1",
         status="LIVE",
         qr_code="https://work.weixin.qq.com/ca/x",
     )

@@ -53,7 +53,7 @@ def poster(**values: Any) -> Poster:
     for guide in Guide.objects.order_by("pk"):
         ContactWay.objects.get_or_create(
             corp=corp, purpose="GUIDE", guide=guide,
-            defaults={"name": guide.name, "state": f"p{guide.pk}", "status": "LIVE", "qr_code": f"https://work.weixin.qq.com/ca/{guide.pk}"},
+            defaults={"name": guide.name, "state": f"p{guide.pk}", "config_id": f"p{guide.pk}", "status": "LIVE", "qr_code": f"https://work.weixin.qq.com/ca/{guide.pk}"},
         )  # fmt: skip
     row = Poster(name="海报", code=Poster.Code.WAY, **values)
     return posters.write(poster=row, picture=content_files.checked("image", "a.png", picture()))
