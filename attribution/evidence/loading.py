@@ -219,14 +219,17 @@ def _read_touches(
     lines: Sequence[Line], versions: Sequence[rulebook.Version], origins: dict[int, Origin], seen: touched.Seen
 ) -> dict[int, touched.Touches]:
     """Of the lines whose version has a mode that looks at touches."""
-    windows = {
-        line.id: version.layers.longest_window
-        for line, version in zip(lines, versions, strict=True)
-        if version.layers.uses_touches
+    backs = {
+        version.id: touched.seconds_back(version.layers.longest_window) if version.layers.uses_touches else None
+        for version in versions
     }
-    if not windows:
-        return {}
-    return touched.read([line for line in lines if line.id in windows], origins, lambda line: windows[line.id], seen)
+    asked, back = [], []
+    for line, version in zip(lines, versions, strict=True):
+        seconds = backs[version.id]
+        if seconds is not None:
+            asked.append(line)
+            back.append(seconds)
+    return touched.read(asked, origins, back, seen) if asked else {}
 
 
 def _read_overrides(lines: Sequence[Line]) -> dict[int, tuple[int, int, str, str]]:

@@ -323,6 +323,20 @@ def tally(
 
 def _add(result: Tally, channel: str, before: Side, after: Side) -> None:
     rows, budgets = result.rows, result.budgets
+    if before is after:  # nearly every line
+        for (who, store), (credit, fen) in before.parts.items():
+            row = rows[who, store, channel]
+            row[CREDIT_NOW] += credit
+            row[CREDIT_THEN] += credit
+            row[FEN_NOW] += fen
+            row[FEN_THEN] += fen
+            row[LINES_NOW] += 1
+            row[LINES_THEN] += 1
+        for budget, fen in before.spent.items():
+            both = budgets[budget]
+            both[0] += fen
+            both[1] += fen
+        return
     for (who, store), (credit, fen) in before.parts.items():
         row = rows[who, store, channel]
         row[CREDIT_NOW] += credit
@@ -385,6 +399,10 @@ def _current(lines: Sequence[evidence.Line], stands: Around, now: rulebook.Book)
 
 
 def _posted_side(standing: Standing, net_fen: int, posted: Sequence[Posted]) -> Side:
+    if len(posted) == 1 and len(standing.credits) == 1 and standing.pots is None and standing.is_posted:
+        (who, store, _bp), one = standing.credits[0], posted[0]
+        if who == one.beneficiary and store == one.store:  # nearly every line
+            return Side({(who, store): [net_fen, one.fen]}, {postings.BRAND: one.fen})
     parts: Part = {}
     spent: Spent = {}
     if standing.credits and standing.is_posted:
