@@ -52,16 +52,21 @@ def load(keys: Sequence[LineKey], book: rulebook.Book) -> list[Case]:
 
 
 def read(
-    keys: Sequence[LineKey], book: rulebook.Book, *, seen: touched.Seen = everything, of_nobody: bool = False
+    keys: Sequence[LineKey],
+    book: rulebook.Book,
+    *,
+    seen: touched.Seen = everything,
+    of_nobody: bool = False,
+    staff: Staff | None = None,
 ) -> Reading:
     """Everything about the lines, each of which may become a case. Raises rulebook.NoRule.
 
     ``seen``: when a line was decided, for a decision taken again on what was known then. ``of_nobody``: what was known of
-    the lines before anybody knew their buyers.
+    the lines before anybody knew their buyers. ``staff``: the guides that the same run has read before.
     """
     lines, origins = reading.read(keys, book, of_nobody=of_nobody)
     versions = [book.at(line.as_of) for line in lines]
-    return Reading(lines, versions, Surroundings(lines, versions, origins, seen))
+    return Reading(lines, versions, Surroundings(lines, versions, origins, seen, staff or Staff()))
 
 
 class Surroundings:
@@ -72,7 +77,8 @@ class Surroundings:
         lines: Sequence[Line],
         versions: Sequence[rulebook.Version],
         origins: dict[int, Origin],
-        seen: touched.Seen = everything,
+        seen: touched.Seen,
+        staff: Staff,
     ) -> None:
         store_ids: set[int | None] = set()
         for line in lines:
@@ -92,7 +98,8 @@ class Surroundings:
         guide_ids = {line.binding_guide_id for line in lines} | set(self.by_code.values())
         guide_ids |= {row[1] for row in self.overrides.values()}
         guide_ids |= {guide_id for pairs in self.touches.values() for _, guide_id in pairs}
-        self.staff = Staff.read(guide_ids)
+        self.staff = staff
+        staff.add(guide_ids)
         self.successors = _read_successors(lines, versions, self.staff)
 
     def store_code(self, store_id: int | None) -> str | None:

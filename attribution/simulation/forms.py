@@ -65,9 +65,10 @@ Key = tuple[int, bool, bool, str | None, str | None, str | None, bool, bool, boo
 
 
 class Forms:
-    """The forms that were met so far; few, whatever the number of lines."""
+    """The forms that a run has met so far, few whatever the number of lines; and the guides."""
 
     def __init__(self) -> None:
+        self.staff = evidence.Staff()
         self._known: dict[Key, _Form | None] = {}
         self._rules: list[rules.Rule] = []  # kept alive: a form knows its rule by its address
 

