@@ -3,20 +3,21 @@
 1. One person asks, with a reason; another approves or refuses. Neither is a party: the guide who is named, or one who has a
    share of the line as it stands.
 2. The guide worked somewhere when the line was paid and is not its buyer; otherwise nobody is asked.
-3. An approval decides the line at once: what stands is reversed, what follows is accrued, with the payment as the business
+3. Before anybody asks or answers, what would move is shown: per beneficiary what stands of the line now and what would stand.
+4. An approval decides the line at once: what stands is reversed, what follows is accrued, with the payment as the business
    date. Of several approved ones the latest counts.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from attribution import decisions, evidence, rulebook, rules
-from attribution.models import Decision, Override
+from attribution import commissions, decisions, evidence, rulebook, rules
+from attribution.models import Decision, Hold, Override
 from attribution.rules.explanation import REASONS
 from guides.models import Guide
 from members.models import LineToDecide, OrderLine
@@ -26,6 +27,36 @@ from scrm.errors import RuleViolation
 
 class CannotOverride(RuleViolation):
     code = "override_refused"
+
+
+class Move(NamedTuple):
+    """What one beneficiary has of the line now, and would have; fen."""
+
+    beneficiary: str
+    now_fen: int
+    then_fen: int
+
+    @property
+    def change_fen(self) -> int:
+        return self.then_fen - self.now_fen
+
+
+def preview(*, line: OrderLine, guide: Guide) -> list[Move]:
+    """What an approval would move, by beneficiary; reads only. Raises CannotOverride when she cannot have the line."""
+    found, _fact = _decided_for(line, guide)
+    now: dict[str, int] = {}
+    for hold in Hold.objects.filter(line_id=line.pk, booked_on=line.booked_on).select_related("beneficiary"):
+        left = hold.amount_fen - hold.reversed_fen - hold.clawed_fen
+        now[hold.beneficiary.code] = now.get(hold.beneficiary.code, 0) + left
+    then: dict[str, int] = {}
+    if found.state in (rules.State.LIVE, rules.State.PROVISIONAL):
+        for pot in found.pots:
+            refunded = 0 if pot.keeps_on_refund else line.refunded_fen
+            fen = commissions.pot(commissions.net_base(pot.base_fen, refunded), pot.rate_bp, pot.cap_fen)
+            for share, part in zip(pot.shares, commissions.split(fen, pot.shares), strict=True):
+                then[share.beneficiary] = then.get(share.beneficiary, 0) + part
+    moves = [Move(who, now.get(who, 0), then.get(who, 0)) for who in sorted({*now, *then})]
+    return [move for move in moves if move.now_fen or move.then_fen]
 
 
 @transaction.atomic
@@ -80,6 +111,14 @@ def _answer(override: Override, actor: Any, status: Override.Status, answer: str
     return row
 
 
+def is_party(*, override: Override, user: Any) -> bool:
+    try:
+        _refuse_party(override.line_id, override.booked_on, override.guide, user)
+    except CannotOverride:
+        return True
+    return False
+
+
 def _refuse_party(line_id: int, booked_on: Any, guide: Guide, actor: Any) -> None:
     live = Decision.objects.filter(line_id=line_id, booked_on=booked_on).exclude(state=Decision.State.SUPERSEDED)
     codes = {share[1] for shares in live.values_list("shares", flat=True) for share in shares}
@@ -88,13 +127,19 @@ def _refuse_party(line_id: int, booked_on: Any, guide: Guide, actor: Any) -> Non
         raise CannotOverride(_("A party to the line neither asks for it nor answers."))
 
 
-def _store_then(line: OrderLine, guide: Guide) -> int:
-    """Where the guide worked when the line was paid. Raises CannotOverride when she may not have it."""
+def _decided_for(line: OrderLine, guide: Guide) -> tuple[rules.Decision, rules.GuideFact]:
+    """The decision if two people named the guide. Raises CannotOverride when she may not have the line."""
     [case] = evidence.load([(line.pk, line.booked_on)], rulebook.load())
     fact = evidence.Staff.read([guide.pk]).fact(guide.pk, line.paid_at)
     asked = case.evidence._replace(override=rules.OverrideFact(0, fact, "requested", "approved"))
     found = rules.decide(case.facts, asked, case.rule)
     if found.candidates and not found.candidates[0].ok:
         raise CannotOverride(REASONS[found.candidates[0].reason])
+    return found, fact
+
+
+def _store_then(line: OrderLine, guide: Guide) -> int:
+    """Where the guide worked when the line was paid. Raises CannotOverride when she may not have it."""
+    _found, fact = _decided_for(line, guide)
     employment = guide.employments.filter(started_at__lte=line.paid_at, store__code=fact.store).latest("started_at")
     return int(employment.store_id)

@@ -127,6 +127,7 @@ def head(statement: Statement) -> list[tuple[str, int]]:
         (_("clawed back"), statement.reversed_fen),
         (_("written off"), statement.written_off_fen),
         (_("netted"), statement.netted_fen),
+        *([(_("of it above the cap of a month"), statement.capped_fen)] if statement.capped_fen else []),
         (_("paid"), statement.paid_fen),
         (_("carried over"), statement.carried_fen),
     ]
@@ -136,6 +137,9 @@ def what(row: dict[str, Any]) -> str:
     """What a line is for."""
     if row.get("order_no"):
         return f"{row['order_no']} {row.get('product_name') or ''}".strip()
+    occasion, _space, period = (row.get("fact") or "").partition(" ")
+    if occasion == "MONTH_CAP":
+        return _("above the cap of %(period)s") % {"period": period}
     return row.get("fact") or _("payment that came back")
 
 

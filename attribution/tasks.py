@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from attribution import decisions, fairness, figures, intake, ledger, proving, rewards, settlement, tiers
+from attribution import caps, decisions, fairness, figures, intake, ledger, proving, rewards, settlement, tiers
 from attribution.channels import bills, polling
 from attribution.disputes import hearing
 
@@ -23,6 +23,7 @@ def prepare_settlement() -> None:
     """On the day of the batch and after it: the batch of the month before, once; debts of guides who have left."""
     now = timezone.now()
     tiers.true_up_recent(now=now)
+    caps.follow_refunds(now=now)
     settlement.request_due(now=now)
     settlement.write_off_exits(now=now)
 

@@ -8,9 +8,16 @@ class CampaignsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from campaigns import experiments
-        from scrm import jobs
+        from campaigns import bench as benches
+        from campaigns import experiments, sends
+        from campaigns.sends import ending
+        from scrm import bench, jobs
 
         jobs.register(experiments.PLAN, experiments.work_plan)
         jobs.register(experiments.FREEZE, experiments.work_freeze)
         jobs.register(experiments.LOOK, experiments.work_look)
+        jobs.register(sends.PLAN, sends.work_plan)
+        jobs.register(sends.HAND_OVER, sends.work_hand_over)
+        sends.register()
+        ending.register()
+        bench.register("send", benches.send)

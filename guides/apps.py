@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import binding_import, staff_import
+        from guides import audience_fields, binding_import, staff_import, waiting
         from guides.bench.contacts import contact_sync
         from guides.bench.members import import_members
         from guides.bench.welcome import ROWS, welcome
@@ -26,9 +26,11 @@ class GuidesConfig(AppConfig):
         org.also_visible(Member, bound_here)
         imports.register(staff_import.KIND, staff_import.COLUMNS, staff_import.run)
         binding_import.register_import_column()
+        audience_fields.register()
         bench.register("import_members", import_members)
         bench.register("contact_sync", contact_sync)
         bench.register("welcome", welcome, rows=ROWS)
+        waiting.register()
         self._listen_to_wecom()
         self._take_jobs()
 

@@ -219,6 +219,7 @@ def _take_over(member: WecomMember, before: WecomMember) -> None:
 
 def _rename_friendships(corp: Corp, old: str, new: str) -> None:
     """Her friends go by the new account. Where the mirror knows a friend under both already, the older row gives way."""
+    db.lock(Follower.objects.filter(corp=corp, userid=old))  # an event that is being applied comes first
     if not Friendship.objects.filter(corp=corp, userid=old).exists():
         return
     contacts.locked(corp, [old, new])

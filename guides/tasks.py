@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from guides import (
+    actions,
     contact_ways,
     contacts,
     corp_tags,
@@ -129,3 +130,10 @@ def judge_rewards() -> None:
     now = timezone.now()
     integrity.start_daily(now=now)
     rewards.start_daily(now=now)
+
+
+@shared_task
+def expire_actions() -> None:
+    now = timezone.now()
+    while actions.expire(now=now) >= 5_000:
+        pass

@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy as _
 
 from members import purchases
 from members.models import OrderLine
-from members.purchases import lines, refunds
+from members.purchases import line_numbers, lines, refunds
 from scrm import copyin, db, imports, jobs
 from scrm.copyin import Column, FileRefused, Kind
 from scrm.copyin.rules import Check, literal
@@ -62,8 +62,8 @@ SHOP = Column("shop", _("shop"), ("shop", "店铺", "店铺编码", "网店"), k
 ORDER_NO = Column("order_no", _("order no."), ("order_no", "订单号", "订单编号", "单号"), True, Kind.CODE, max_length=64)  # fmt: skip
 # "line_no" is the line of the file
 LINE_NO = Column(
-    "number", _("line no."), ("line_no", "明细号", "明细行号", "子订单号", "行序号", "序号"), True, Kind.INTEGER,
-    code="bad_line_no",
+    "number", _("line no."), ("line_no", "明细号", "明细行号", "子订单号", "行序号", "序号"), True, Kind.CODE,
+    max_length=line_numbers.LONGEST, code="bad_line_no",
 )  # fmt: skip
 
 ORDER_COLUMNS = (
@@ -108,6 +108,9 @@ ORDER_COLUMNS = (
     Column("live_no", _("live room"), ("live_no", "直播间", "直播间编号"), kind=Kind.CODE, max_length=64),
     Column("group_no", _("group no."), ("group_no", "团号", "接龙号"), kind=Kind.CODE, max_length=64),
     _amount("gift_card_amount", _("paid by gift card"), "储值卡支付", "礼品卡支付"),
+    Column("campaign", _("campaign"), ("campaign", "活动编码", "活动编号", "营销活动"), kind=Kind.CODE, max_length=64),
+    Column("fulfil_clerk", _("guide who hands over"), ("fulfil_clerk", "交付导购", "发货导购", "发货店员", "核销员"), kind=Kind.CODE,
+           max_length=32),
 )  # fmt: skip
 
 REFUND_COLUMNS = (
@@ -125,7 +128,7 @@ REFUND_COLUMNS = (
 )
 
 copyin.problems.register({
-    "bad_line_no": _("A line number is a whole number from 0 to 2147483647."),
+    "bad_line_no": _("A line number is made of digits and letters. Format the column as text, so that no digit of a long one is lost."),
     "bad_quantity": _("This is not a quantity: a number that is not negative, with at most three decimals."),
     "bad_unit_price": _("This is not a price in yuan with at most four decimals."),
     "bad_flag": _("Write 1 or 0 (是 or 否)."),
@@ -154,12 +157,17 @@ ORDER_JOINS = """
 """
 # what only some lists say: the column of OrderLine, the column of the file, its value
 SAID_BY_SOME = (
-    ("delivery_mode", "delivery_mode", "t.delivery_mode"), ("fulfil_store_id", "fulfil_store_code", "t.fulfil_store_id"),
-    ("exchange_of", "exchange_of", "t.exchange_of"), ("live_no", "live_no", "t.live_no"), ("group_no", "group_no", "t.group_no"),
+    ("delivery_mode", "delivery_mode", "t.delivery_mode"),
+    ("fulfil_store_id", "fulfil_store_code", "t.fulfil_store_id"),
+    ("exchange_of", "exchange_of", "t.exchange_of"),
+    ("live_no", "live_no", "t.live_no"),
+    ("group_no", "group_no", "t.group_no"),
     ("gift_card_fen", "gift_card_amount", "coalesce(t.gift_card_amount, 0)"),
-)  # fmt: skip
+)
+DETAILS = "nullif(jsonb_strip_nulls(jsonb_build_object('campaign', nullif(t.campaign, ''), 'fulfil_clerk', nullif(t.fulfil_clerk, ''))), '{}'::jsonb)"
+LINE_REF = "CASE WHEN t.line_number = t.number_itself THEN '' ELSE t.number END"  # fmt: skip
 LINE_SELECT = f"""
-    SELECT t.line_no, t.channel, coalesce(nullif(t.shop, ''), nullif(t.store_code, ''), 'main'), t.order_no, t.number,
+    SELECT t.line_no, t.channel, coalesce(nullif(t.shop, ''), nullif(t.store_code, ''), 'main'), t.order_no, t.line_number,
            coalesce(t.updated_at, %s, t.paid_at), t.sku, t.product_name, t.category, coalesce(t.created_at, t.paid_at), t.paid_at,
            t.completed_at, t.store_id, t.cashier_code, coalesce(t.buyer_mobile_index, ''), t.buyer_card_no, t.buyer_account,
            t.buyer_unionid, t.quantity, t.unit_price, coalesce(t.list_amount, t.paid_amount + t.discount_fen), t.discounts,
@@ -167,8 +175,9 @@ LINE_SELECT = f"""
            {", ".join(f"t.{flag} = '1'" for flag in _FLAGS)}, t.risk_mark{{more}}
     FROM {{table}} t WHERE t.problem IS NULL AND t.line_no > %s AND t.line_no <= %s
 """
+NUMBERS = f"{line_numbers.NUMBER} AS line_number, {line_numbers.NUMBER} AS number_itself"
 REFUND_SELECT = """
-    SELECT t.line_no, t.channel, t.shop, t.refund_no, t.order_no, t.number, coalesce(t.updated_at, %s, t.refunded_at),
+    SELECT t.line_no, t.channel, t.shop, t.refund_no, t.order_no, t.line_number, coalesce(t.updated_at, %s, t.refunded_at),
            t.refunded_at, coalesce(t.quantity, 0), t.amount
     FROM {table} t WHERE t.problem IS NULL AND t.line_no > %s AND t.line_no <= %s
 """
@@ -186,15 +195,18 @@ def import_orders(progress: jobs.Progress) -> dict[str, Any]:
             _order_checks(),
             joins=ORDER_JOINS,
             values=f"st.id AS store_id, fs.id AS fulfil_store_id, {discount_fen} AS discount_fen,"
-            f" jsonb_strip_nulls(jsonb_build_object({discounts})) AS discounts",
+            f" jsonb_strip_nulls(jsonb_build_object({discounts})) AS discounts, {NUMBERS}",
         )
         figures = _order_figures(checked.table)
         if run.is_dry:
             return run.summary(checked, **figures)
         _open_months(checked.table)
+        has_long = line_numbers.number_long_ones(checked.table)
         progress.stage("write", checked.good)
         total = purchases.LinesRecorded()
         said = [(name, value) for name, column, value in SAID_BY_SOME if run.layout.has(column)]
+        said += [("details", DETAILS)] if run.layout.has("campaign") or run.layout.has("fulfil_clerk") else []
+        said += [("line_ref", LINE_REF)] if has_long else []
         more = "".join(f", {value}" for _name, value in said)
         select, exported_at = LINE_SELECT.format(table=checked.table, more=more), _exported_at(run)
         names, written = [name for name, _value in said], 0
@@ -210,10 +222,12 @@ def import_orders(progress: jobs.Progress) -> dict[str, Any]:
 def import_refunds(progress: jobs.Progress) -> dict[str, Any]:
     """Read, check and record a list of refunds; the summary."""
     with imports.opened(progress, REFUND_COLUMNS) as run:
-        checked = run.check(_refund_checks(), joins="LEFT JOIN members_channel ch ON ch.code = t.channel")
+        joins = "LEFT JOIN members_channel ch ON ch.code = t.channel"
+        checked = run.check(_refund_checks(), joins=joins, values=NUMBERS)
         figures = _refund_figures(checked.table)
         if run.is_dry:
             return run.summary(checked, **figures)
+        line_numbers.number_long_ones(checked.table)
         progress.stage("write", checked.good)
         total = purchases.RefundsRecorded()
         select, exported_at = REFUND_SELECT.format(table=checked.table), _exported_at(run)
@@ -232,11 +246,11 @@ def import_refunds(progress: jobs.Progress) -> dict[str, Any]:
 def _order_checks() -> list[Check]:
     amounts = ("paid_amount", "list_amount", "points_amount", "freight", *_DISCOUNTS.values(), "gift_card_amount")
     return [
-        *_missing("channel", "order_no", "sku"),
-        *_missing("number", "paid_at", "quantity", "paid_amount", is_text=False),
+        *_missing("channel", "order_no", "number", "sku"),
+        *_missing("paid_at", "quantity", "paid_amount", is_text=False),
         Check("channel", "unknown_channel", "ch.id IS NULL"),
         Check("store_code", "unknown_store", "t.store_code <> '' AND st.id IS NULL"),
-        Check("number", "bad_line_no", "t.number NOT BETWEEN 0 AND 2147483647"),
+        Check("number", "bad_line_no", line_numbers.IS_NO_NUMBER),
         Check("quantity", "bad_quantity", "t.quantity NOT BETWEEN 0 AND 999999999"),
         Check("unit_price", "bad_unit_price", "t.unit_price NOT BETWEEN 0 AND 9999999999"),
         *(Check(name, "negative_amount", f"t.{name} < 0") for name in amounts),
@@ -249,10 +263,10 @@ def _order_checks() -> list[Check]:
 
 def _refund_checks() -> list[Check]:
     return [
-        *_missing("channel", "order_no", "refund_no"),
-        *_missing("number", "refunded_at", "amount", is_text=False),
+        *_missing("channel", "order_no", "number", "refund_no"),
+        *_missing("refunded_at", "amount", is_text=False),
         Check("channel", "unknown_channel", "ch.id IS NULL"),
-        Check("number", "bad_line_no", "t.number NOT BETWEEN 0 AND 2147483647"),
+        Check("number", "bad_line_no", line_numbers.IS_NO_NUMBER),
         Check("quantity", "bad_quantity", "t.quantity NOT BETWEEN 0 AND 999999999"),
         Check("amount", "negative_amount", "t.amount < 0"),
         *_times("refunded_at", "updated_at"),

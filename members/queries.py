@@ -11,8 +11,20 @@ from typing import Any
 from django.db.models import Count, F, Max, Min, Q, Sum
 from django.utils.translation import gettext as _
 
-from members import reveals
-from members.models import Channel, Identity, Member, MemberTag, OrderLine, PointsOpening, Refund
+from members import member_value, reveals
+from members.audiences import own_fields
+from members.models import (
+    Channel,
+    Consent,
+    Identity,
+    Member,
+    MemberFacts,
+    MemberTag,
+    OrderLine,
+    PointsOpening,
+    Refund,
+    SnapshotMember,
+)
 from scrm import crypto, db, org
 from scrm.models import Act
 from scrm.money import yuan
@@ -202,3 +214,31 @@ def _orders(lines: Iterable[OrderLine]) -> list[tuple[OrderLine, int, int]]:
         (max(found, key=lambda line: line.paid_fen), sum(line.paid_fen for line in found), len(found))
         for found in orders.values()
     ]
+
+
+def snapshot_by_store(*, snapshot_id: int) -> dict[int | None, int]:
+    """Members of a frozen audience by the number of their home store."""
+    rows = SnapshotMember.objects.filter(snapshot=snapshot_id).values_list("store_id").annotate(Count("member_id"))
+    return dict(rows.order_by("store_id"))
+
+
+def member_profile(*, member: Member) -> dict[str, Any]:
+    """Her facts with the scores of RFM, her tags with their sources, and what she has agreed to."""
+    facts = MemberFacts.objects.filter(member=member).select_related("category").first()
+    cuts = member_value.latest_cuts(member.brand_id)
+    scores = ""
+    if facts is not None and cuts is not None:
+        values = {"recency": facts.last_on, "frequency": facts.orders_count, "money": facts.spend_fen}
+        scores = " ".join(
+            f"{name[0].upper()}{member_value.score(value, getattr(cuts, name))}" for name, value in values.items()
+        )
+    weekdays = dict(own_fields.WEEKDAYS)
+    return {
+        "facts": facts,
+        "scores": scores,
+        "weekday": weekdays[facts.weekday] if facts is not None else "",
+        "tags": MemberTag.objects.filter(member=member)
+        .select_related("tag", "tagged_by")
+        .order_by("tag__name", "pk")[:50],
+        "consents": Consent.objects.filter(member=member).order_by("purpose"),
+    }

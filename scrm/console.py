@@ -52,6 +52,7 @@ class ConsoleSite(UnfoldAdminSite):
 
         return [
             path("second-factor/", second_factor.enrol, name="second_factor"),
+            path("waiting/", self.admin_view(pages.waiting), name="waiting"),
             path("rights/", self.admin_view(pages.rights_table), name="rights"),
             *wizard.urls(self),
             *wecom_check.urls(self),

@@ -18,6 +18,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "open jobs": {"task": "scrm.tasks.sweep_jobs", "schedule": 60.0},
     "expired uploads": {"task": "scrm.tasks.delete_expired_uploads", "schedule": 3600.0},
     "old answers and tokens": {"task": "scrm.tasks.forget_api_leftovers", "schedule": 3600.0},
+    "facts of members": {"task": "members.tasks.refresh_facts", "schedule": 60.0},
+    "facts by night": {"task": "members.tasks.count_facts_at_night", "schedule": 3600.0},  # one job a day, by its key
     "WeCom contacts": {"task": "guides.tasks.sweep_contacts", "schedule": 60.0},
     "sweeps of WeCom contacts": {
         "task": "guides.tasks.plan_contact_sweeps",
@@ -30,10 +32,16 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "codes by the hour and the cap": {"task": "guides.tasks.refresh_ways", "schedule": 180.0},
     "codes at WeCom": {"task": "guides.tasks.compare_ways", "schedule": 3600.0},  # one job a day, by its key
     "files of welcome messages": {"task": "guides.tasks.upload_materials", "schedule": 120.0},
+    "files of materials": {"task": "campaigns.tasks.upload_files", "schedule": 300.0},
+    "tastes": {"task": "members.tasks.count_tastes", "schedule": 86_400.0},
     "corp tags": {"task": "guides.tasks.sweep_tags", "schedule": 60.0},
+    "actions not done in time": {"task": "guides.tasks.expire_actions", "schedule": 300.0},
+    "SOPs": {"task": "campaigns.tasks.sweep_sops", "schedule": 60.0},
     "coupons in orders": {"task": "members.tasks.sweep_coupons", "schedule": 60.0},
     "coupons that end": {"task": "members.tasks.end_coupons", "schedule": 3600.0},  # one job a day, by its key
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
+    "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
+    "experiments that have ended": {"task": "campaigns.tasks.read_experiments", "schedule": 600.0},
     "rewards in the books": {"task": "attribution.tasks.follow_rewards", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},
     "late-link windows": {"task": "attribution.tasks.finalise_decisions", "schedule": 3600.0},

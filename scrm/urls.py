@@ -15,6 +15,7 @@ urlpatterns = [
     path("metrics", metrics.metrics, name="metrics"),
     path("wecom/callback/<slug:name>", callback.receive, name="wecom-callback"),
     path("api/guide/", include("guides.urls")),
+    path("", include("campaigns.urls")),
     path("api/", include("attribution.urls")),
     path("api/", include("scrm.api.urls")),  # the last below api/: it answers whatever nobody else does
 ]

@@ -1,4 +1,4 @@
-"""Rules, simulations, decisions, disputes, the ledger, deliveries, shops on platforms, bills, overview and fairness."""
+"""Rules, simulations, decisions, overrides, disputes, the ledger, deliveries, shops on platforms, bills, overview and fairness."""
 
 from attribution.admin import (
     bills,
@@ -8,6 +8,7 @@ from attribution.admin import (
     fairness,
     intake,
     ledger,
+    overrides,
     rules,
     settlement,
     simulation,
@@ -21,6 +22,7 @@ __all__ = [
     "fairness",
     "intake",
     "ledger",
+    "overrides",
     "rules",
     "settlement",
     "simulation",

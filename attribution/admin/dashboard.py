@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from attribution import overview
 from attribution.overview import Part, change_bp, yuan_series
-from scrm import org
+from scrm import approvals, org
 from scrm.money import yuan
 from scrm.org import Right
 
@@ -31,6 +31,7 @@ def add(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "content_title": _("Business overview"),
         "overview": found,
         "tiles": _tiles(found),
+        "waiting": [(queue.title, len(queue.rows), queue.has_more) for queue in approvals.waiting_for(request.user)],
         "charts": _charts(found),
         "options": options,
         "part": part,

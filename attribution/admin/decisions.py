@@ -10,17 +10,20 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from attribution import explanations
+from attribution.admin import override_pages
 from attribution.models import Decision
 from members.models import Member, OrderLine
 from scrm import org
 from scrm.admin import lists
 from scrm.admin.bases import BigReadOnlyAdmin
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, QUIET, display, link, money, percent, state
+from scrm.org import Right
 
 STATE_COLOURS = {
     Decision.State.LIVE: GOOD,
@@ -91,6 +94,10 @@ class DecisionAdmin(BigReadOnlyAdmin):
     def state_label(self, decision: Decision) -> Any:
         return state(decision.state, decision.get_state_display())
 
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(override_pages.ask)
+        return [path("<int:pk>/override/", view, name="attribution_decision_override"), *super().get_urls()]
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
@@ -111,5 +118,7 @@ class DecisionAdmin(BigReadOnlyAdmin):
             member_text=members.get(page.line.member_id),
             line_link=link("members_orderline", page.line.pk, _("order line")) if lines else "",
             may_see_rule=scope.is_everything,
+            may_override=org.may(request.user, Right.ACT) and decision.state != Decision.State.SUPERSEDED,
+            overrides=override_pages.of_line(request, decision),
         )
         return TemplateResponse(request, "admin/attribution/decision/page.html", context)

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -24,13 +23,13 @@ from zoneinfo import ZoneInfo
 
 from attribution import commissions
 from attribution.channels.order_event import CLOCK_SKEW, EARLIEST, Unreadable
-from members.purchases import LineVersion, RefundVersion
+from members.purchases import LineVersion, RefundVersion, line_numbers
 from scrm import crypto
 
 ZONE = ZoneInfo("Asia/Shanghai")
 LONGEST = 64  # of a number in our books
 MOST_FEN = 10**12
-DIGEST_BIT = 1 << 30  # set in line numbers that are digests; ids of nine digits stay below it
+CLERK = "clerk"  # a mark of who hands the goods over
 
 CREATED, PAID, SHIPPED, COMPLETED, CLOSED = "CREATED", "PAID", "SHIPPED", "COMPLETED", "CLOSED"
 # who bears a discount: the company, the platform, the talent who sells, the means of payment
@@ -77,6 +76,7 @@ class Line:
     completed_at: dt.datetime | None = None
     fulfil_store_ref: str = ""
     is_gift: bool = False
+    campaign: str = ""  # the platform's id of the promotion that sold it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ class Order:
     phases: tuple[tuple[str, int, dt.datetime | None], ...] = ()
     exchange_of: str = ""
     live_no: str = ""
+    campaign: str = ""
     no_sale: str = ""  # why it is none
     parent_no: str = ""  # of an order that was split
 
@@ -221,11 +222,7 @@ def text(value: Any) -> str:
     return "" if said == "0" or "\0" in said else said
 
 
-def line_no(ref: str) -> int:
-    """Rule 2."""
-    if ref.isascii() and ref.isdecimal() and len(ref) <= 9 and (ref == "0" or ref[0] != "0"):
-        return int(ref)
-    return int.from_bytes(hashlib.blake2b(ref.encode(), digest_size=4).digest(), "big") % DIGEST_BIT + DIGEST_BIT
+line_no = line_numbers.of  # rule 2
 
 
 # --- lines --------------------------------------------------------------------------------------------------------------
@@ -281,8 +278,13 @@ def _own(shop: Shop, order: Order, line: Line, details: dict[str, Any]) -> dict[
         "live_no": (line.live_no or order.live_no)[:LONGEST],
         "fulfil_store_id": _store(shop, line.fulfil_store_ref or order.fulfil_store_ref),
     }  # fmt: skip
-    if marks or line.is_gift or line.fulfil_store_ref:
-        own_details: dict[str, Any] = {"guide_marks": [mark.shown() for mark in marks], "is_gift": line.is_gift or None}
+    clerk = next((mark.id for mark in marks if mark.kind == CLERK), "")
+    campaign = line.campaign or order.campaign
+    if marks or line.is_gift or line.fulfil_store_ref or campaign:
+        own_details: dict[str, Any] = {
+            "guide_marks": [mark.shown() for mark in marks], "is_gift": line.is_gift or None, "campaign": campaign[:LONGEST],
+            "fulfil_clerk": clerk[:32],
+        }  # fmt: skip
         if line.fulfil_store_ref:
             own_details["fulfil_store_ref"] = line.fulfil_store_ref
         own["details"] = {**details, **{name: value for name, value in own_details.items() if value}}

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from jsonschema import Draft202012Validator
@@ -34,6 +35,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 CLOCK_SKEW = dt.timedelta(days=1)
 EARLIEST = dt.datetime(2000, 1, 1, tzinfo=ZONE)
 FLAGS = ("test", "gift_card", "wholesale", "staff_price", "voided")
+
+UNPAID, UNREFUNDED, NOT_REFUNDED, OTHER_AMOUNT = "unpaid", "unrefunded", "not_refunded", "pay_amount_differs"
 
 Json = Mapping[str, Any]
 
@@ -54,10 +57,49 @@ class Delivery:
     refunds: tuple[RefundVersion, ...]
 
 
-def read(channel: str, body: Any, *, stores: Mapping[str, int], now: dt.datetime) -> Delivery:
-    """The lines and refunds of an event. ``stores``: ids by code of the store it names. Raises Unreadable."""
+class Paid(NamedTuple):
+    """What a means of payment says about a number of ours."""
+
+    state: str  # SUCCESS, or what became of it instead
+    amount_fen: int
+    at: dt.datetime
+    account: str
+
+
+def place_of_payment(pay_no: str) -> str:
+    """Where an event names the payment it waits for; with the number, so that it is found when the payment is told."""
+    return f"/order/pay_no {pay_no}"
+
+
+def place_of_refund(refund_no: str) -> str:
+    return f"/refunds/refund_no {refund_no}"
+
+
+def awaited(body: Any) -> tuple[list[str], list[str]]:
+    """The payments and refunds that a body names instead of times, whatever else is wrong with it."""
+    order = body.get("order") if isinstance(body, dict) else None
+    pay_no = order.get("pay_no") if isinstance(order, dict) and "paid_at" not in order else None
+    refunds = body.get("refunds") if isinstance(body, dict) else None
+    rows = (
+        [row for row in refunds if isinstance(row, dict) and row.get("by_notice")] if isinstance(refunds, list) else []
+    )
+    numbers = [row["refund_no"] for row in rows if isinstance(row.get("refund_no"), str)]
+    return ([pay_no] if isinstance(pay_no, str) else []), numbers
+
+
+def read(
+    channel: str,
+    body: Any,
+    *,
+    stores: Mapping[str, int],
+    now: dt.datetime,
+    paid: Mapping[str, Paid] = MappingProxyType({}),
+) -> Delivery:
+    """The lines and refunds of an event. ``stores``: ids by code of the store it names; ``paid``: what was told of the
+    payments and refunds that it awaits, by their place. Raises Unreadable."""
     _check_shape(body)
     body = {**body, "shop": _text(body["shop"], "/shop"), "order_no": _text(body["order_no"], "/order_no")}
+    body = _with_notices(body, paid)
     version = _time(body["version"], "/version", now)
     lines = _lines(channel, body, version, stores, now) if "order" in body else ()
     refunds = tuple(
@@ -65,6 +107,32 @@ def read(channel: str, body: Any, *, stores: Mapping[str, int], now: dt.datetime
         for place, refund in enumerate(body.get("refunds", ()))
     )
     return Delivery(lines, refunds)
+
+
+def _with_notices(body: Json, paid: Mapping[str, Paid]) -> Json:
+    """The body with the times that the means of payment gave. Raises Unreadable while they are missing."""
+    order = body.get("order")
+    if order is not None and "paid_at" not in order:
+        place = place_of_payment(order["pay_no"])
+        if place not in paid:
+            raise Unreadable(UNPAID, place)
+        told = paid[place]
+        goods = sum(amounts["paid_fen"] for amounts in _amounts(order, order["lines"]))
+        if told.amount_fen != goods + order.get("freight_fen", 0):
+            raise Unreadable(OTHER_AMOUNT, place)
+        buyer = {"account": told.account, **{name: said for name, said in order.get("buyer", {}).items() if said}}
+        body = {**body, "order": {**order, "paid_at": told.at.isoformat(), "buyer": buyer}}
+    refunds = []
+    for refund in body.get("refunds", ()):
+        if "refunded_at" not in refund:
+            place = place_of_refund(refund["refund_no"])
+            if place not in paid:
+                raise Unreadable(UNREFUNDED, place)
+            if paid[place].state != "SUCCESS":
+                raise Unreadable(NOT_REFUNDED, place)
+            refund = {**refund, "refunded_at": paid[place].at.isoformat()}
+        refunds.append(refund)
+    return {**body, "refunds": refunds} if refunds else body
 
 
 def store_of(body: Any) -> str | None:
@@ -115,6 +183,9 @@ def _line(
     whole: Json, order: Json, line: Json, amounts: Json, paid_at: dt.datetime, place: str, now: dt.datetime
 ) -> LineVersion:
     completed_at = line.get("completed_at", order.get("completed_at"))
+    said = {
+        name: _text(line.get(name) or order.get(name) or "", f"{place}/{name}") for name in ("campaign", "fulfil_clerk")
+    }
     flags = {f"is_{flag}": any(said.get("flags", {}).get(flag) for said in (line, order)) for flag in FLAGS}
     return LineVersion(
         **whole,
@@ -129,6 +200,7 @@ def _line(
         quantity=Decimal(line["quantity"]),
         unit_price=Decimal(line["unit_price"]) if "unit_price" in line else None,
         risk_mark=_text(line.get("risk_mark") or order.get("risk_mark", ""), f"{place}/risk_mark"),
+        details={name: value for name, value in said.items() if value} or None,
     )
 
 

@@ -136,7 +136,11 @@ def _order(raw: Json, sponsor: str) -> facts.Order:
         raise Unreadable("unknown_status", "/status")
     ours = STATES[status]
     step = str(raw.get("step_trade_status") or "")
-    lines = tuple(_line(each, place, sponsor) for place, each in enumerate(parts(raw, "orders", "order")))
+    campaigns = _campaigns(raw)
+    lines = tuple(
+        _line(each, place, sponsor, campaigns.get(facts.text(each.get("oid")), ""))
+        for place, each in enumerate(parts(raw, "orders", "order"))
+    )
     paid_at = facts.moment(raw.get("pay_time"), "/pay_time")
     is_unpaid = ours == facts.CREATED or status == "TRADE_CLOSED_BY_TAOBAO" or step.endswith("FINAL_NOPAID")
     sends = SENDS.get(str(raw.get("rt_omni_send_type") or ""), "")
@@ -149,7 +153,7 @@ def _order(raw: Json, sponsor: str) -> facts.Order:
         ("abnormal",) if raw.get("mark_desc") else ()
     )
     return facts.Order(
-        shop="", order_no=facts.text(need(raw, "tid")), raw_status=status, status=ours, lines=lines,
+        shop="", order_no=facts.text(need(raw, "tid")), campaign=campaigns.get(facts.text(raw.get("tid")), ""), raw_status=status, status=ours, lines=lines,
         version_at=at_once(facts.moment(raw.get("modified"), "/modified"), "/modified"),
         created_at=at_once(facts.moment(raw.get("created"), "/created"), "/created"),
         paid_at=None if is_unpaid else paid_at, shipped_at=facts.moment(raw.get("consign_time"), "/consign_time"),
@@ -164,7 +168,16 @@ def _order(raw: Json, sponsor: str) -> facts.Order:
     )  # fmt: skip
 
 
-def _line(raw: Json, place: int, sponsor: str) -> facts.Line:
+def _campaigns(raw: Json) -> dict[str, str]:
+    """``{line or order number: promotion}``; the first one named counts."""
+    found: dict[str, str] = {}
+    for each in parts(raw, "promotion_details", "promotion_detail"):
+        if promotion := facts.text(each.get("promotion_id")):
+            found.setdefault(facts.text(each.get("id")), promotion)
+    return found
+
+
+def _line(raw: Json, place: int, sponsor: str, campaign: str) -> facts.Line:
     where = f"/orders/{place}"
     count, unit = facts.quantity(raw.get("num", 1), where), facts.fen_of_yuan(raw.get("price"), where)
     if raw.get("divide_order_fee") not in (None, ""):
@@ -175,7 +188,7 @@ def _line(raw: Json, place: int, sponsor: str) -> facts.Line:
     return facts.Line(
         ref=facts.text(need(raw, "oid")), quantity=count, list_fen=listed, paid_fen=paid, name=str(raw.get("title") or ""),
         sku=facts.text(raw.get("outer_sku_id")) or facts.text(raw.get("outer_iid")) or facts.text(raw.get("sku_id")),
-        unit_price=facts.Decimal(unit) / 100, discounts=((sponsor, listed - paid),), is_gift=paid == 0,
+        unit_price=facts.Decimal(unit) / 100, discounts=((sponsor, listed - paid),), is_gift=paid == 0, campaign=campaign,
         completed_at=facts.moment(raw.get("end_time"), where) if raw.get("status") == "TRADE_FINISHED" else None,
     )  # fmt: skip
 

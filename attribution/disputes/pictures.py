@@ -6,45 +6,33 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from django.db import transaction
-from django.utils.translation import gettext as _
-from PIL import Image, UnidentifiedImageError
 
 from attribution.models import DisputeEvidence
-from scrm import audit, crypto
-from scrm.errors import RuleViolation
+from scrm import audit, crypto, pictures
 
 LARGEST = 1_500_000  # bytes as it comes; the mini-program packs pictures before it sends them
 EDGE = 1_600  # pixels as it is kept
 PURPOSE = "dispute picture"
 
-Image.MAX_IMAGE_PIXELS = 60_000_000  # a picture that unpacks to gigabytes is refused before it is unpacked
 
-
-class BadPicture(RuleViolation):
+class BadPicture(pictures.BadPicture):
     code = "dispute_picture"
 
 
 def seal(picture: bytes) -> bytes:
     """The picture as a sealed JPEG. Raises BadPicture."""
-    if len(picture) > LARGEST:
-        raise BadPicture(_("The picture is larger than %(limit)d KB.") % {"limit": LARGEST // 1_000})
     try:
-        with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG", "WEBP")) as image:
-            kept = image.convert("RGB")
-            kept.thumbnail((EDGE, EDGE))
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise unreadable() from error
-    out = io.BytesIO()
-    kept.save(out, "JPEG", quality=80)
-    return crypto.seal_bytes(PURPOSE, out.getvalue())
+        kept = pictures.anew(picture, largest=LARGEST, edge=EDGE, quality=80, keeps_transparency=False)
+    except pictures.BadPicture as error:
+        raise BadPicture(error.message) from error
+    return crypto.seal_bytes(PURPOSE, kept.content)
 
 
 def unreadable() -> BadPicture:
-    return BadPicture(_("This is no picture that can be read; send JPEG, PNG or WebP."))
+    return BadPicture(pictures.unreadable().message)
 
 
 @transaction.atomic

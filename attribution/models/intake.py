@@ -52,6 +52,7 @@ class ChannelEvent(models.Model):
         constraints = (models.UniqueConstraint(name="event_once", fields=["channel", "event_id", "body_hash"]),)
         indexes = (
             models.Index(fields=["id"], name="event_open", condition=Q(status="RECEIVED")),
+            models.Index(fields=["error_place"], name="event_awaits", condition=Q(status="PARKED")),
             BrinIndex(fields=["received_at"], name="event_received", autosummarize=True),  # what is old enough to go
         )
 

@@ -204,6 +204,7 @@ class Statement(models.Model):
     netted_fen = FenField(_("netted"))
     paid_fen = FenField(_("paid"))
     carried_fen = FenField(_("carried over"))
+    capped_fen = FenField(_("netted above the cap of a month"), default=0, db_default=0)  # part of what is netted
     is_posted = models.BooleanField(default=False)
 
     class Meta:

@@ -46,6 +46,9 @@ def run(*, now: dt.datetime, show: Callable[[Finding], None] | None = None) -> P
         if not connection.savepoint_ids:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL work_mem = '256MB'; SET LOCAL jit = off")
+        # whole tables are compared: where the planner takes a filtered group for one row, a nested loop over the other side is
+        # quadratic (the splits of 10,000 lines: 19 s instead of 0.3 s)
+        cursor.execute("SET LOCAL enable_nestloop = off")
         for name, check in CHECKS:
             begun = time.monotonic()
             cursor.execute(AROUND.format(check=check), [NAMED])

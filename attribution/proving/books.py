@@ -48,7 +48,8 @@ HOLDS = """
         FROM attribution_txn t
         JOIN attribution_entry e ON e.txn_id = t.id AND e.posted_on = t.posted_on
         JOIN attribution_account a ON a.id = e.account_id
-        WHERE t.kind IN ('ACCRUE', 'VEST', 'UNHOLD') AND a.kind = 'HOLD' OR t.kind = 'CLAWBACK' AND a.kind = 'RECV'
+        WHERE t.kind IN ('ACCRUE', 'VEST', 'UNHOLD') AND a.kind = 'HOLD'
+           OR t.kind = 'CLAWBACK' AND a.kind = 'RECV' AND t.fact NOT LIKE 'MONTH_CAP %%'
         GROUP BY 1, 2
     ) said
     FULL JOIN (
@@ -137,6 +138,20 @@ SPLITS = """
     ) h ON h.decision_id = p.id AND h.role = p.role AND h.code = p.who
 """
 
+# What is above the cap of a month, as it stood when it was last looked at, is what was owed back less what was given back.
+MONTH_CAPS = """
+    SELECT 'cap of ' || c.period || ' ' || b.code AS name, greatest(0, c.earned_fen - c.cap_fen)::text AS expected,
+           coalesce(said.fen, 0)::text AS found
+    FROM attribution_monthcap c
+    JOIN attribution_beneficiary b ON b.id = c.beneficiary_id
+    LEFT JOIN (
+        SELECT substr(t.fact, 11) AS period, a.beneficiary_id, -sum(e.amount_fen) AS fen
+        FROM attribution_txn t JOIN attribution_entry e ON e.txn_id = t.id AND e.posted_on = t.posted_on
+        JOIN attribution_account a ON a.id = e.account_id AND a.kind IN ('RECV', 'HOLD')
+        WHERE t.fact LIKE 'MONTH_CAP %%' AND t.kind IN ('CLAWBACK', 'ACCRUE') GROUP BY 1, 2
+    ) said ON said.period = c.period AND said.beneficiary_id = c.beneficiary_id
+"""
+
 CHECKS = (
     ("balances", BALANCES),
     ("transactions", TRANSACTIONS),
@@ -148,4 +163,5 @@ CHECKS = (
     ("refunds", REFUNDS),
     ("lines", LINES),
     ("splits", SPLITS),
+    ("month_caps", MONTH_CAPS),
 )

@@ -45,28 +45,45 @@ BATCH_LINES = """
     WHERE l.is_live
 """
 
-# What is netted: the debt, at most the pay, at most the cap of the pay rounded down. The debt is what the entries said when
+# What is netted: first and whole what was above the cap of a month; of the other debt, at most the pay, at most the cap of the pay rounded down. The debt is what the entries said when
 # the batch was cut.
 STATEMENTS = """
-    SELECT 'statement ' || b.period || '.' || b.number || ' ' || y.code AS name,
+    WITH taken AS (
+        SELECT l.batch_id, l.beneficiary_id, count(*) AS n,
+               coalesce(sum(l.amount_fen) FILTER (WHERE l.vested_on >= (b.period || '-01')::date), 0)::bigint AS earned,
+               coalesce(sum(l.amount_fen) FILTER (WHERE l.vested_on < (b.period || '-01')::date), 0)::bigint AS late
+        FROM attribution_batchline l JOIN attribution_batch b ON b.id = l.batch_id WHERE l.is_live GROUP BY 1, 2
+    ), owed AS (
+        SELECT s.id, -sum(e.amount_fen) AS debt, -sum(e.amount_fen) FILTER (WHERE t.fact LIKE 'MONTH_CAP %%' AND t.kind = 'CLAWBACK') AS above
+        FROM attribution_statement s
+        JOIN attribution_batch b ON b.id = s.batch_id
+        JOIN attribution_account a ON a.beneficiary_id = s.beneficiary_id AND a.kind = 'RECV'
+        JOIN attribution_entry e ON e.account_id = a.id
+        JOIN attribution_txn t ON t.id = e.txn_id AND t.posted_at <= b.cut_at
+        GROUP BY s.id
+    ), stated AS (
+        SELECT s.*, b.period, b.number, b.cap_bp,
+               coalesce(sum(s.capped_fen) OVER (PARTITION BY s.beneficiary_id ORDER BY b.period
+                                                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS capped_before
+        FROM attribution_statement s JOIN attribution_batch b ON b.id = s.batch_id AND b.status <> 'CANCELLED'
+    )
+    SELECT 'statement ' || s.period || '.' || s.number || ' ' || y.code AS name,
            concat_ws('/', f.earned, f.late, f.n,
-                     greatest(0, least(f.debt, f.earned + f.late,
-                                       CASE WHEN b.cap_bp IS NULL THEN f.earned + f.late ELSE (f.earned + f.late) * b.cap_bp / 10000 END)),
-                     f.debt, f.earned + f.late) AS expected,
+                     w.whole + greatest(0, least(f.debt - w.whole, w.rest, CASE WHEN s.cap_bp IS NULL THEN w.rest ELSE w.rest * s.cap_bp / 10000 END)),
+                     f.debt, f.earned + f.late, w.whole) AS expected,
            concat_ws('/', s.earned_fen, s.late_fen, s.line_count, s.netted_fen, s.carried_fen + s.netted_fen,
-                     s.netted_fen + s.paid_fen) AS found
-    FROM attribution_statement s
-    JOIN attribution_batch b ON b.id = s.batch_id AND b.status <> 'CANCELLED'
+                     s.netted_fen + s.paid_fen, s.capped_fen) AS found
+    FROM stated s
     JOIN attribution_beneficiary y ON y.id = s.beneficiary_id
+    LEFT JOIN taken k ON k.batch_id = s.batch_id AND k.beneficiary_id = s.beneficiary_id
+    LEFT JOIN owed o ON o.id = s.id
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(l.amount_fen) FILTER (WHERE l.vested_on >= (b.period || '-01')::date), 0)::bigint AS earned,
-               coalesce(sum(l.amount_fen) FILTER (WHERE l.vested_on < (b.period || '-01')::date), 0)::bigint AS late, count(*) AS n,
-               greatest(0, coalesce((
-                   SELECT -sum(e.amount_fen) FROM attribution_account a
-                   JOIN attribution_entry e ON e.account_id = a.id JOIN attribution_txn t ON t.id = e.txn_id
-                   WHERE a.beneficiary_id = s.beneficiary_id AND a.kind = 'RECV' AND t.posted_at <= b.cut_at), 0))::bigint AS debt
-        FROM attribution_batchline l WHERE l.batch_id = s.batch_id AND l.beneficiary_id = s.beneficiary_id AND l.is_live
+        SELECT coalesce(k.earned, 0) AS earned, coalesce(k.late, 0) AS late, coalesce(k.n, 0) AS n, greatest(0, coalesce(o.debt, 0))::bigint AS debt
     ) f
+    CROSS JOIN LATERAL (
+        SELECT least(f.debt, f.earned + f.late, greatest(0, coalesce(o.above, 0) - s.capped_before))::bigint AS whole
+    ) v
+    CROSS JOIN LATERAL (SELECT v.whole, f.earned + f.late - v.whole AS rest) w
 """
 
 # From one statement to the next: what was carried, plus claw-backs, less write-offs and netting.

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from attribution import periods
+from attribution import caps, periods
 from attribution.models import Batch, BatchLine, ClosedPeriod
 from attribution.settlement import dues, plan
 from attribution.settlement.terms import terms_of
@@ -53,8 +53,8 @@ def preview(*, period: str, now: dt.datetime) -> Preview:
     """Reads only. Raises CannotSettle for a period that cannot be settled."""
     _require_settleable(period, now)
     found = dues.waiting(period)
-    debts, cap_bp = dues.debts(), terms_of(period).netting_cap_bp
-    kept = {who: plan.netted(parts, debts.get(who, 0), cap_bp) for who, parts in found.items()}
+    debts, cap_bp, above = dues.debts(), terms_of(period).netting_cap_bp, caps.open_debts()
+    kept = {who: plan.netted(parts, debts.get(who, 0), cap_bp, above.get(who, 0)) for who, parts in found.items()}
     paid: dict[int, int] = defaultdict(int)
     payees: dict[int, int] = defaultdict(int)
     for who, parts in found.items():

@@ -1,5 +1,6 @@
 """Making a batch: a job that takes the lines, then settles what each beneficiary gets. Killed at any point, it goes on.
 
+0. What guides earned in the month above the cap of their rule is owed back before anything is taken.
 1. Lines are taken in ranges of entry ids, each range a transaction of its own; what is taken is not taken again.
 2. Then, in one transaction: lines blocked meanwhile are given back, the debts are read under the locks of their accounts
    (``cut_at``), statements and payments are written, the periods' digests noted and the batch is ready.
@@ -11,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from attribution import periods
+from attribution import caps, periods
 from attribution.models import Batch, BatchLine, ClosedPeriod, Entry, Payment, Statement
 from attribution.settlement import dues, plan
 from scrm import db, jobs
@@ -61,6 +62,7 @@ def work(progress: jobs.Progress) -> dict[str, Any]:
     """The job."""
     batch = Batch.objects.get(pk=progress.job.params["batch"])
     if batch.status == Batch.Status.MAKING:
+        caps.take_back(period=batch.period, now=batch.requested_at)
         _take_lines(batch, progress)
         progress.stage("settle")
         _finish(batch.pk)
@@ -141,20 +143,21 @@ def _write(batch: Batch, found: dict[int, list[plan.Due]], debts: dict[int, int]
     """Statements and payments; sets ``batch.netted_fen``."""
     everybody = sorted({*found, *(who for who, fen in debts.items() if fen)})
     before = {who: (carried, cut_at) for who, carried, cut_at in db.read(LAST, [db.array(everybody)])}
-    written_off = _written_off(everybody, before, batch)
+    written_off, above = _written_off(everybody, before, batch), caps.open_debts()
     batch.netted_fen = 0
     statements: list[Statement] = []
     payments: list[Payment] = []
     ids = db.next_ids(Statement, len(everybody)) if everybody else []
     for pk, who in zip(ids, everybody, strict=True):
         parts, debt = found.get(who, []), debts.get(who, 0)
-        kept = plan.netted(parts, debt, batch.cap_bp)
+        kept = plan.netted(parts, debt, batch.cap_bp, above.get(who, 0))
         opening, gone = before.get(who, (0, None))[0], written_off.get(who, 0)
         statement = Statement(
             pk=pk, batch=batch, beneficiary_id=who, store_id=_store_of(parts), line_count=sum(due.lines for due in parts),
             earned_fen=sum(due.earned_fen for due in parts), late_fen=sum(due.late_fen for due in parts),
             opening_debt_fen=opening, reversed_fen=debt - opening + gone, written_off_fen=gone, netted_fen=kept,
             paid_fen=sum(due.due_fen for due in parts) - kept, carried_fen=debt - kept,
+            capped_fen=plan.capped(parts, debt, above.get(who, 0)),
         )  # fmt: skip
         statements.append(statement)
         batch.netted_fen += kept

@@ -1,6 +1,7 @@
 """What a batch pays whom: pure.
 
-1. A beneficiary's pay is all of her lines in the batch. Her debt is netted against it up to the cap, once.
+1. A beneficiary's pay is all of her lines in the batch. What she earned above the cap of a month is kept back first and whole;
+   her other debt is netted against the rest up to the netting cap, once.
 2. The netted part is spread over companies and stores by largest remainder on what each owes her, so that each company
    pays its own part and the sums agree.
 """
@@ -35,8 +36,15 @@ class Part(NamedTuple):
     paid_fen: int
 
 
-def netted(dues: Sequence[Due], debt_fen: int, cap_bp: int | None) -> int:
-    return commissions.netting(debt_fen, sum(due.due_fen for due in dues), cap_bp)
+def capped(dues: Sequence[Due], debt_fen: int, above_fen: int) -> int:
+    """What of the debt was never earned, being above the cap of a month: it is kept back whole."""
+    return min(above_fen, debt_fen, sum(due.due_fen for due in dues))
+
+
+def netted(dues: Sequence[Due], debt_fen: int, cap_bp: int | None, above_fen: int = 0) -> int:
+    """``above_fen``: of the debt, what is above the cap of a month; it comes first and out of the pay that the cap is of."""
+    whole = capped(dues, debt_fen, above_fen)
+    return whole + commissions.netting(debt_fen - whole, sum(due.due_fen for due in dues) - whole, cap_bp)
 
 
 def parts(dues: Sequence[Due], netted_fen: int) -> list[Part]:

@@ -1,5 +1,5 @@
 """Campaigns in the console."""
 
-from campaigns.admin import experiments
+from campaigns.admin import content, experiments, links, scripts, sends, sops
 
-__all__ = ["experiments"]
+__all__ = ["content", "experiments", "links", "scripts", "sends", "sops"]

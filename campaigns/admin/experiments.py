@@ -241,24 +241,19 @@ def chart(found: list[telling.Line]) -> dict[str, Any]:
     drawn = [line for line in found if line.finding.control]
     if not drawn:
         return {}
-    parts = [
-        (
-            line,
-            *(
-                value / abs(line.finding.control)
-                for value in (line.finding.low, line.finding.high, line.finding.difference)
-            ),
-        )
-        for line in drawn
-    ]
-    reach = max(0.02, *(max(abs(low), abs(high)) for _line, low, high, _point in parts))
+    scales = [abs(line.finding.control) for line in drawn]
+    farthest = [max(abs(line.finding.low), abs(line.finding.high)) for line in drawn]
+    reach = max(0.02, *(size / scale for size, scale in zip(farthest, scales, strict=True)))
 
     def across(value: float) -> float:
         return round(CHART_WIDTH * (0.5 + value / reach * 0.45), 1)
 
     bars = [
-        Bar(f"{line.name} · {line.arm}", CHART_MARGIN + number * CHART_ROW, across(low), across(high), across(point), line.verdict, line.relative)
-        for number, (line, low, high, point) in enumerate(parts)
+        Bar(
+            f"{line.name} · {line.arm}", CHART_MARGIN + number * CHART_ROW, across(line.finding.low / scale),
+            across(line.finding.high / scale), across(line.finding.difference / scale), line.verdict, line.relative,
+        )
+        for number, (line, scale) in enumerate(zip(drawn, scales, strict=True))
     ]  # fmt: skip
     height = CHART_MARGIN + len(bars) * CHART_ROW + 24
     ticks = [

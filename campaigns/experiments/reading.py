@@ -227,7 +227,7 @@ def _size(arm: Arm) -> dict[str, Any]:
 def _money(found: Finding, arm: Arm, terms: Terms) -> Money:
     brought, low, high = (round(value * arm.count) for value in (found.difference, found.low, found.high))
     spent = arm.attributed_fen
-    attributed = int(arm.moments[found.metric].total) if spent is None else spent
+    attributed = int(arm.moments[found.metric].total) if spent is None else int(spent)
     cost = None if terms.cost_fen is None else _whole(terms.cost_fen * arm.count)
     if cost is None or terms.margin_bp is None:
         return Money(arm.number, brought, low, high, attributed, cost)

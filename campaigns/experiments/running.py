@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from campaigns.experiments import draw, outcomes, reading
 from campaigns.experiments.reading import Terms
 from campaigns.models import Arm, Experiment, Look
+from members.models import AudienceSnapshot
 from scrm import audit, jobs
 from scrm.errors import RuleViolation
-from scrm.models import Brand, User
+from scrm.models import Brand
 from scrm.money import BP
 
 PLAN, FREEZE, LOOK = "experiment.plan", "experiment.freeze", "experiment.look"
@@ -25,6 +26,8 @@ CONTROL = 0
 
 # Who may be in an experiment: members who can be reached at all.
 WHOLE_BRAND = "SELECT m.id AS member_id FROM members_member m WHERE m.brand_id = %(brand)s AND m.status = 'ACTIVE'"
+
+SNAPSHOT = "SELECT s.member_id FROM members_snapshotmember s WHERE s.snapshot_id = %(snapshot)s"
 
 FREEZING = """
     WITH audience AS MATERIALIZED ({audience}), drawn AS (
@@ -59,7 +62,7 @@ class WrongShares(RuleViolation):
 @transaction.atomic
 def draft(
     *, brand: Brand, name: str, window_days: int, actor: Any, holdout_bp: int = 1000, names: tuple[str, ...] = (),
-    cost_fen: int | None = None, margin_bp: int | None = None, relevant_bp: int = reading.RELEVANT_BP,
+    snapshot: AudienceSnapshot | None = None, cost_fen: int | None = None, margin_bp: int | None = None, relevant_bp: int = reading.RELEVANT_BP,
 ) -> Experiment:  # fmt: skip
     """A draft with a control group of ``holdout_bp`` and one treated arm per name, the rest shared evenly among them.
 
@@ -71,7 +74,7 @@ def draft(
         raise WrongShares(_("The control group needs between 0.01 % and 99.99 % of the audience."))
     experiment = Experiment.objects.create(
         brand=brand, name=name, salt=draw.new_salt(), window_days=window_days, cost_fen=cost_fen, margin_bp=margin_bp,
-        relevant_bp=relevant_bp, created_by=actor,
+        relevant_bp=relevant_bp, snapshot=snapshot, created_by=actor,
     )  # fmt: skip
     Arm.objects.create(experiment=experiment, number=CONTROL, name=_("control group"), weight_bp=holdout_bp)
     for number, label in enumerate(treated, start=1):
@@ -95,24 +98,22 @@ def start(*, experiment: Experiment, actor: Any) -> None:
 
 
 @transaction.atomic
-def freeze(*, experiment_id: int, now: dt.datetime, starts_at: dt.datetime | None = None, audience: str = WHOLE_BRAND,
-           values: dict[str, Any] | None = None) -> Experiment:  # fmt: skip
+def freeze(*, experiment_id: int, now: dt.datetime, starts_at: dt.datetime | None = None) -> Experiment:
     """Settle for ever who is in which arm; done already: nothing happens.
 
-    ``audience`` is a query of member_id, a constant of ours, with ``values`` for its places. The universal hold-out of
-    the quarter is left out of every arm.
+    The universal hold-out of the quarter is left out of every arm.
     """
     row = _locked(experiment_id)
     if row.frozen_at is not None:
         return row
     holdout = draw.holdout_of(brand_id=row.brand_id, at=now)
     arms = list(row.arms.order_by("number"))
-    places = {
+    places: dict[str, Any] = {
         "experiment": row.pk, "brand": row.brand_id, "salt": row.salt, "holdout": holdout.salt, "holdout_bp": holdout.share_bp,
-        "borders": draw.borders([arm.weight_bp for arm in arms]), **(values or {}),
+        "borders": draw.borders([arm.weight_bp for arm in arms]), "snapshot": row.snapshot_id,
     }  # fmt: skip
     statement = (
-        FREEZING.replace("{audience}", audience)
+        FREEZING.replace("{audience}", audience_of(row))
         .replace("{arm}", draw.arm_sql("%(salt)s::text", "a.member_id", "%(borders)s"))
         .replace("{held_out}", draw.place_sql("%(holdout)s::text", "a.member_id"))
     )
@@ -151,9 +152,18 @@ def look(*, experiment_id: int, actor: Any, now: dt.datetime) -> Look:
     until = min(now, row.ends_at)
     arms = list(row.arms.order_by("number"))
     sums = outcomes.of_experiment(experiment=row, until=until)
+    attributed = outcomes.attributed(experiment=row, until=until)
     report = reading.read(
         arms=[
-            reading.Arm(arm.number, arm.name, arm.weight_bp, arm.member_count, sums.get(arm.number, {})) for arm in arms
+            reading.Arm(
+                arm.number,
+                arm.name,
+                arm.weight_bp,
+                arm.member_count,
+                sums.get(arm.number, {}),
+                attributed.get(arm.number),
+            )
+            for arm in arms
         ],
         metrics=outcomes.METRICS,
         terms=terms_of(row),
@@ -171,16 +181,16 @@ def look(*, experiment_id: int, actor: Any, now: dt.datetime) -> Look:
 
 
 @transaction.atomic
-def plan(
-    *, experiment_id: int, now: dt.datetime, audience: str = WHOLE_BRAND, values: dict[str, Any] | None = None
-) -> Experiment:
+def plan(*, experiment_id: int, now: dt.datetime) -> Experiment:
     """Work out from the days just gone what the experiment could find at all."""
     row = _locked(experiment_id)
     if row.status != Experiment.Status.DRAFT:
         return row
-    people = f"SELECT a.member_id, 0 AS arm_number, a.member_id AS buyer_id FROM ({audience}) a"  # nosec B608
+    people = f"SELECT a.member_id, 0 AS arm_number, a.member_id AS buyer_id FROM ({audience_of(row)}) a"
     start = now - dt.timedelta(days=row.window_days)
-    sums = outcomes.added_up(people=people, values={"brand": row.brand_id, **(values or {})}, start=start, end=now)
+    sums = outcomes.added_up(
+        people=people, values={"brand": row.brand_id, "snapshot": row.snapshot_id}, start=start, end=now
+    )
     moments = sums.get(0, {})
     count = moments[outcomes.MONEY].count if moments else 0
     weights = list(row.arms.order_by("number").values_list("weight_bp", flat=True))
@@ -213,6 +223,11 @@ def sizes(*, experiment_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     return {pk: (count, looks[pk]) for pk, count in arms.order_by("experiment")}
 
 
+def audience_of(experiment: Experiment) -> str:
+    """A query of member_id: the members of its snapshot, else every active member of the brand."""
+    return SNAPSHOT if experiment.snapshot_id else WHOLE_BRAND
+
+
 def terms_of(experiment: Experiment) -> Terms:
     return Terms(experiment.cost_fen, experiment.margin_bp, experiment.relevant_bp)
 
@@ -237,7 +252,7 @@ def work_freeze(progress: jobs.Progress) -> dict[str, Any]:
 
 
 def work_look(progress: jobs.Progress) -> dict[str, Any]:
-    actor = User.objects.filter(pk=progress.job.requested_by_id).first()
+    actor = progress.job.requested_by
     found = look(experiment_id=progress.job.params["experiment"], actor=actor, now=timezone.now())
     return {"look": found.number}
 

@@ -176,7 +176,7 @@ def money_sentence(report: Report, money: Money, arm: str, days: int | None = No
     if money.low_fen <= 0 <= money.high_fen:
         text += _(" The range includes nought: whether it brought anything is not settled.")
     text += (
-        _(" Without a control group, all %(attributed)s yuan that they spent would have been called its success.")
+        _(" Without a control group, %(attributed)s yuan of what they spent would have been called its success.")
         % words
     )
     return text + _net_sentence(report, money)

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from members.models import Member
+from members.models import AudienceSnapshot, Member
 from scrm import db
 from scrm.models import Brand, Job
 from scrm.money import FenField
@@ -56,6 +56,9 @@ class Experiment(models.Model):
     brand = models.ForeignKey(Brand, models.PROTECT, verbose_name=_("brand"), db_index=False)
     name = models.CharField(_("name"), max_length=64)
     status = models.CharField(_("state"), max_length=8, choices=Status, default=Status.DRAFT)
+    snapshot = models.ForeignKey(  # null: every active member of the brand
+        AudienceSnapshot, models.PROTECT, verbose_name=_("audience"), null=True, related_name="+", db_index=False
+    )
     salt = models.CharField(max_length=32, unique=True)
     window_days = models.PositiveSmallIntegerField(_("days in which outcomes count"))
     cost_fen = FenField(_("cost per person contacted"), null=True)  # null: not known; 0 is free

@@ -1,6 +1,7 @@
 """Guides, employments, bindings, WeCom's contacts, codes, welcomes and tags in the console."""
 
 from guides.admin import (
+    actions,
     bindings,
     brand_ips,
     contacts,
@@ -16,6 +17,7 @@ from guides.admin import (
 )
 
 __all__ = [
+    "actions",
     "bindings",
     "brand_ips",
     "contacts",

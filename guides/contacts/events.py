@@ -3,7 +3,8 @@
 1. A handler writes the pair, asks for a reading of the contact (of a new friend before all others) and tells the
    listeners, all in the event's transaction.
 2. It also sees events that a newer one has overtaken: their welcome code and their side of the pair may still count.
-3. An event of a corp that nobody entered, or without its two ids, is parked.
+3. Of an account whose userid has changed since, the event is about the account as it is called now.
+4. An event of a corp that nobody entered, or without its two ids, is parked.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def register() -> None:
 @transaction.atomic
 def hear(*, corp: Corp, userid: str, external_userid: str, change: pairs.Change) -> Friendship:
     """Fold one event into its pair; the pair as it stands now."""
-    account = followers.locked(corp, [userid])[userid.lower()]
+    account = followers.locked_at(corp, userid, change.at)
     contact = reading.contact_of(corp, external_userid)
     friendship = _pair_of(contact, account.userid)
     friendship.guide_id = account.guide_id or friendship.guide_id
@@ -73,8 +74,9 @@ def _take(delivery: inbox.Delivery) -> None:
 
 def _take_failed_transfer(delivery: inbox.Delivery) -> None:
     corp, userid, external_userid = _about(delivery)
+    userid = followers.present_userid(corp, userid, delivery.event_at)
     for listener in listeners.transfer_failed:
-        listener(corp, userid.lower(), external_userid, _text(delivery, "FailReason"), delivery.event_at)
+        listener(corp, userid, external_userid, _text(delivery, "FailReason"), delivery.event_at)
 
 
 def _pair_of(contact: Contact, userid: str) -> Friendship:

@@ -3,18 +3,20 @@
 1. An account is written in lower case: WeCom does not tell cases apart.
 2. It belongs to the guide who has this WeCom account; its friendships that last follow when the guide becomes known later,
    or turns out to be another one.
-3. To the guide they are new friends then, as of the moment at which each was added: the listeners are told of them soon
+3. What is said about the former userid of an account, from before it changed or while nobody else has it, is about her.
+4. To the guide they are new friends then, as of the moment at which each was added: the listeners are told of them soon
    after, one by one. Whoever has deleted her by then is told to nobody.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 from django.db import connection, transaction
 
 from guides.contacts import listeners
-from guides.models import Follower, FriendNews, Guide
+from guides.models import Follower, FriendNews, Guide, WecomMember
 from scrm import db
 from scrm.models import Corp
 
@@ -42,6 +44,28 @@ def locked(corp: Corp, userids: Iterable[str]) -> dict[str, Follower]:
         Follower.objects.bulk_create(new, ignore_conflicts=True)
         found = {follower.userid: follower for follower in db.lock(rows)}
     return found
+
+
+def locked_at(corp: Corp, userid: str, at: dt.datetime) -> Follower:
+    """The locked row of the account that ``userid`` meant at ``at``."""
+    while True:
+        present = present_userid(corp, userid, at)
+        account = locked(corp, [present])[present]
+        if present_userid(corp, userid, at) == present:  # it may have changed while somebody else had the lock
+            return account
+
+
+def present_userid(corp: Corp, userid: str, at: dt.datetime) -> str:
+    """What the account is called now that was called ``userid`` at ``at``, in lower case."""
+    userid = userid.lower()
+    former = WecomMember.objects.filter(corp=corp, former_userid=userid).order_by("renamed_at", "pk")
+    known = list(former.values_list("userid", "renamed_at"))
+    for present, renamed_at in known:
+        if renamed_at is not None and renamed_at >= at:
+            return present
+    if not known or WecomMember.objects.filter(corp=corp, userid=userid).exists():
+        return userid  # hers, or by then somebody else's
+    return known[-1][0]
 
 
 def match_guides() -> int:

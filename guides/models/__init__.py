@@ -1,3 +1,4 @@
+from guides.models.actions import Action
 from guides.models.bindings import Binding, BindingRequest
 from guides.models.contacts import Contact, ContactToRead, Follower, FriendNews, Friendship, LinkConflict
 from guides.models.directory import Department, DirectorySweep, WecomMember
@@ -15,7 +16,7 @@ from guides.models.ways import ContactWay, StrayWay, WayDay, WayPicture, WayStaf
 from guides.models.welcomes import Material, Welcome, WelcomePart, WelcomeSend
 
 __all__ = [
-    "Binding", "BindingRequest", "BrandIP", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag",
+    "Action", "Binding", "BindingRequest", "BrandIP", "Contact", "ContactSweep", "ContactToRead", "ContactWay", "CorpTag",
     "Delegation", "Department", "DirectorySweep", "Employment", "EventHour", "FirstMessage", "Follower", "FriendNews",
     "Friendship", "Guide", "HandoverCase", "HandoverGroup", "HandoverItem", "HandoverTaker", "HeldEnds",
     "IntegrityCase", "IntegrityFlag", "IntegritySettings", "LinkConflict", "LoginCode", "Material", "RewardClaim",

@@ -1,5 +1,18 @@
 """Members, what they bought and what can be bought, in the console."""
 
-from members.admin import identity, products, purchases, tags
+from members.admin import (
+    audiences,
+    clearing,
+    coupons,
+    facts,
+    identity,
+    products,
+    purchases,
+    redemptions,
+    tags,
+    taste,
+)
 
-__all__ = ["identity", "products", "purchases", "tags"]
+__all__ = [
+    "audiences", "clearing", "coupons", "facts", "identity", "products", "purchases", "redemptions", "tags", "taste",
+]  # fmt: skip

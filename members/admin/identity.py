@@ -21,6 +21,8 @@ from django.views.decorators.http import require_POST
 from attribution import queries as attribution_queries
 from guides import queries as guide_queries
 from members import queries, reveals
+from members.admin.consent import record_consent
+from members.admin.tags import put_tag, take_tag
 from members.models import Identity, Member
 from scrm import crypto, org
 from scrm.admin import lists
@@ -62,6 +64,7 @@ class MemberAdmin(BigReadOnlyAdmin):
     search_fields = ("name__startswith",)  # a card or a mobile number is looked up by get_search_results
     search_help_text = gettext_lazy("11-digit mobile number, card number or the beginning of the name")
     change_list_template = "admin/members/member/list.html"
+    acts = (put_tag, take_tag, record_consent)
 
     # --- list ---
 
@@ -148,6 +151,7 @@ class MemberAdmin(BigReadOnlyAdmin):
             title=str(member),
             member=member,
             page=page,
+            profile=queries.member_profile(member=member),
             bindings=bindings,
             friends=guide_queries.friends_of(member_id=member.pk, limit=50),
             lines=lines,

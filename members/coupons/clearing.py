@@ -24,6 +24,7 @@ from members.coupons.refusals import CouponRefused
 from members.models import ClearingEntry, ClearingMonth, Redemption
 from scrm import audit, org
 from scrm.models import LegalEntity
+from scrm.money import yuan
 from scrm.org import Scope
 
 
@@ -149,6 +150,35 @@ def balances(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for each in found.values():
         each["net"] = each["receives"] - each["pays"]
     return sorted(found.values(), key=lambda each: (-each["net"], each["name"]))
+
+
+@transaction.atomic
+def take_file(*, period: str, scope: Scope, actor: Any) -> list[list[str]]:
+    """The month's entries with a heading, one a row, recorded."""
+    rows = entries(period=period, scope=scope).order_by("pk").select_related(
+        "payee", "payer", "redemption__store", "redemption__template", "redemption__coupon"
+    )  # fmt: skip
+    titles = [
+        _("month"), _("redeemed at"), _("store"), _("redeemed by"), _("borne by"), _("coupon template"), _("coupon no."), _("order no."),
+        _("amount (yuan)"), _("corrects month"),
+    ]  # fmt: skip
+    found = [titles]
+    for row in rows.iterator(chunk_size=2_000):
+        used = row.redemption
+        found.append(
+            [
+                row.period, f"{used.redeemed_at.astimezone(terms.SHANGHAI):%Y-%m-%d %H:%M:%S}", used.store.name, row.payee.name,
+                row.payer.name, used.template.name, str(used.coupon), used.order_no, yuan(row.amount_fen).replace(",", ""), row.adjusts_period,
+            ]
+        )  # fmt: skip
+    audit.record(
+        actor=actor,
+        verb="coupon.clearing_file",
+        target_type=ClearingEntry._meta.label,
+        target_id=period,
+        rows=len(found) - 1,
+    )
+    return found
 
 
 def periods(scope: Scope) -> list[str]:

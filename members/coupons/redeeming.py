@@ -25,7 +25,17 @@ from members.coupons import clearing, issuing, records, terms
 from members.coupons.records import Where
 from members.coupons.refusals import CouponRefused, constraint_of
 from members.coupons.terms import Basket
-from members.models import Category, Channel, Coupon, CouponEvent, CouponLock, CouponTemplate, Product, Redemption
+from members.models import (
+    Category,
+    Channel,
+    Coupon,
+    CouponEvent,
+    CouponLock,
+    CouponRequest,
+    CouponTemplate,
+    Product,
+    Redemption,
+)
 from scrm import audit, db
 from scrm.models import LegalEntity, Region, Store
 
@@ -105,6 +115,11 @@ def redeem(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.date
     return Redeemed(row, True)
 
 
+def done_before(*, key: str, coupon_id: int) -> bool:
+    """Whether this very request was answered: then its proof of presence is used up, and it gets the same answer."""
+    return CouponRequest.objects.filter(key=key, coupon_id=coupon_id).exists()
+
+
 @transaction.atomic
 def reverse(
     *, redemption_id: int, reason: str, key: str, now: dt.datetime, actor: Any = None, where: Where | None = None
@@ -122,7 +137,7 @@ def reverse(
     if row.status == Redemption.Status.REVERSED:
         raise CouponRefused(_("This redemption was taken back before."), code="redemption_reversed", field="redemption")
     hours = row.template.reversal_hours
-    if row.final_at is not None or now > row.redeemed_at + dt.timedelta(hours=hours):
+    if not can_reverse(row, now):
         raise CouponRefused(
             _("A redemption of this coupon is taken back within %(hours)s hours; now it is final.") % {"hours": hours},
             code="redemption_final", field="redemption",
@@ -141,6 +156,12 @@ def reverse(
     if actor is not None:
         audit.record(actor=actor, verb="coupon.reverse", target=row, reason=row.reason, amount_fen=row.discount_fen)
     return Redeemed(row, True)
+
+
+def can_reverse(row: Redemption, now: dt.datetime) -> bool:
+    """Whether the hours of its template still run."""
+    until = row.redeemed_at + dt.timedelta(hours=row.template.reversal_hours)
+    return row.status == Redemption.Status.REDEEMED and row.final_at is None and now <= until
 
 
 def make_final(*, now: dt.datetime) -> int:
@@ -289,6 +310,9 @@ def _day_refusal(coupon: Coupon, now: dt.datetime) -> CouponRefused | None:
 def _goods_refusal(
     template: CouponTemplate, basket: Basket, eligible: Sequence[terms.Goods], amount: int
 ) -> CouponRefused | None:
+    if sum(line.amount_fen for line in basket.lines) > basket.amount_fen:
+        message = _("The lines come to more than the order; send the amount before coupons.")
+        return CouponRefused(message, code="coupon_lines_exceed", field="lines")
     if is_for_goods(template) and not basket.lines:
         message = _("This coupon is for some products only; send the lines of the order.")
         return CouponRefused(message, code="coupon_needs_lines", field="lines")

@@ -30,13 +30,14 @@ from members.models.redemptions import (
 from members.models.refreshing import MemberToRefresh
 from members.models.risk import RiskMark
 from members.models.tags import MemberTag, Tag
+from members.models.taste import MemberTaste, ProductAttribute, ProductPopularity, TasteAttribute, TasteScale
 
 __all__ = [
     "Audience", "AudienceSnapshot", "AudienceVersion", "Category", "Channel", "ClearingEntry", "ClearingMonth",
     "Consent", "ConsentSource", "ConsentWord", "Coupon", "CouponBatch", "CouponClaim", "CouponEvent", "CouponGift",
     "CouponLock", "CouponPass", "CouponQuota", "CouponRequest", "CouponStock", "CouponTemplate", "DeliveryMode",
     "GroupState", "Identity", "LifecycleRule", "LineToDecide", "ListRow", "Member", "MemberFacts", "MemberTag",
-    "MemberToRefresh", "Order", "OrderLine", "ParkedVersion", "PointsOpening", "PresaleState", "Product", "Purpose",
+    "MemberTaste", "MemberToRefresh", "Order", "OrderLine", "ParkedVersion", "PointsOpening", "PresaleState", "Product", "ProductAttribute", "ProductPopularity", "Purpose",
     "Redemption", "RedemptionNews", "Refund", "RfmCuts", "RiskMark", "SnapshotMember", "Stage", "Tag", "TagRule",
-    "Tier",
+    "TasteAttribute", "TasteScale", "Tier",
 ]  # fmt: skip

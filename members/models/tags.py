@@ -33,6 +33,7 @@ class MemberTag(models.Model):
         MANUAL = "MANUAL", _("manual")
         WECOM = "WECOM", _("marked in WeCom")
         AUTO = "AUTO", _("kept by an audience")
+        SOP = "SOP", _("set by an SOP")
 
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"), related_name="tags", db_index=False)
     tag = models.ForeignKey(Tag, models.PROTECT, verbose_name=_("tag"))

@@ -17,7 +17,7 @@ from scrm.org import Right
 Page = tuple[Any, str, str]  # title, icon, app_model of a list or the name of a page
 
 GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
-    (None, ((_("Business overview"), "monitoring", "index"),)),
+    (None, ((_("Business overview"), "monitoring", "index"), (_("Waits for me"), "inbox", "waiting"))),
     (
         _("Members"),
         (
@@ -26,6 +26,11 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Identities"), "badge", "members_identity"),
             (_("Tiers"), "military_tech", "members_tier"),
             (_("Tags"), "sell", "members_tag"),
+            (_("Automatic tags"), "autorenew", "members_tagrule"),
+            (_("Audiences"), "groups", "members_audience"),
+            (_("Snapshots of audiences"), "ac_unit", "members_audiencesnapshot"),
+            (_("Member value"), "monitoring", "members_audience_value"),
+            (_("Life-cycle rules"), "timeline", "members_lifecyclerule"),
         ),
     ),
     (
@@ -40,6 +45,16 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Coupons"),
+        (
+            (_("Coupon templates"), "confirmation_number", "members_coupontemplate"),
+            (_("Coupons"), "local_activity", "members_coupon"),
+            (_("Batches of coupons"), "outgoing_mail", "members_couponbatch"),
+            (_("Redemptions"), "point_of_sale", "members_redemption"),
+            (_("Clearing of coupons"), "balance", "members_clearingentry"),
+        ),
+    ),
+    (
         _("Guides and attribution"),
         (
             (_("Guides"), "person_pin", "guides_guide"),
@@ -51,6 +66,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Customers handed over"), "group_add", "guides_handoveritem"),
             (_("Decisions"), "balance", "attribution_decision"),
             (_("Disputes"), "forum", "attribution_dispute"),
+            (_("Manual attributions"), "edit_attributes", "attribution_override"),
             (_("Rule versions"), "gavel", "attribution_ruleversion"),
             (_("Simulations"), "science", "attribution_simulation"),
             (_("Fairness"), "diversity_2", "attribution_fairnessday"),
@@ -87,6 +103,21 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        _("Content and scripts"),
+        (
+            (_("Scripts"), "chat", "campaigns_script"),
+            (_("Content materials"), "perm_media", "campaigns_content"),
+            (_("Folders"), "folder", "campaigns_folder"),
+            (_("Attributes of products"), "spa", "members_productattribute"),
+            (_("Taste attributes"), "tune", "members_tasteattribute"),
+            (_("Short links"), "link", "campaigns_shortlink"),
+            (_("Allowed hosts"), "dns", "campaigns_linkhost"),
+            (_("Uses of scripts"), "mark_chat_read", "campaigns_scriptuse"),
+            (_("Uses of materials"), "outgoing_mail", "campaigns_contentuse"),
+            (_("Uploads to WeCom"), "cloud_upload", "campaigns_fileupload"),
+        ),
+    ),
+    (
         _("Add-friend rewards and integrity"),
         (
             (_("Reward claims"), "redeem", "guides_rewardclaim"),
@@ -98,7 +129,15 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     ),
     (
         _("Campaigns"),
-        ((_("Experiments"), "experiment", "campaigns_experiment"),),
+        (
+            (_("Mass sends"), "forward_to_inbox", "campaigns_send"),
+            (_("Contact budgets"), "timer", "campaigns_contactbudget"),
+            (_("SOPs"), "account_tree", "campaigns_sop"),
+            (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
+            (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),
+            (_("Actions of guides"), "checklist", "guides_action"),
+            (_("Experiments"), "experiment", "campaigns_experiment"),
+        ),
     ),
     (
         _("Commission"),
@@ -192,13 +231,15 @@ def _mark_nearest(request: HttpRequest, items: list[dict[str, Any]]) -> None:
 
 # a red mark on the link: what to call for its text
 MARK = ("badge", "badge_variant", "badge_style")
-BADGES = {"wecom_check": "scrm.admin.wecom_check.badge"}
+BADGES = {"wecom_check": "scrm.admin.wecom_check.badge", "waiting": "scrm.admin.pages.waiting_badge"}
 
 PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
+    "waiting": lambda user: org.may(user, Right.ACT) or org.may(user, Right.CHANGE),
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
+    "members_audience_value": lambda user: org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }

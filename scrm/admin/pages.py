@@ -1,4 +1,4 @@
-"""Pages of the console that are no list: what each role may do."""
+"""Pages of the console that are no list: what waits for a person, and what each role may do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from scrm import org
+from scrm import approvals, org
 from scrm.models import Role
 from scrm.org import Right
 
@@ -26,6 +26,22 @@ SCOPE_TEXTS = {
     Role.STORE_MANAGER: _("one store"),
     Role.AUDITOR: _("everything, or a region or an entity"),
 }
+
+
+def waiting(request: HttpRequest) -> HttpResponse:
+    """What waits for this person's second approval, over all topics."""
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Waits for me"),
+        "content_title": _("Waits for me"),
+        "queues": approvals.waiting_for(request.user),
+    }
+    return TemplateResponse(request, "admin/waiting.html", context)
+
+
+def waiting_badge(request: HttpRequest) -> str:
+    """The red mark in the sidebar."""
+    return str(approvals.count_for(request.user) or "")
 
 
 def rights_table(request: HttpRequest) -> HttpResponse:

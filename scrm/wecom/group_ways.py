@@ -1,7 +1,7 @@
 """Codes of groups whose answer was lost (待认领的入群码): what can be found out about them, and what a person decides.
 
 1. WeCom lists codes of groups nowhere. Whether a lost one exists shows in who came in: the members of its groups carry its
-   state. A look (核对) can prove that it exists, never that it does not, so nothing is decided by itself.
+   state. A look (查找) can prove that it exists, never that it does not, so nothing is decided by itself.
 2. Whoever finds its id names it. WeCom is asked for the code of that id, a person sees whose it is, and takes it over (认领)
    only where state, remark and groups are those that were asked for. An id has one row.
 3. It is asked for again only by a person, after a look that found nobody who came in by it. Should it exist all the same, both
@@ -42,8 +42,8 @@ class NotThisOne(RuleViolation):
     code = "group_way_other"
 
 
-class SomebodyCame(RuleViolation):
-    """Somebody came into a group by it."""
+class ItExists(RuleViolation):
+    """Somebody came into a group by it, or WeCom has the code of the named id."""
 
     code = "group_way_exists"
 
@@ -85,6 +85,11 @@ def differences(way: GroupWay) -> list[str]:
     return [name for name, is_same in same.items() if not is_same]
 
 
+def is_found(way: GroupWay) -> bool:
+    """WeCom has the code of the named id, and it is this one."""
+    return named(way) is not None and not differences(way)
+
+
 def is_looking(way: GroupWay) -> bool:
     return way.report == LOOKING
 
@@ -98,7 +103,7 @@ def may_look(way: GroupWay, *, now: dt.datetime) -> bool:
 
 
 def may_take_over(way: GroupWay, *, now: dt.datetime) -> bool:
-    return named(way) is not None and not differences(way) and is_lost(way, now=now)
+    return is_found(way) and is_lost(way, now=now)
 
 
 def may_ask_again(way: GroupWay, *, now: dt.datetime) -> bool:
@@ -108,7 +113,7 @@ def may_ask_again(way: GroupWay, *, now: dt.datetime) -> bool:
 
 
 def may_close(way: GroupWay, *, now: dt.datetime) -> bool:
-    return is_looked_for(way) and joined(way) == 0 and is_lost(way, now=now)
+    return is_looked_for(way) and joined(way) == 0 and not is_found(way) and is_lost(way, now=now)
 
 
 def is_lost(way: GroupWay, *, now: dt.datetime) -> bool:
@@ -158,7 +163,7 @@ def take_over(*, way: GroupWay, actor: Any, now: dt.datetime) -> None:
 
 @transaction.atomic
 def ask_again(*, way: GroupWay, actor: Any, now: dt.datetime, reason: str) -> None:
-    """It was not made: WeCom is asked for it once more. Raises WrongState, NotLookedFor and SomebodyCame."""
+    """It was not made: WeCom is asked for it once more. Raises WrongState, NotLookedFor and ItExists."""
     way = _locked(way)
     if way.wish is None:
         raise WrongState(_("What was asked for is not known any more; make a new code instead."))
@@ -176,7 +181,7 @@ def ask_again(*, way: GroupWay, actor: Any, now: dt.datetime, reason: str) -> No
 
 @transaction.atomic
 def close(*, way: GroupWay, actor: Any, now: dt.datetime, reason: str) -> None:
-    """It was not made and nobody wants it any more. Raises WrongState, NotLookedFor and SomebodyCame."""
+    """It was not made and nobody wants it any more. Raises WrongState, NotLookedFor and ItExists."""
     way = _locked(way)
     _require_unmade(way, now)
     way.status, way.claimed_id = Status.UNMADE, ""
@@ -290,7 +295,9 @@ def _require_unmade(way: GroupWay, now: dt.datetime) -> None:
     if not is_looked_for(way):
         raise NotLookedFor(_("Have it looked for at WeCom first."))
     if count := joined(way):
-        raise SomebodyCame(_("%(count)s customers came in by it: it exists.") % {"count": count})
+        raise ItExists(_("%(count)s customers came in by it: it exists.") % {"count": count})
+    if is_found(way):
+        raise ItExists(_("WeCom has it under the named id: take that id over."))
 
 
 def _require_free(way: GroupWay, config_id: str) -> None:

@@ -494,5 +494,13 @@ def test_the_published_schema_is_valid_and_describes_the_examples() -> None:
     examples = [part.split("```")[0] for part in text.split("```json\n")[1:]]
     assert examples
     for example in examples:
-        said = order_event.read(CHANNEL, json.loads(example), stores={"S0001": 1}, now=timezone.now())
+        body = json.loads(example)
+        trades, refunds = order_event.awaited(body)
+        told = {
+            order_event.place_of_payment(no): order_event.Paid("SUCCESS", 19_900, timezone.now(), "") for no in trades
+        }
+        told |= {
+            order_event.place_of_refund(no): order_event.Paid("SUCCESS", 4_971, timezone.now(), "") for no in refunds
+        }
+        said = order_event.read(CHANNEL, body, stores={"S0001": 1}, now=timezone.now(), paid=told)
         assert said.lines or said.refunds

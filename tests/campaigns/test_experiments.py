@@ -151,7 +151,7 @@ def test_an_empty_arm_starts_nothing_and_leaves_the_draft(brand: Brand) -> None:
         jobs.run(row.job.pk)
     row.refresh_from_db()
     assert (row.status, Assignment.objects.count()) == ("DRAFT", 0)
-    assert "受众太小" in Job.objects.get(pk=row.job_id).error
+    assert "受众太小" in Job.objects.get(kind=experiments.FREEZE).error
 
 
 def test_only_a_planned_draft_starts(brand: Brand) -> None:
@@ -237,7 +237,9 @@ def seeded(brand: Brand, *, count: int = 2500, effect: float = 0.25) -> Experime
     arm_of = dict(Assignment.objects.values_list("member_id", "arm_number"))
     product = factory.product("苹果")
     db.ensure_partitions(OrderLine, dt.date(2026, 3, 1), dt.date(2026, 6, 1))
-    at, before, lines, orders = NOW + DAY, NOW - 10 * DAY, [], []
+    at, before = NOW + DAY, NOW - 10 * DAY
+    lines: list[tuple[Member, dt.datetime, int]] = []
+    orders: list[Order] = []
     for member in members:
         habit = rng.randint(2_000, 20_000)
         times = [before, at] if rng.random() < 0.3 + effect * arm_of.get(member.pk, 0) else [before]

@@ -77,6 +77,19 @@ POINTS: dict[str, Point] = {
     "file staged": Point("scrm.copyin.staging:stage", AFTER),
     "rows checked": Point("scrm.imports:Run.check", AFTER),
     "members written": Point("members.legacy_import.merge:_write_chunk", AFTER),
+    # the money
+    "lines claimed": Point("attribution.decisions:_claim", AFTER),
+    "lines decided, not posted": Point("attribution.ledger:post", BEFORE),
+    "lines posted, not committed": Point("attribution.decisions:_settle", AFTER),
+    "lines posted": Point("attribution.decisions:_drain", AFTER),
+    "file written, not committed": Point("attribution.payouts:produce", INSIDE),
+    "file written": Point("attribution.payouts:produce", AFTER),
+    "payments booked, not committed": Point("attribution.payouts:take_results", INSIDE),
+    "payments booked": Point("attribution.payouts:take_results", AFTER),
+    "batch asked for, not committed": Point("attribution.settlement.batches:request", INSIDE),
+    "batch asked for": Point("attribution.settlement.batches:request", AFTER),
+    "batch approved, not committed": Point("attribution.settlement.batches:approve", INSIDE),
+    "batch approved": Point("attribution.settlement.batches:approve", AFTER),
     # the news of a sweep
     "news told, not committed": Point("guides.contacts.listeners:tell_news", INSIDE),
     "contact read": Point("guides.contacts.reading:_read", BEFORE),
@@ -158,8 +171,15 @@ def read(**_: Any) -> Any:
     return contacts.read_due()
 
 
+def books(step: str, **values: Any) -> Any:
+    from tests.faults import books
+
+    return getattr(books, step)(**values)
+
+
 WORKS: dict[str, Callable[..., Any]] = {
-    work.__name__: work for work in (outbox, send, open_jobs, results, news, inbox, process, ask_for_ways, call, read)
+    work.__name__: work
+    for work in (outbox, send, open_jobs, results, news, inbox, process, ask_for_ways, call, read, books)
 }
 
 
@@ -236,7 +256,7 @@ def _replace(target: str, wrapped: Callable[[Callable[..., Any]], Callable[..., 
     setattr(holder, name, dying)
     for other in list(sys.modules.values()):
         if (
-            getattr(other, "__name__", "").startswith(("scrm", "members", "guides"))
+            getattr(other, "__name__", "").startswith(("scrm", "members", "guides", "attribution"))
             and vars(other).get(name) is original
         ):
             setattr(other, name, dying)

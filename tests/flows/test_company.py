@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections import defaultdict
+from decimal import ROUND_HALF_UP, Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -40,12 +43,61 @@ def test_every_figure_to_the_fen(transactional_db: None, company_data: Path) -> 
     found["service_first"] = commission()
     found["pos_first"] = commission("--rule", "pos_first")
     assert found == {name: value for name, value in expected.items() if name not in NOT_COMPUTED}
+    assert value_report() == value_by_hand()
     assert report("--rule", "service_first") == report()  # the replay says what was posted
     assert digest() == expected["service_first"]["digest_of_sorted_beneficiary_comma_fen_lines"]
     same, other = simulated("SERVICE_FIRST"), simulated("POS_FIRST")
     assert same["now"] == same["then"] == other["now"] == digest()
     assert same["changed"] == 0
     assert other["then"] == expected["pos_first"]["digest_of_sorted_beneficiary_comma_fen_lines"]
+
+
+def value_report() -> dict[str, Any]:
+    """What ``member_value_report`` prints: figures by name, and members and spend by measure and score."""
+    out = StringIO()
+    call_command("member_value_report", stdout=out)
+    lines = [line.split(",") for line in out.getvalue().splitlines()]
+    fifths = {(row[0], int(row[1])): (int(row[3]), int(row[4])) for row in lines if len(row) == 5 and row[1].isdigit()}
+    return {row[0]: int(row[1]) for row in lines if len(row) == 2} | {"fifths": fifths}
+
+
+def value_by_hand() -> dict[str, Any]:
+    """The same in plain Python, from the rows of the purchases."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT member_id, order_id, paid_at AT TIME ZONE 'Asia/Shanghai', paid_fen, refunded_fen FROM members_orderline"
+            " WHERE member_id IS NOT NULL"
+        )
+        lines = cursor.fetchall()
+    orders: dict[int, dict[int, list[tuple[Any, int]]]] = defaultdict(lambda: defaultdict(list))
+    for member, order, at, paid, refunded in lines:
+        if paid == 0 or refunded < paid:
+            orders[member][order].append((at, paid - refunded))
+    rows = [
+        (
+            max(min(at for at, _fen in kept) for kept in found.values()).date(), len(found),
+            sum(fen for kept in found.values() for _at, fen in kept),
+        )
+        for found in orders.values()
+    ]  # fmt: skip
+    fifths: dict[tuple[str, int], tuple[int, int]] = {}
+    for place, name in enumerate(("recency", "frequency", "money")):
+        ordered = sorted(row[place] for row in rows)
+        worse = {value: ordered.index(value) for value in set(ordered)}
+        for score in range(1, 6):
+            scored = [row[2] for row in rows if 1 + 5 * worse[row[place]] // len(rows) == score]
+            fifths[name, score] = (len(scored), sum(scored))
+    spend, repeat = sum(row[2] for row in rows), sum(row[1] >= 2 for row in rows)
+    top = sorted((row[2] for row in rows), reverse=True)[: math.ceil(len(rows) / 10)]
+    return {
+        "members": len(rows), "orders": sum(row[1] for row in rows), "spend_fen": spend, "repeat_members": repeat,
+        "repeat_bp": round_half_up(repeat, len(rows)), "top_members": len(top), "top_fen": sum(top),
+        "top_bp": round_half_up(sum(top), spend), "fifths": fifths,
+    }  # fmt: skip
+
+
+def round_half_up(part: int, whole: int) -> int:
+    return int((Decimal(part * 10_000) / Decimal(whole)).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def run(command: str, path: str) -> dict[str, Any]:

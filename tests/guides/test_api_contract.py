@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
 
 from attribution.disputes import hearing
 from guides.models import IntegrityCase
+from tests.factories import content
+from tests.factories import shops as factory
 
 NOW = dt.datetime(2026, 6, 30, 4, tzinfo=dt.UTC)
 pytestmark = pytest.mark.django_db
@@ -40,7 +42,9 @@ OPERATIONS = (
     "login", "logout", "me", "today", "members", "search_members", "member", "reveal_member", "commission", "commission_lines",
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
-    "rewards", "reviews", "appeal",
+    "rewards", "reviews", "appeal", "actions", "action_done", "action_skip",
+    "materials", "material_file", "use_material", "scripts", "use_script",
+    "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 
@@ -79,12 +83,17 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         brand=shops.brand, guide=shops.guides["A"], subject="FRIENDS", opened_at=NOW, since=NOW, until=NOW, due_at=NOW
     )
     dispute, evidence = disputed(shops)
+    material = content.material(kind="IMAGE")
+    script = content.script(product=factory.product("榴莲"), texts={1: "{商品}到了"})
     real = {
+        "content_id": material.pk,
+        "script_id": script.pk,
         "dispute_id": dispute.pk,
         "evidence_id": evidence.pk,
         "member_id": shops.members["安琪"].pk,
         "line_id": shops.lines["a"].pk,
         "review_id": case.pk,
+        "redemption_id": 1,
         "period": "2027-05",
     }
     operation = contract.find_operation_by_id(name)
@@ -116,6 +125,7 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         "new_friends",
         "share",
         "service_acts",
+        "materials",
     ],
 )
 def test_what_the_schema_forbids_is_refused(contract, shops, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,10 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from guides.models import Employment
+from campaigns.models import Content, Script
+from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
+from tests.factories import content
 from tests.factories import shops as factory
 
 pytestmark = pytest.mark.django_db
@@ -30,6 +33,9 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:me": ("get", {None: GUIDES}, None),
     "guide-api:today": ("get", {None: GUIDES}, None),
     "guide-api:logout": ("post", {None: GUIDES}, {}),
+    "guide-api:actions": ("get", {None: GUIDES}, None),
+    "guide-api:action-done": ("post", {"action": ("A",), 10**9: ()}, {"outcome": "REPLIED"}),
+    "guide-api:action-skip": ("post", {"action": ("A",), 10**9: ()}, {"reason": "客户在出差"}),
     "guide-api:members": ("get", {None: GUIDES}, None),
     "guide-api:member-search": ("post", {None: GUIDES}, {"mobile": "15499999999"}),
     "guide-api:member": ("get", {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()}, None),
@@ -51,6 +57,13 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
         {"kind": "CALL", "note": "电话回访"},
     ),
+    "guide-api:coupon-templates": ("get", {None: GUIDES}, None),
+    "guide-api:coupon-redemptions": ("get", {None: GUIDES}, None),
+    "guide-api:member-coupons": (
+        "get",
+        {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
+        None,
+    ),
     "guide-api:rewards": ("get", {None: GUIDES}, None),
     "guide-api:reviews": ("get", {None: GUIDES}, None),
     "guide-api:statements": ("get", {None: GUIDES}, None),
@@ -66,15 +79,37 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-dispute-picture": ("get", {"picture": ("A", "B", "M")}, None),
     "guide-dispute-opinion": ("post", {"dispute": ("M",), 10**9: ()}, {"opinion": "FOR", "text": "我当时在场"}),
     "guide-dispute-withdraw": ("post", {"dispute": ("A",), 10**9: ()}, {}),
+    "guide-materials": ("get", {None: GUIDES}, None),
+    "guide-material-file": ("get", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, None),
+    "guide-material-use": ("post", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, {}),
+    "guide-scripts": (
+        "get",
+        {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
+        None,
+    ),
+    "guide-script-use": (
+        "post",
+        {"script 安琪": ("A", "M"), "script 白鹭": ("B",), "script 付雪": ("F",), "script 0": ()},
+        {"level": 1},
+    ),
 }
 PUBLIC = {
     "guide-api:login": "tests/guides/test_api_login.py",
     "api-schema": "tests/scrm/test_api_schema.py",
     "api-docs": "tests/scrm/test_api_schema.py",
     "guide-api:review-appeal": "tests/guides/test_api_rewards.py",
+    **dict.fromkeys(
+        (
+            "guide-api:coupon-quote",
+            "guide-api:coupon-redeem",
+            "guide-api:coupon-redemption-reverse",
+            "guide-api:member-coupon-give",
+        ),
+        "tests/guides/test_api_coupons.py",
+    ),
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-events", "channel-openings", "channel-messages", "channel-push"),
+        ("channel-coupons", "channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
         "its caller is a channel, known by its signature",
     ),
 }
@@ -98,12 +133,32 @@ def everybody(shops):
     return shops
 
 
+def action(company):
+    """What A is to do for a customer of hers."""
+    now, member = timezone.now(), company.members["安琪"]
+    return Action.objects.create(
+        key=f"test {Action.objects.count()}", guide=company.guides["A"], store=company.stores["S1"], member=member,
+        kind="MESSAGE", source="HQ", source_id=1, title="问候", reason="生日快到了", starts_at=now,
+        due_at=now + dt.timedelta(hours=1),
+    )  # fmt: skip
+
+
 def row_id(company, row):
     if row is None:
         return []
+    word, _blank, of = str(row).partition(" ")
+    if word == "material":  # for a store, or for the region in the north
+        part = {"store": company.stores["S2"]} if of == "S2" else {"region": company.stores["S1"].region}
+        found = Content.objects.filter(**part).first() or content.material(kind="IMAGE", **part)
+        return [found.pk]
+    if word == "script":
+        script = Script.objects.first() or content.script()
+        return [company.members[of].pk if of in company.members else 10**9, script.pk]
     if row in ("dispute", "picture"):
         dispute = disputed(company)
         return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
+    if row == "action":
+        return [action(company).pk]
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
     if row in company.members:

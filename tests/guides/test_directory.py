@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -12,13 +14,15 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guides import directory
-from guides.models import Contact, Department, Employment, Friendship, Guide, HandoverCase, WecomMember
+from guides import contacts, directory
+from guides.contacts import pairs
+from guides.models import Contact, Department, Employment, Follower, Friendship, Guide, HandoverCase, WecomMember
 from scrm.errors import RuleViolation
 from scrm.models import Act, CallbackEndpoint, Corp, InboxEvent
 from scrm.wecom import inbox
 from tests.factories import shops as factory
 from tests.scrm.wecom import calls
+from tests.scrm.wecom.conftest import in_threads
 
 T = dt.datetime(2026, 6, 10, 10, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
@@ -142,6 +146,60 @@ def test_through_the_inbox_a_rename_reaches_guide_and_friends(shops: factory.Sho
     member = WecomMember.objects.get()
     assert (member.userid, member.former_userid, shops.guides["A"].wecom_userid) == ("wf0001", "wangfang", "wf0001")
     assert Friendship.objects.get().userid == "wf0001"
+
+
+def say_friend(kind: str, second: int, userid: str, friend: str) -> None:
+    at = int((T + second * SECOND).timestamp())
+    body = calls.event(at, ChangeType=kind, UserID=userid, ExternalUserID=friend)
+    assert calls.send(body).status_code == 200
+    inbox.process(now=timezone.now())
+
+
+def friends() -> dict[str, tuple[str, str | None, str]]:
+    rows = Friendship.objects.values_list("contact__external_userid", "userid", "guide__code", "ended_by")
+    return {friend: (userid, code, ended_by) for friend, userid, code, ended_by in rows}
+
+
+def test_what_is_told_late_of_friends_finds_who_was_renamed(shops: factory.Shops, corp: Corp) -> None:
+    calls.endpoint()
+    tell("create_user", -100, UserID="wangfang")
+    tell("update_user", 0, UserID="wangfang", NewUserID="wf0001")
+    say_friend("add_external_contact", -60, "WangFang", "wm1")  # from before
+    say_friend("add_external_contact", 60, "WangFang", "wm2")  # nobody else has the name
+    assert friends() == {"wm1": ("wf0001", "G00001", ""), "wm2": ("wf0001", "G00001", "")}
+    say_friend("del_external_contact", -30, "WangFang", "wm1")
+    assert friends()["wm1"] == ("wf0001", "G00001", "DELETED")
+    assert not Follower.objects.filter(userid="wangfang").exists()
+    tell("create_user", 100, UserID="wangfang")  # a newcomer takes the name
+    say_friend("add_external_contact", 160, "WangFang", "wm3")
+    say_friend("add_external_contact", -20, "WangFang", "wm4")
+    assert friends()["wm3"] == ("wangfang", None, "") and friends()["wm4"] == ("wf0001", "G00001", "")
+    tell("update_user", 200, UserID="wangfang", NewUserID="second")
+    say_friend("add_external_contact", 180, "WangFang", "wm5")
+    say_friend("add_external_contact", -10, "WangFang", "wm6")
+    assert friends()["wm3"][0] == friends()["wm5"][0] == "second" and friends()["wm6"][0] == "wf0001"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_that_meets_the_rename_itself_waits_for_it(shops: factory.Shops, corp: Corp) -> None:
+    tell("create_user", -100, UserID="wangfang")
+    befriend(corp, "wangfang", "晚风", shops.guides["A"])
+    renaming = threading.Event()
+
+    def work(number: int) -> None:
+        if number:
+            assert renaming.wait(30)
+            change = pairs.Change(kind="add_external_contact", at=T - SECOND)
+            contacts.hear(corp=corp, userid="wangfang", external_userid="wmLate", change=change)
+            return
+        with transaction.atomic():
+            tell("update_user", 0, UserID="wangfang", NewUserID="wf0001")
+            renaming.set()
+            time.sleep(0.5)
+
+    assert in_threads(2, work) == [None, None]
+    assert set(Friendship.objects.values_list("userid", flat=True)) == {"wf0001"}
+    assert Friendship.objects.count() == 2
 
 
 def test_an_event_of_an_unknown_corp_is_parked(db: None) -> None:

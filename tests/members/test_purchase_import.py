@@ -19,6 +19,7 @@ from django.db.models import Count, Sum
 from attribution.models import Decision
 from members import purchase_import, purchases
 from members.models import Channel, Identity, LineToDecide, Member, Order, OrderLine, ParkedVersion, Refund
+from members.purchases import line_numbers
 from scrm import crypto, imports, jobs
 from scrm.models import Brand, Job, LegalEntity, Region, Store
 from tests.factories import lists
@@ -74,6 +75,29 @@ def test_a_shop_without_an_interface_says_what_its_platform_would(store: Store, 
     assert (line.group_no, line.points_fen, line.gift_card_fen) == ("g7", 300, 200)
     again = take(tmp_path / "more.csv", good, header=header)
     assert again["repeated"] == 1
+
+
+def test_long_line_numbers_of_a_platform_are_taken_and_found_by_their_refunds(store: Store, tmp_path: Path) -> None:
+    """Nineteen digits and letters: the number of the line is the one a platform's reply gives it, the original stands beside."""
+    refs = ("2900000000000000001", "2900000000000000002", "SUB-7", "9007199254740993")
+    rows = [row(line_no=ref) for ref in refs]
+    summary = take(tmp_path / "long.csv", *rows, row(line_no="007"), row(line_no="12.0"), row(line_no="2000000000"))
+    assert (summary["inserted"], summary["bad"]) == (7, 0)
+    lines = {line.line_ref or str(line.line_no): line for line in OrderLine.objects.all()}
+    assert set(lines) == {*refs, "7", "12", "2000000000"}
+    assert all(lines[ref].line_no == line_numbers.of(ref) >= line_numbers.DIGEST_BIT for ref in refs)
+    assert take(tmp_path / "long.csv", *rows[::-1])["repeated"] == 4
+    back = [f"POS,E1,{ref},R{place},2025-05-02 10:00:00,1,1.00" for place, ref in enumerate(refs)]
+    assert take_refunds(tmp_path / "back.csv", *back)["applied"] == 4
+    assert set(OrderLine.objects.exclude(line_ref="").values_list("refunded_fen", flat=True)) == {100}
+
+
+def test_a_list_names_the_campaign_and_who_hands_over(store: Store, tmp_path: Path) -> None:
+    header = HEADER + ",活动编码,交付导购"
+    take(tmp_path / "c.csv", row() + ",C11,G9", row(line_no=2) + ",,", row(line_no=3) + ",C11,", header=header)
+    said = list(OrderLine.objects.order_by("line_no").values_list("details", flat=True))
+    assert said == [{"campaign": "C11", "fulfil_clerk": "G9"}, None, {"campaign": "C11"}]
+    assert take(tmp_path / "d.csv", row(line_no=2))["repeated"] == 1  # a list that does not speak of them is the same
 
 
 def test_a_row_becomes_a_line(store: Store, tmp_path: Path) -> None:
@@ -174,9 +198,9 @@ def test_broken_rows_are_reported_and_do_not_stop_the_good_ones(store: Store, tm
         (row(channel="WEIBO") + ",,", "channel", "unknown_channel"),
         (row(order_no="") + ",,", "order_no", "missing_value"),
         (row(order_no="1.23E+15") + ",,", "order_no", "digits_lost"),
-        (row(line_no="x") + ",,", "line_no", "bad_line_no"),
+        (row(line_no="行1") + ",,", "line_no", "bad_line_no"),
         (row(line_no=-1) + ",,", "line_no", "bad_line_no"),
-        (row(line_no=2**31) + ",,", "line_no", "bad_line_no"),
+        (row(line_no="1.5") + ",,", "line_no", "bad_line_no"),
         (row(paid_at="2025-02-30 10:00") + ",,", "paid_at", "bad_time"),
         (row(paid_at="2035-01-01 10:00") + ",,", "paid_at", "time_out_of_range"),
         (row(paid_at="1999-01-01 10:00") + ",,", "paid_at", "time_out_of_range"),
@@ -217,7 +241,7 @@ def test_chinese_titles_and_a_packed_file(store: Store, tmp_path: Path, encoding
 
 
 def test_a_dry_run_writes_nothing(store: Store, tmp_path: Path) -> None:
-    summary = take(tmp_path / "orders.csv", row(), row(line_no="x"), args=("--dry-run",))
+    summary = take(tmp_path / "orders.csv", row(), row(line_no="1.5"), args=("--dry-run",))
     assert (summary["dry_run"], summary["good"], summary["bad"], summary["lines"], summary["gmv_fen"]) == (
         True,
         1,
@@ -322,7 +346,7 @@ def test_a_killed_import_is_run_again_and_ends_in_the_same_rows(
     Channel.objects.get_or_create(code="POS", defaults={"name": "POS", "is_in_store": True})
     rows = [row(order_no=f"E{number // 7}", line_no=number) for number in range(45)]
     path = lists.write(
-        tmp_path / "orders.csv", HEADER, *rows, row(line_no="x"), row(order_no="E0", line_no=0, paid_amount="1")
+        tmp_path / "orders.csv", HEADER, *rows, row(line_no="1.5"), row(order_no="E0", line_no=0, paid_amount="1")
     )
     job = imports.start(kind="import_orders", path=str(path), options={"attribute": False})
     connection.close()

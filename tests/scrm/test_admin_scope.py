@@ -27,6 +27,7 @@ from attribution.models import (
     Dispute,
     Entry,
     Hold,
+    Override,
     Proof,
     RuleRate,
     RuleVersion,
@@ -35,9 +36,27 @@ from attribution.models import (
     StrangePush,
     Txn,
 )
-from campaigns.models import Experiment
+from campaigns import content, links, scripts
+from campaigns.models import (
+    ContactBudget,
+    Content,
+    ContentUse,
+    Experiment,
+    FileUpload,
+    Folder,
+    LinkHost,
+    Script,
+    ScriptUse,
+    Send,
+    SendBatch,
+    ShortLink,
+    Sop,
+    SopRun,
+    SopVersion,
+)
 from guides import service_acts, shares, touches
 from guides.models import (
+    Action,
     Binding,
     BindingRequest,
     BrandIP,
@@ -73,15 +92,26 @@ from guides.models import (
     WelcomeSend,
 )
 from members.models import (
+    Audience,
+    AudienceSnapshot,
+    AudienceVersion,
     Category,
     Channel,
+    Coupon,
+    CouponBatch,
+    CouponTemplate,
     Identity,
+    LifecycleRule,
     Member,
     OrderLine,
     ParkedVersion,
     Product,
+    ProductAttribute,
+    Redemption,
     Refund,
     Tag,
+    TagRule,
+    TasteAttribute,
     Tier,
 )
 from scrm import org
@@ -103,37 +133,46 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
+from tests.factories import content as factory
+from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
 from tests.factories.shops import hire
 
 STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
-    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp,
+    ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp, CouponBatch, CouponTemplate,
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, Experiment, Proof, SettlementTerms,
+    Batch, ContactBudget, Experiment, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
     # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
     "attribution.Simulation", "attribution.FairnessDay",
+    "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
 SCOPED: set[Any] = {
-    Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
+    Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Statement,
+    Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
     "rights": set(SEES),
+    "waiting": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
+    "members_audience_new": {"hq", "operator", "region"},
+    "members_audience_value": set(SEES),
     "campaigns_experiment_new": {"hq", "operator"},
+    "campaigns_send_new": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
+    "members_clearingentry_changelist": set(SEES),
+    "members_clearingentry_file": set(SEES),
     "attribution_simulation_new": {"hq", "operator"},
     "guides_follower_proof": set(SEES),
     "guides_integritycase_figures": set(SEES),
@@ -145,14 +184,17 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
+    "members_clearingentry_close",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
-    "attribution_dispute_picture", "attribution_fairnessday_lines", "attribution_simulation_state",
+    "attribution_dispute_picture", "attribution_decision_override", "attribution_fairnessday_lines", "attribution_simulation_state",
     "attribution_simulation_cancel", "attribution_simulation_export", "guides_follower_sweep",
-    "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
+    "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
+    "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
-    "guides_contactway_picture", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "guides_contactway_picture", "campaigns_content_file", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -190,10 +232,45 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Binding: {code: Binding.objects.get(member=members[code]) for code in STORES},
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
+        Send: sends_of(company, guides),
+        Override: {code: override(company, code) for code in STORES},
+        **followed_up(company, guides, members),
+        **audiences_of(shops),
         **handovers(company, guides, members),
+        **content_of(company, guides, members),
         **accounts(guides),
         **friends(company, guides, members),
+        **coupons_used(company, members),
     }
+
+
+def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """One coupon a member, used in her store."""
+    if not Redemption.objects.exists():
+        template = make_coupons.template()
+        for code in STORES:
+            till = make_coupons.till(company.shops.stores[code])
+            make_coupons.redeem(make_coupons.give(template, members[code]), till)
+    used = {code: Redemption.objects.get(store=company.shops.stores[code]) for code in STORES}
+    return {Redemption: used, Coupon: {code: row.coupon for code, row in used.items()}}
+
+
+def content_of(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    found: dict[Any, dict[str, Any]] = {Content: {}, ContentUse: {}, Script: {}, ScriptUse: {}, ShortLink: {}}
+    now = timezone.now()
+    for code in STORES:
+        store, who = company.shops.stores[code], {"guide_id": guides[code].pk, "now": timezone.now()}
+        row = Content.objects.filter(store=store).first() or factory.material(f"素材{code}", store=store)
+        script = Script.objects.filter(store=store).first() or factory.script(f"话术{code}", store=store)
+        found[Content][code], found[Script][code] = row, script
+        found[ContentUse][code] = ContentUse.objects.filter(store=store).first() or (
+            content.record_use(content=row, store_id=store.pk, **who) and ContentUse.objects.get(store=store)
+        )
+        found[ScriptUse][code] = ScriptUse.objects.filter(store=store).first() or scripts.record_use(
+            script=script, level=1, member=members[code], store_id=store.pk, **who
+        )
+        found[ShortLink][code] = links.make(guide_id=guides[code].pk, target=f"https://{factory.HOST}/", now=now)
+    return found
 
 
 def dispute(shops: Any, code: str) -> Dispute:
@@ -203,6 +280,36 @@ def dispute(shops: Any, code: str) -> Dispute:
     said: dict[str, Any] = {"ground": "OTHER", "statement": "是我接待的", "actor": claimant.user, "now": timezone.now()}
     standing = Dispute.objects.filter(line_id=line.pk).first()
     return standing or hearing.open_dispute(line_id=line.pk, guide=claimant, **said)
+
+
+def override(company: Console, code: str) -> Override:
+    line, guide = company.shops.lines[code], company.shops.guides[{"S1": "A", "S2": "B", "F1": "F"}[code]]
+    said = {
+        "guide": guide,
+        "store": company.shops.stores[code],
+        "requested_by": company.staff["hq"],
+        "reason": "补登记",
+    }
+    return Override.objects.get_or_create(line_id=line.pk, booked_on=line.booked_on, defaults=said)[0]
+
+
+def audiences_of(shops: Any) -> dict[Any, dict[str, Any]]:
+    """One that is made for each store alone."""
+    found: dict[Any, dict[str, Any]] = {Audience: {}, AudienceSnapshot: {}}
+    for code in STORES:
+        stores = [shops.stores[code].pk]
+        rule = {"field": "first_on", "is": "known"}
+        row, _is_new = Audience.objects.get_or_create(
+            brand=shops.brand, name=code, defaults={"rule": rule, "store_ids": stores}
+        )
+        version, _is_new = AudienceVersion.objects.get_or_create(
+            audience=row, version_no=1, defaults={"rule": rule, "digest": "0" * 64}
+        )
+        found[Audience][code] = row
+        found[AudienceSnapshot][code], _is_new = AudienceSnapshot.objects.get_or_create(
+            version=version, defaults={"store_ids": stores}
+        )
+    return found
 
 
 def statements(company: Console) -> dict[str, Any]:
@@ -224,6 +331,27 @@ def statements(company: Console) -> dict[str, Any]:
     return found
 
 
+def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
+    """A mass send of which a guide of the store has a task."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    audience, _is_new = Audience.objects.get_or_create(
+        brand=company.shops.brand, name="群发对象", defaults={"rule": {}}
+    )
+    version, _is_new = AudienceVersion.objects.get_or_create(
+        audience=audience, version_no=1, defaults={"rule": {}, "digest": "0" * 64}
+    )
+    snapshot, _is_new = AudienceSnapshot.objects.get_or_create(version=version, defaults={"status": "BUILDING"})
+    found = {}
+    for code in STORES:
+        values = {"text": "会员日", "snapshot": snapshot, "due_at": timezone.now()}
+        found[code], _is_new = Send.objects.get_or_create(
+            brand=company.shops.brand, corp=corp, name=code, defaults=values
+        )
+        task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
+        SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
+    return found
+
+
 def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
     sweep, _is_new = ContactSweep.objects.get_or_create(corp=corp, kind="FULL", defaults={"started_at": timezone.now()})
@@ -242,6 +370,28 @@ def accounts(guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
             defaults={"read_from": timezone.now(), "friendship_ids": [], "missing_count": 1, "friend_count": 1},
         )  # fmt: skip
     return found
+
+
+def followed_up(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Each member in an SOP, with what her guide is to do for it."""
+    at = timezone.now()
+    sop, _is_new = Sop.objects.get_or_create(brand=company.shops.brand, name="购后回访", anchor="BOUGHT")
+    version, _is_new = SopVersion.objects.get_or_create(sop=sop, number=1)
+    runs, given = {}, {}
+    for code in STORES:
+        runs[code], _is_new = SopRun.objects.get_or_create(
+            sop=sop, member=members[code],
+            defaults={"version": version, "anchor_key": code, "anchored_at": at, "entered_at": at, "position": 1, "due_at": at},
+        )  # fmt: skip
+        given[code], _is_new = Action.objects.get_or_create(
+            key=code,
+            defaults={
+                "guide": guides[code], "store": company.shops.stores[code], "member": members[code], "kind": "CALL",
+                "source": "SOP", "source_id": runs[code].pk, "title": "回访", "reason": "买过东西", "starts_at": at,
+                "due_at": at + dt.timedelta(days=1),
+            },
+        )  # fmt: skip
+    return {SopRun: runs, Action: given}
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:

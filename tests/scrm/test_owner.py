@@ -31,6 +31,21 @@ def test_partitions_have_no_rights_of_their_own() -> None:
     assert not [name for name in partitions if may(name, "INSERT") or may(name, "DELETE")]
 
 
+def test_a_month_that_the_owner_opens_stays_the_owners() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT scrm_ensure_partitions('attribution_entry'::regclass, '2093-05-02', '2093-05-02')")
+        cursor.execute("SELECT count(*) FROM public.attribution_entry_209305")
+        assert cursor.fetchone() == (0,)
+
+
+def test_a_month_that_the_application_opens_is_read_through_its_table(app_role: Role) -> None:
+    with app_role(), connection.cursor() as cursor:
+        cursor.execute("SELECT scrm_ensure_partitions('attribution_entry'::regclass, '2093-06-02', '2093-06-02')")
+        cursor.execute("SELECT count(*) FROM attribution_entry WHERE posted_on = '2093-06-02'")
+        assert cursor.fetchone() == (0,)
+    assert not may("public.attribution_entry_209306", "SELECT")
+
+
 def test_business_rows_can_be_changed() -> None:
     assert all(may("scrm_store", privilege) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE"))
 

@@ -37,7 +37,7 @@ class Command(BaseCommand):
             raise CommandError("沙箱只用于本机试用,PRODUCTION=1 时不能启动。")
         host = urlsplit(settings.WECOM_API_BASE).hostname
         if not settings.WECOM_BASE_IS_DEFAULT and host not in LOOPBACK:
-            raise CommandError(f"WECOM_API_BASE 指向 {host},不是本机:系统不会用到沙箱,所以没有启动。")
+            raise CommandError(f"WECOM_API_BASE 指向 {host}，不是本机：系统不会用到沙箱，所以没有启动。")
         is_sample = wecom.is_here()
         if options["prepare"]:
             return self._prepare(options["port"]) if is_sample else None
@@ -64,7 +64,7 @@ class Command(BaseCommand):
             box = Sandbox(world=world, port=port)
         except OSError as error:
             raise CommandError(
-                f"端口 {port} 无法使用:请停止占用它的程序,或用 WECOM_SANDBOX_PORT 换一个端口。"
+                f"端口 {port} 无法使用：请停止占用它的程序，或用 WECOM_SANDBOX_PORT 换一个端口。"
             ) from error
         with snapshot.Keeper(world, path, owner), box, _known(box.api_base if wired else "", path.with_name("address")):
             self._tell(box, wired)
@@ -79,7 +79,7 @@ class Command(BaseCommand):
     def _tell(self, box: Sandbox, wired: wecom.Wired | None) -> None:
         world = box.world
         friends = sum(len(member.follows) for member in world.members.values())
-        self.stdout.write(f"企业微信沙箱 {box.control_url}({len(world.members)} 位员工,{friends} 个好友)")
+        self.stdout.write(f"企业微信沙箱 {box.control_url} · {len(world.members)} 位员工，{friends} 个好友")
         if wired is not None:
             return
         self.stdout.write(f"WECOM_API_BASE={box.api_base}")

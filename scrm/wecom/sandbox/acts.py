@@ -126,7 +126,7 @@ def move(world: World, userid: str, department: int) -> None:
 @act(
     "confirms_after",
     "免验证的好友多久后自动通过",
-    Field("seconds", "秒(留空:等人来点)", "number", is_optional=True),
+    Field("seconds", "秒（留空：等人来点）", "number", is_optional=True),
     group="导购",
 )
 def confirms_after(world: World, seconds: float | None = None) -> None:
@@ -148,10 +148,10 @@ def advance(world: World, seconds: float) -> None:
     "fault",
     "注入故障",
     Field("kind", "故障", "choice", tuple(faults.KINDS.items())),
-    Field("path", "接口(* 为全部)", value="*"),
+    Field("path", "接口（* 为全部）", value="*"),
     Field("code", "错误码", "number", value=-1, is_optional=True),
     Field("seconds", "持续秒数", "number", value=60, is_optional=True),
-    Field("times", "次数(留空:一直)", "number", is_optional=True),
+    Field("times", "次数（留空：一直）", "number", is_optional=True),
     group="沙箱",
     of_box=True,
 )
@@ -162,10 +162,10 @@ def fault(box: Any, kind: str, path: str = "*", **values: Any) -> None:
 @act(
     "road",
     "回调路上的故障",
-    Field("drop", "丢失(0 到 1)", "number", value=0),
-    Field("duplicate", "重复(0 到 1)", "number", value=0),
-    Field("delay", "延迟(0 到 1)", "number", value=0),
-    Field("reorder", "乱序(0 到 1)", "number", value=0),
+    Field("drop", "丢失（0 到 1）", "number", value=0),
+    Field("duplicate", "重复（0 到 1）", "number", value=0),
+    Field("delay", "延迟（0 到 1）", "number", value=0),
+    Field("reorder", "乱序（0 到 1）", "number", value=0),
     group="沙箱",
     of_box=True,
 )

@@ -82,9 +82,9 @@ class Callbacks:
         url = _signed(receiver, encrypted, echostr=encrypted)
         try:
             status, content = self.transport(url, None, self.verify_seconds)
-            receiver.error = "" if content == plain.encode() else f"校验未通过:HTTP {status},答复不是明文"
+            receiver.error = "" if content == plain.encode() else f"校验未通过：HTTP {status}，答复不是明文"
         except requests.RequestException as error:
-            receiver.error = f"连不上:{type(error).__name__}"
+            receiver.error = f"连不上：{type(error).__name__}"
         receiver.is_active = not receiver.error
         self.world.touch()
         return receiver.is_active

@@ -20,13 +20,13 @@ CODE, WINDOW, PARALLEL, PAGE, HANG, LOSE, WARN, SLOW = (
 )  # fmt: skip
 KINDS = {
     CODE: "返回错误码",
-    WINDOW: "45009 频率超限(持续一段时间)",
+    WINDOW: "45009 频率超限（持续一段时间）",
     PARALLEL: "45033 并发超限",
     PAGE: "返回一页 HTML",
     HANG: "很久不答复",
-    LOSE: "办了,但答复丢失",
+    LOSE: "办了，但答复丢失",
     WARN: "wrong json format 警告",
-    SLOW: "处理得慢(写同一对关系时会 45035)",
+    SLOW: "处理得慢（写同一对关系时会 45035）",
 }
 
 

@@ -17,7 +17,7 @@ ADD_WAYS = {
     13: "微信好友转企微", 16: "获客链接", 24: "主动添加", 201: "内部共享", 202: "管理员分配",
 }  # fmt: skip
 DELIVERY = {
-    "waiting": "待送达", "delivered": "已送达", "refused": "对方拒收", "failed": "多次无人应答", "dropped": "故障:已丢失",
+    "waiting": "待送达", "delivered": "已送达", "refused": "对方拒收", "failed": "多次无人应答", "dropped": "故障：已丢失",
     "no receiver": "没有可用的回调地址",
 }  # fmt: skip
 
@@ -45,7 +45,7 @@ def approaches(world: World, query: str) -> list[dict[str, Any]]:
         Button("edit", "改备注标签", OF_PAIR), Button("chat", "客户说话", OF_PAIR), Button("reply", "导购回话", OF_PAIR),
         Button("delete_by_customer", "客户删除", OF_PAIR), Button("delete_by_member", "导购删除", OF_PAIR),
     ),
-    hint="最近成为好友的在前;可按导购、客户、备注、渠道参数查找。",
+    hint="最近成为好友的在前；可按导购、客户、备注、渠道参数查找。",
 )  # fmt: skip
 def friends(world: World, query: str) -> list[dict[str, Any]]:
     follows = [follow for member in world.staff() for follow in member.follows.values()]
@@ -236,7 +236,7 @@ def contact_name(world: World, external_userid: str) -> str:
 
 def _described(world: World, contact: Any) -> str:
     friends = "、".join(world.members[key].name for key in contact.followers[:2])
-    return f"{contact.name} {contact.external_userid[:10]}" + (f"(好友:{friends})" if friends else "(还没有好友)")
+    return f"{contact.name} {contact.external_userid[:10]}" + (f"（好友：{friends}）" if friends else "（还没有好友）")
 
 
 def _way(add_way: int) -> str:

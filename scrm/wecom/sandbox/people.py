@@ -247,21 +247,21 @@ def _confirm_later(world: World, *, at: float, userid: str, external_userid: str
 def newcomer(world: World, name: str) -> str:
     """The id of a person who is nobody's friend yet."""
     if not name.strip():
-        raise Impossible("请选一位客户,或者填写新客户的昵称")
+        raise Impossible("请选一位客户，或者填写新客户的昵称")
     return world.add_contact(name.strip(), unionid=world.new_id("oSANDBOX", 20)).external_userid
 
 
 def member_of(world: World, userid: str) -> Member:
     member = world.member(userid)
     if member is None:
-        raise Impossible(f"没有这位员工:{userid}")
+        raise Impossible(f"没有这位员工：{userid}")
     return member
 
 
 def contact_of(world: World, external_userid: str) -> Contact:
     contact = world.contacts.get(external_userid)
     if contact is None:
-        raise Impossible(f"没有这位客户:{external_userid}")
+        raise Impossible(f"没有这位客户：{external_userid}")
     return contact
 
 

@@ -53,7 +53,7 @@ def confirm_one(world: World, msgid: str, userid: str, external_userid: str) -> 
     confirm(world, msgid, userid, (external_userid,))
 
 
-@act("sends_after", "群发和朋友圈多久后自动确认", Field("seconds", "秒(留空:等人来点)", "number", is_optional=True),
+@act("sends_after", "群发和朋友圈多久后自动确认", Field("seconds", "秒（留空：等人来点）", "number", is_optional=True),
      group="群发与朋友圈")  # fmt: skip
 def set_sends_after(world: World, seconds: float | None = None) -> None:
     world.sends_after = seconds

@@ -30,7 +30,7 @@ def refuse(world: World, transfer_id: str) -> None:
         _fail(world, transfer, REFUSED, "customer_refused")
 
 
-@act("transfer_refusals", "多少客户会拒绝继承", Field("share", "比例(0 到 1)", "number"), group="继承")
+@act("transfer_refusals", "多少客户会拒绝继承", Field("share", "比例（0 到 1）", "number"), group="继承")
 def set_refusals(world: World, share: float) -> None:
     if not 0 <= share <= 1:
         raise Impossible("比例在 0 和 1 之间")

@@ -14,7 +14,7 @@ PAGE, MINI_PROGRAM = "page", "mini"
 
 @act(
     "login_code",
-    "员工打开应用网页(得到 code)",
+    "员工打开应用网页（得到 code）",
     Field("userid", "员工", "member"),
     Field("is_private", "同意提供敏感信息", "flag", is_optional=True),
     group="登录",
@@ -25,13 +25,13 @@ def of_member(world: World, userid: str, is_private: bool = False) -> str:
         return _code(world, PAGE, userid=userid.lower(), is_private=is_private)
 
 
-@act("login_code_customer", "客户打开应用网页(得到 code)", Field("external_userid", "客户", "contact"), group="登录")
+@act("login_code_customer", "客户打开应用网页（得到 code）", Field("external_userid", "客户", "contact"), group="登录")
 def of_contact(world: World, external_userid: str) -> str:
     with world.lock:
         return _code(world, PAGE, external_userid=contact_of(world, external_userid).external_userid)
 
 
-@act("mini_code", "员工打开小程序(得到 js_code)", Field("userid", "员工", "member"), group="登录")
+@act("mini_code", "员工打开小程序（得到 js_code）", Field("userid", "员工", "member"), group="登录")
 def of_mini_program(world: World, userid: str) -> str:
     with world.lock:
         member_of(world, userid)

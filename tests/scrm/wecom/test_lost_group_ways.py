@@ -87,7 +87,7 @@ def test_a_look_that_finds_nobody_leaves_the_decision_to_a_person(lost: Lost) ->
     assert lost.offered() == {"look", "name_id"}  # nothing is decided before somebody looked
     assert "企业微信不提供入群码列表" in lost.preview("look") and not OutboxMessage.objects.exists()
     lost.act("look")
-    assert lost.offered() == set() and "正在向企业微信核对" in lost.page()
+    assert lost.offered() == set() and "正在到企业微信查找" in lost.page()
     way = lost.send()
     assert (way.status, way.looked_at is not None, group_ways.joined(way)) == ("LOST", True, 0)
     assert lost.offered() == {"look", "name_id", "ask_again", "close"} and "没有客户由此码入群" in lost.page()
@@ -105,7 +105,7 @@ def test_who_came_in_by_it_proves_that_it_exists(lost: Lost) -> None:
     assert lost.offered() == {"look", "name_id"}
     for name in ("ask_again", "close"):
         lost.act(name, reason="没看到")
-    with pytest.raises(group_ways.SomebodyCame):
+    with pytest.raises(group_ways.ItExists):
         group_ways.close(way=way, actor=None, now=timezone.now(), reason="没看到")
     way.refresh_from_db()
     assert way.status == "LOST" and lost.made == [config_id]
@@ -115,7 +115,7 @@ def test_a_look_that_wecom_refuses_decides_nothing(lost: Lost) -> None:
     lost.wecom.faults.add("code", "externalcontact/groupchat/get", code=48002, times=1)
     lost.act("look")
     way = lost.send()
-    assert way.report == {"error": errors.NoPermission.code} and "没能核对" in lost.page()
+    assert way.report == {"error": errors.NoPermission.code} and "没能查找" in lost.page()
     assert lost.offered() == {"look", "name_id"}
     with pytest.raises(group_ways.NotLookedFor):
         group_ways.ask_again(way=way, actor=None, now=timezone.now(), reason="没看到")
@@ -131,7 +131,9 @@ def test_its_id_is_shown_before_it_is_taken_over(lost: Lost) -> None:
     (config_id,) = lost.made
     lost.act("name_id", config_id=f" {config_id} ")
     assert lost.send().status == "LOST"  # naming alone changes nothing
-    assert "就是这个码" in lost.page() and "take_over" in lost.offered()
+    assert "就是这个码" in lost.page() and lost.offered() == {"look", "name_id", "take_over"}
+    with pytest.raises(group_ways.ItExists):
+        group_ways.ask_again(way=lost.way, actor=None, now=timezone.now(), reason="没看到")
     assert config_id in lost.preview("take_over") and "备注“南山店1群”" in lost.preview("take_over")
     lost.act("take_over")
     lost.way.refresh_from_db()

@@ -1,0 +1,227 @@
+"""Mass sends in the console: planned with their reasons, agreed to, watched live by region, store and guide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from campaigns import sends
+from campaigns.models import ContactBudget, Send
+from members.models import AudienceSnapshot
+from scrm import org
+from scrm.admin import lists, words
+from scrm.admin.bases import ReadOnlyAdmin, ScopedAdmin, object_act
+from scrm.admin.shown import BAD, BUSY, GOOD, NEW, display, state
+from scrm.errors import RuleViolation
+from scrm.models import Corp, Job
+from scrm.org import Right
+
+words.register(
+    {
+        "send.draft": gettext_lazy("planned a mass send"),
+        "send.plan": gettext_lazy("planning a mass send"),
+        "send.submit": gettext_lazy("asked for a mass send"),
+        "send.approve": gettext_lazy("approved a mass send"),
+        "send.cancel": gettext_lazy("cancelled a mass send"),
+        "send.remind": gettext_lazy("reminded guides of a mass send"),
+        "send.hand_over": gettext_lazy("handing tasks to the guides"),
+        "campaigns.send": gettext_lazy("task of a mass send"),
+        "campaigns.send_cancel": gettext_lazy("taking back a task of a mass send"),
+        "campaigns.send_remind": gettext_lazy("reminder of a mass send"),
+        "campaigns.send_renew": gettext_lazy("task made again without who has withdrawn"),
+        "summary.planned": gettext_lazy("to be sent to"),
+        "summary.tasks": gettext_lazy("tasks"),
+    }
+)
+STATUS_COLOURS = {
+    Send.Status.PLANNING: BUSY,
+    Send.Status.PLANNED: NEW,
+    Send.Status.ASKED: NEW,
+    Send.Status.SENDING: BUSY,
+    Send.Status.ENDED: GOOD,
+    Send.Status.CANCELLED: BAD,
+}
+OPEN = (Job.Status.QUEUED, Job.Status.RUNNING)
+LEVELS = ("region", "store", "guide")
+UNDER = {"region": "store", "store": "guide"}
+
+
+class SendForm(forms.Form):
+    corp = forms.ModelChoiceField(Corp.objects.none(), label=gettext_lazy("WeCom corp"))
+    name = forms.CharField(label=gettext_lazy("name"), max_length=64)
+    snapshot = forms.ModelChoiceField(
+        AudienceSnapshot.objects.none(), label=gettext_lazy("audience"),
+        help_text=gettext_lazy("Frozen audiences, the newest first. Freeze one under Audiences."),
+    )  # fmt: skip
+    text = forms.CharField(label=gettext_lazy("text"), widget=forms.Textarea, strip=False)
+    link_title = forms.CharField(label=gettext_lazy("title of the link"), max_length=42, required=False)
+    link_url = forms.CharField(label=gettext_lazy("link"), max_length=2048, required=False)
+    due_at = forms.DateTimeField(label=gettext_lazy("to be sent at"))
+    holdout = forms.DecimalField(
+        label=gettext_lazy("control group (%)"), min_value=0, max_value=90, max_digits=5, decimal_places=2, initial=10,
+        help_text=gettext_lazy("Drawn from the audience and left alone, so that it can be seen what the send brought; 0: none."),
+    )  # fmt: skip
+    window_days = forms.IntegerField(
+        label=gettext_lazy("days in which outcomes count"), min_value=1, max_value=365, initial=14
+    )
+    cost = forms.DecimalField(
+        label=gettext_lazy("cost per person contacted (yuan)"),
+        required=False,
+        min_value=0,
+        max_digits=8,
+        decimal_places=2,
+    )
+    margin = forms.DecimalField(
+        label=gettext_lazy("margin (%)"), required=False, min_value=0, max_value=100, max_digits=5, decimal_places=2
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        corp, snapshot = self.fields["corp"], self.fields["snapshot"]
+        corp.queryset = Corp.objects.order_by("pk")  # type: ignore[attr-defined]
+        ready = AudienceSnapshot.objects.filter(status=AudienceSnapshot.Status.READY).select_related(
+            "version__audience"
+        )
+        snapshot.queryset = ready.order_by("-pk")  # type: ignore[attr-defined]
+        snapshot.label_from_instance = _snapshot_text  # type: ignore[attr-defined]
+        lists.styled(self)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        data = dict(self.cleaned_data)
+        holdout, cost, margin = data.pop("holdout"), data.pop("cost"), data.pop("margin")
+        return {
+            **data, "holdout_bp": int(holdout * 100), "cost_fen": None if cost is None else int(cost * 100),
+            "margin_bp": None if margin is None else int(margin * 100),
+        }  # fmt: skip
+
+
+def _snapshot_text(row: AudienceSnapshot) -> str:
+    return f"{row.version.audience} · {timezone.localtime(row.as_of):%Y-%m-%d %H:%M} · {row.member_count:,}"
+
+
+@object_act(
+    gettext_lazy("Send"), right=Right.CHANGE, icon="send", offered=lambda row: row.status == Send.Status.PLANNED and row.planned_count > 0,
+    warning=lambda row: _("%(count)s members are given to their guides as tasks. From %(limit)s members on somebody else has to approve first.") % {
+        "count": f"{row.planned_count:,}", "limit": sends.FOUR_EYES_FROM,
+    },
+)  # fmt: skip
+def submit(self: Any, request: HttpRequest, row: Send, data: dict[str, Any]) -> str:
+    found = sends.submit(send=row, actor=request.user, now=timezone.now())
+    return (
+        _("Somebody else has to approve it now.")
+        if found.status == Send.Status.ASKED
+        else _("The tasks go to the guides.")
+    )
+
+
+@object_act(
+    gettext_lazy("Approve"), right=Right.CHANGE, icon="verified", offered=lambda row: row.status == Send.Status.ASKED,
+    warning=lambda row: _("You agree that “%(name)s” goes to %(count)s members.") % {"name": row.name, "count": f"{row.planned_count:,}"},
+)  # fmt: skip
+def approve(self: Any, request: HttpRequest, row: Send, data: dict[str, Any]) -> str:
+    sends.approve(send=row, actor=request.user, now=timezone.now())
+    return _("Approved: the tasks go to the guides.")
+
+
+@object_act(
+    gettext_lazy("Remind"), right=Right.CHANGE, icon="notifications", offered=lambda row: row.status == Send.Status.SENDING,
+    warning=gettext_lazy("Every guide who has not confirmed is reminded by WeCom; at most every eight hours."),
+)  # fmt: skip
+def remind(self: Any, request: HttpRequest, row: Send, data: dict[str, Any]) -> str:
+    return _("%(count)s guides are reminded.") % {
+        "count": sends.remind(send=row, actor=request.user, now=timezone.now())
+    }
+
+
+@object_act(
+    gettext_lazy("Cancel"), right=Right.CHANGE, icon="cancel",
+    offered=lambda row: row.status not in (Send.Status.ENDED, Send.Status.CANCELLED),
+    warning=gettext_lazy("What nobody has confirmed is taken back. What was sent stays sent."),
+)  # fmt: skip
+def cancel(self: Any, request: HttpRequest, row: Send, data: dict[str, Any]) -> str:
+    return _("%(count)s tasks are stopped.") % {"count": sends.cancel(send=row, actor=request.user, now=timezone.now())}
+
+
+@object_act(
+    gettext_lazy("Send the rest"), right=Right.CHANGE, icon="forward", offered=lambda row: row.status in (Send.Status.ENDED, Send.Status.CANCELLED),
+    warning=gettext_lazy("Those whom this send was meant to reach and did not are planned anew, as a send of its own."),
+)  # fmt: skip
+def send_rest(self: Any, request: HttpRequest, row: Send, data: dict[str, Any]) -> str:
+    rest = sends.send_rest(send=row, actor=request.user, now=timezone.now())
+    return _("Planned as “%(name)s”.") % {"name": rest.name}
+
+
+@admin.register(ContactBudget)
+class ContactBudgetAdmin(ScopedAdmin):
+    add_right = change_right = delete_right = Right.CHANGE
+    list_display = ("brand", "most_count", "days")
+    fields = ("brand", "most_count", "days")
+
+
+@admin.register(Send)
+class SendAdmin(ReadOnlyAdmin):
+    acts = (submit, approve, remind, cancel, send_rest)
+    list_display = ("name", "status_label", "due_at", "audience_count", "planned_count", "requested_by", "created_at")
+    list_select_related = ("requested_by",)
+    list_filter = (("status", lists.ChoicesDropdownFilter),)
+    ordering = ("-pk",)
+    change_list_template = "admin/campaigns/send/list.html"
+
+    def get_urls(self) -> list[Any]:
+        new = path("new/", self.admin_site.admin_view(self.new_view), name="campaigns_send_new")
+        return [new, *super().get_urls()]
+
+    @display(description=gettext_lazy("state"), label=STATUS_COLOURS)
+    def status_label(self, row: Send) -> Any:
+        return state(row.status, row.get_status_display())
+
+    def may_plan(self, request: HttpRequest) -> bool:
+        return org.scope_of(request.user).is_everything and self.has_right(request, Right.CHANGE)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, {**(extra_context or {}), "may_plan": self.may_plan(request)})
+
+    def new_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.may_plan(request):
+            raise PermissionDenied
+        form = SendForm(request.POST or None, initial={"due_at": timezone.localtime().replace(second=0, microsecond=0)})
+        if request.method == "POST" and form.is_valid():
+            try:
+                return HttpResponseRedirect(self.url_of(sends.draft(actor=request.user, **form.asked)))
+            except RuleViolation as error:
+                form.add_error(None, error.message)
+        back = reverse("admin:campaigns_send_changelist")
+        context = self.page_context(request, None, title=_("New mass send"), form=form, back=back)
+        status = 400 if form.errors else 200
+        return TemplateResponse(request, "admin/campaigns/send/new.html", context, status=status)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row: Send = self.get_object(request, object_id)
+        if request.method not in ("GET", "HEAD") or not self.has_view_permission(request, row):
+            raise PermissionDenied
+        scope = org.scope_of(request.user)
+        level = request.GET.get("level", LEVELS[0])
+        level = level if level in LEVELS else LEVELS[0]
+        within = request.GET.get("within", "")
+        lines = sends.execution(send=row, level=level, scope=scope, within=int(within) if within.isdecimal() else None)
+        is_busy = row.job is not None and row.job.status in OPEN
+        context = self.page_context(
+            request, row, title=row.name, send=row, buttons=self.acts_for(request, row), list_url=reverse("admin:campaigns_send_changelist"),
+            left_out=sends.left_out(send=row) if scope.is_everything else [], total=sends.totals(send=row, scope=scope), lines=lines,
+            level=level, under=UNDER.get(level, ""), job=row.job, is_busy=is_busy, is_live=is_busy or row.status == Send.Status.SENDING,
+            problems=sends.prove(send=row) if scope.is_everything and row.ended_at else [], is_everything=scope.is_everything,
+            rests=list(row.rests.order_by("pk")),
+        )  # fmt: skip
+        return TemplateResponse(request, "admin/campaigns/send/page.html", context)

@@ -1,0 +1,181 @@
+"""Handing tasks over to WeCom: batch by batch into the outbox, looked at once more, asked for once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from campaigns.models import Recipient, Send, SendBatch
+from campaigns.sends import planning, results
+from guides.models import Contact
+from members import consent
+from members.models import Purpose
+from scrm import jobs
+from scrm.wecom import corps, errors, mass_sends, outbox
+from scrm.wecom.attachments import Attachment, Link
+from scrm.wecom.outbox import Intent, Verdict
+
+HAND_OVER = "send.hand_over"
+TOPIC = "campaigns.send"
+LATEST = dt.timedelta(days=1)  # a task that could not be made by then is made no more
+SKEW = dt.timedelta(minutes=5)
+
+Status, State, Reason = SendBatch.Status, Recipient.State, Recipient.Reason
+
+# Who may not be sent to after all; the friendship is that of the batch's own guide.
+LOOKED_AT_AGAIN = """
+    UPDATE campaigns_recipient r SET state = 'EXCLUDED', reason = j.reason
+    FROM (
+        SELECT r.member_id, CASE WHEN m.status <> 'ACTIVE' THEN 'NOT_ACTIVE'
+                    WHEN NOT {consent} THEN 'NO_CONSENT'
+                    WHEN NOT EXISTS (
+                        SELECT 1 FROM guides_friendship f
+                        WHERE f.contact_id = r.contact_id AND f.userid = b.userid AND f.ended_at IS NULL AND f.customer_left_at IS NULL)
+                    THEN 'NO_FRIEND'
+                    WHEN r.member_id IN ({spent}) THEN 'BUDGET' ELSE '' END AS reason
+        FROM campaigns_recipient r
+        JOIN campaigns_sendbatch b ON b.id = r.batch_id
+        JOIN members_member m ON m.id = r.member_id
+        WHERE r.batch_id = %(batch)s AND r.state = 'PLANNED'
+    ) j
+    WHERE r.send_id = %(send)s AND r.member_id = j.member_id AND j.reason <> ''
+"""
+OF_BATCH = "AND r.member_id IN (SELECT o.member_id FROM campaigns_recipient o WHERE o.batch_id = %(batch)s)"
+
+
+def register() -> None:
+    """Called from ``AppConfig.ready``. Making a task twice would contact everybody twice."""
+    outbox.register(TOPIC, send=_send, settle=_settle, is_repeatable=False, reconcile=_reconcile)
+
+
+def work_hand_over(progress: jobs.Progress) -> dict[str, Any]:
+    send = Send.objects.get(pk=progress.job.params["send"])
+    progress.stage(HAND_OVER, SendBatch.objects.filter(send=send).count())
+    return {"tasks": hand_over(send_id=send.pk, now=timezone.now(), done=progress.done)}
+
+
+def hand_over(*, send_id: int, now: dt.datetime, done: Any = None) -> int:
+    """Put every batch that is due and not yet handed over into the outbox, each in a transaction of its own; how many."""
+    count = 0
+    while _hand_over_next(send_id, now):
+        count += 1
+        if done is not None:
+            done(count)
+    return count
+
+
+@transaction.atomic(durable=True)
+def _hand_over_next(send_id: int, now: dt.datetime) -> bool:
+    send = Send.objects.select_related("corp").get(pk=send_id)
+    if send.status != Send.Status.SENDING or send.due_at > now:
+        return False
+    open_ones = SendBatch.objects.filter(send=send, status=Status.PLANNED).order_by("pk")
+    batch = open_ones.select_for_update(skip_locked=True, of=("self",)).first()
+    if batch is None:
+        return False
+    with connection.cursor() as cursor:
+        # two sends never count the same budget at once
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('contact budget ' || %s, 0))", [send.brand_id])
+        values: dict[str, Any] = {"send": send.pk, "batch": batch.pk, "brand": send.brand_id, "due": now}
+        cursor.execute(_looking_again(), values)
+        batch.excluded_count += cursor.rowcount
+    left = Recipient.objects.filter(batch=batch, state=State.PLANNED)
+    if not left.update(contacted_at=now):
+        results.end(batch, now=now)
+        return True
+    ask(batch, send, now=now)
+    return True
+
+
+def ask(batch: SendBatch, send: Send, *, now: dt.datetime) -> None:
+    """Have WeCom give the task to its guide; in the caller's transaction."""
+    batch.status, batch.msgid, batch.poll_at = Status.QUEUED, None, None
+    batch.save()
+    payload = {"batch": batch.pk, "at": now.isoformat()}
+    outbox.enqueue(topic=TOPIC, corp=send.corp, key=key_of(batch), payload=payload, now=now, expires_at=now + LATEST)
+
+
+def key_of(batch: SendBatch) -> str:
+    return f"{batch.pk}/{batch.round_no}"
+
+
+def _looking_again() -> str:
+    asked = consent.allowed_sql(Purpose.WECOM_MARKETING, "r.member_id")
+    return LOOKED_AT_AGAIN.replace("{consent}", asked).replace("{spent}", planning.spent_sql(OF_BATCH))
+
+
+# --- the message to WeCom ---------------------------------------------------------------------------------------------
+
+
+def _send(intent: Intent) -> dict[str, Any]:
+    batch = SendBatch.objects.select_related("send").get(pk=intent.payload["batch"])
+    wanted = _still_willing(batch)
+    if not wanted:
+        return {"msgid": "", "failed": []}
+    made = mass_sends.create(
+        corps.app_of(intent.corp), text=batch.send.text, attachments=_attachments(batch.send), sender=batch.userid,
+        external_userids=wanted,
+    )  # fmt: skip
+    return {"msgid": made.msgid, "failed": list(made.failed)}
+
+
+@transaction.atomic(durable=True)
+def _still_willing(batch: SendBatch) -> list[str]:
+    """The customers of a batch right before WeCom is asked: a no that was committed by now is obeyed (S7)."""
+    SendBatch.objects.select_for_update(of=("self",)).get(pk=batch.pk)
+    rows = dict(Recipient.objects.filter(batch=batch, state=State.PLANNED).values_list("member_id", "contact_id"))
+    refusing = consent.refusing(member_ids=list(rows), purpose=Purpose.WECOM_MARKETING)
+    if refusing:
+        those = Recipient.objects.filter(send=batch.send_id, member__in=refusing, state=State.PLANNED)
+        gone = those.update(state=State.EXCLUDED, reason=Reason.NO_CONSENT, contacted_at=None)
+        SendBatch.objects.filter(pk=batch.pk).update(excluded_count=batch.excluded_count + gone)
+    contacts = [contact for member, contact in rows.items() if member not in refusing and contact is not None]
+    return list(Contact.objects.filter(pk__in=contacts).order_by("pk").values_list("external_userid", flat=True))
+
+
+def _settle(intent: Intent, answer: dict[str, Any] | None, error: errors.WecomError | None) -> None:
+    """In the transaction that ends the message."""
+    batch = SendBatch.objects.select_for_update(of=("self",)).get(pk=intent.payload["batch"])
+    now = timezone.now()
+    is_cancelled = Send.objects.filter(pk=batch.send_id, status=Send.Status.CANCELLED).exists()
+    if answer is None or not answer["msgid"]:
+        if isinstance(error, errors.NoRecipient):
+            results.fail(batch, None)
+        batch.error_code = error.code if error else ""
+        results.end(batch, now=now, status=Status.CANCELLED if is_cancelled else Status.ENDED)
+        return
+    results.fail(batch, answer["failed"])
+    batch.status, batch.msgid, batch.made_at, batch.error_code = Status.MADE, answer["msgid"], now, ""
+    batch.poll_at = now + results.FIRST_LOOK
+    batch.save()
+    if is_cancelled:  # it was on its way when somebody cancelled
+        results.take_back(batch, now=now)
+
+
+def _reconcile(intent: Intent) -> Verdict:
+    """Whether the task was made although no answer came: among WeCom's records of the time one of this guide and these
+    customers that is nobody else's here."""
+    batch = SendBatch.objects.select_related("send").get(pk=intent.payload["batch"])
+    app, since = corps.app_of(intent.corp), dt.datetime.fromisoformat(intent.payload["at"]) - SKEW
+    wanted = set(
+        Contact.objects.filter(
+            pk__in=Recipient.objects.filter(batch=batch, state=State.PLANNED).values("contact_id")
+        ).values_list("external_userid", flat=True)
+    )
+    until = min(timezone.now() + SKEW, since + mass_sends.LONGEST_PERIOD)
+    for record in mass_sends.recent(app, chat_type=mass_sends.SINGLE, since=since, until=until):
+        if record.text != batch.send.text or SendBatch.objects.filter(msgid=record.msgid).exists():
+            continue
+        if batch.userid not in {task.userid.lower() for task in mass_sends.tasks(app, record.msgid)}:
+            continue
+        theirs = {row.external_userid for row in mass_sends.results(app, msgid=record.msgid, userid=batch.userid)}
+        if theirs and theirs <= wanted:
+            return Verdict.done({"msgid": record.msgid, "failed": sorted(wanted - theirs)})
+    return Verdict.NOT_DONE
+
+
+def _attachments(send: Send) -> list[Attachment]:
+    return [Link(title=send.link_title, url=send.link_url)] if send.link_url else []

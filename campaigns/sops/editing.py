@@ -1,0 +1,104 @@
+"""Drafts, publication and stopping of SOPs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from campaigns.models import Sop, SopRun, SopStep, SopVersion
+from campaigns.sops import rules, texts
+from guides import actions
+from guides.models import Action
+from scrm import audit, db
+from scrm.errors import RuleViolation
+
+FAULTS = {
+    "no_steps": gettext_lazy("The version has no steps."),
+    "no_text": gettext_lazy("Step %(step)s is a message without a text."),
+    "no_tag": gettext_lazy("Step %(step)s needs a tag."),
+    "no_such_step": gettext_lazy("Step %(step)s leads to a step that does not exist."),
+    "circle": gettext_lazy("Step %(step)s leads back to itself."),
+    "never_reached": gettext_lazy("Nobody ever comes to step %(step)s."),
+}
+COPIED = (
+    "position", "kind", "title", "text", "wait_days", "at_time", "wait_minutes", "valid_hours", "minutes", "tag_id",
+    "question", "yes_to", "next_to",
+)  # fmt: skip
+Status = SopVersion.Status
+
+
+class BadSop(RuleViolation):
+    code = "bad_sop"
+
+
+def step_of(row: SopStep) -> rules.Step:
+    return rules.Step(**{name: getattr(row, name) for name in COPIED})
+
+
+def problems(rows: Iterable[SopStep]) -> list[str]:
+    """What keeps a draft from being published, a sentence each."""
+    steps = [step_of(row) for row in rows]
+    found = [str(FAULTS[fault.code]) % {"step": fault.step} for fault in rules.faults(steps)]
+    for step in steps:
+        found += [
+            _("Step %(step)s: there is no placeholder %(found)s. Possible are %(all)s.")
+            % {"step": step.position, "found": unknown, "all": " ".join(texts.PLACEHOLDERS)}
+            for unknown in texts.unknown(step.text)
+        ]
+    return found
+
+
+@transaction.atomic
+def draft_from(*, sop: Sop, actor: Any) -> SopVersion:
+    """A draft that begins as a copy of the version in force, or empty. Raises BadSop while there is one already."""
+    db.lock(Sop.objects.filter(pk=sop.pk))
+    if sop.versions.filter(status=Status.DRAFT).exists():
+        raise BadSop(_("There is a draft already: edit that one."))
+    last = sop.versions.order_by("-number").first()
+    number = last.number + 1 if last else 1
+    values = {} if last is None else {"stops_on_purchase": last.stops_on_purchase, "pause_days": last.pause_days}
+    draft = SopVersion.objects.create(sop=sop, number=number, author=actor, **values)
+    for step in last.steps.all() if last else ():
+        SopStep.objects.create(version=draft, **{name: getattr(step, name) for name in COPIED})
+    audit.record(actor=actor, verb="sop.draft", target=draft)
+    return draft
+
+
+@transaction.atomic
+def publish(*, version: SopVersion, actor: Any, now: dt.datetime) -> None:
+    """From now on events enter this version. Raises BadSop with the first thing that is wrong."""
+    db.lock(Sop.objects.filter(pk=version.sop_id))
+    version.refresh_from_db()
+    if version.status != Status.DRAFT:
+        raise BadSop(_("Only a draft can be published."))
+    found = problems(version.steps.all())
+    if found:
+        raise BadSop(" ".join(found))
+    SopVersion.objects.filter(sop=version.sop_id, status=Status.PUBLISHED).update(status=Status.RETIRED, retired_at=now)
+    version.status, version.published_at, version.published_by = Status.PUBLISHED, now, actor
+    version.save(update_fields=["status", "published_at", "published_by"])
+    audit.record(actor=actor, verb="sop.publish", target=version)
+
+
+@transaction.atomic
+def retire(*, sop: Sop, actor: Any, reason: str) -> None:
+    """Nobody enters any more; who is in it goes on."""
+    Sop.objects.filter(pk=sop.pk).update(is_active=False)
+    audit.record(actor=actor, verb="sop.retire", target=sop, reason=reason)
+
+
+@transaction.atomic
+def stop(*, run: SopRun, actor: Any, reason: str, now: dt.datetime) -> None:
+    """One customer leaves the SOP; what its guide has not yet done is withdrawn. Raises BadSop when it has ended."""
+    (run,) = db.lock(SopRun.objects.filter(pk=run.pk))
+    if run.status != SopRun.Status.ACTIVE:
+        raise BadSop(_("This run has ended already."))
+    run.status, run.why, run.ended_at = SopRun.Status.STOPPED, SopRun.Why.HAND, now
+    run.save(update_fields=["status", "why", "ended_at"])
+    actions.withdraw(source=Action.Source.SOP, source_ids=[run.pk], now=now)
+    audit.record(actor=actor, verb="sop.stop", target=run, reason=reason)

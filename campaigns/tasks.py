@@ -1,0 +1,34 @@
+"""Celery tasks of campaigns."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from campaigns import content_media, experiments, sends, sops
+
+
+@shared_task
+def sweep_sends() -> None:
+    """Tasks that are due go to WeCom, and WeCom is asked about those that are out."""
+    sends.sweep(now=timezone.now())
+
+
+@shared_task
+def read_experiments() -> None:
+    """Experiments whose window has ended are read once."""
+    experiments.due(now=timezone.now())
+
+
+@shared_task
+def upload_files() -> None:
+    """Files of materials that are wanted at WeCom, and those that run out soon."""
+    content_media.sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_sops() -> None:
+    """Who enters an SOP, and whose next step is due; a piece at a time until nothing is left."""
+    sops.enrol(now=timezone.now())
+    while sops.advance(now=timezone.now()):
+        pass
