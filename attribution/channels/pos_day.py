@@ -99,20 +99,22 @@ REFUNDS = f"""
 """
 # lines of the day that are no longer in the file, as they stand, voided
 GONE_LINES = f"""
-    SELECT l.id, '{CHANNEL}', o.shop, o.order_no, l.line_no, %(at)s::timestamptz, p.sku, '', '', l.created_at, l.paid_at, l.completed_at, l.store_id,
+    SELECT l.id, '{CHANNEL}', o.shop, o.order_no, l.line_no, w.at, p.sku, '', '', l.created_at, l.paid_at, l.completed_at, l.store_id,
            l.cashier_code, l.buyer_mobile_index, l.buyer_card_no, l.buyer_account, l.buyer_unionid, l.quantity, l.unit_price, l.list_fen,
            l.discounts, l.paid_fen, l.points_fen, l.freight_fen, l.is_test, l.is_gift_card, l.is_wholesale, l.is_staff_price, true, l.risk_mark
-    FROM members_order o
-    JOIN members_orderline l ON l.order_id = o.id AND l.booked_on = o.booked_on AND NOT l.is_voided AND l.version_at < %(at)s
+    FROM (SELECT %s::timestamptz AS at, %s::text AS store, %s::text AS day) w
+    CROSS JOIN members_order o
+    JOIN members_orderline l ON l.order_id = o.id AND l.booked_on = o.booked_on AND NOT l.is_voided AND l.version_at < w.at
     JOIN members_product p ON p.id = l.product_id
-    WHERE o.channel = '{CHANNEL}' AND o.shop = %(store)s AND starts_with(o.order_no, %(store)s || '/') AND split_part(o.order_no, '/', 3) = %(day)s
+    WHERE o.channel = '{CHANNEL}' AND o.shop = w.store AND starts_with(o.order_no, w.store || '/') AND split_part(o.order_no, '/', 3) = w.day
       AND NOT EXISTS (SELECT 1 FROM {{table}} t WHERE {COUNTS} AND NOT {IS_RETURN} AND {RECEIPT} = o.order_no AND t.number = l.line_no)
 """
 GONE_REFUNDS = f"""
-    SELECT r.id, '{CHANNEL}', r.shop, r.refund_no, r.order_no, r.line_no, %(at)s::timestamptz, r.refunded_at, 0::numeric, 0::bigint
-    FROM members_refund r
-    WHERE r.channel = '{CHANNEL}' AND r.shop = %(store)s AND starts_with(r.refund_no, %(store)s || '/') AND split_part(r.refund_no, '/', 3) = %(day)s
-      AND r.amount_fen > 0 AND r.version_at < %(at)s
+    SELECT r.id, '{CHANNEL}', r.shop, r.refund_no, r.order_no, r.line_no, w.at, r.refunded_at, 0::numeric, 0::bigint
+    FROM (SELECT %s::timestamptz AS at, %s::text AS store, %s::text AS day) w
+    CROSS JOIN members_refund r
+    WHERE r.channel = '{CHANNEL}' AND r.shop = w.store AND starts_with(r.refund_no, w.store || '/') AND split_part(r.refund_no, '/', 3) = w.day
+      AND r.amount_fen > 0 AND r.version_at < w.at
       AND NOT EXISTS (SELECT 1 FROM {{table}} t WHERE {COUNTS} AND {IS_RETURN} AND {RECEIPT} || '/' || t.number = r.refund_no)
 """
 
@@ -236,7 +238,7 @@ def _write(row: PosDay, run: imports.Run, checked: imports.Checked, progress: jo
     run.report((line, "orig_receipt_no", "unmatched_return") for line in unmatched)
     refunds = purchases.record_refunds_of(select=REFUNDS.format(table=table), params=[at])
     run.report((line, "paid_amount", code) for line, code in refunds.refused)
-    where = {"at": at, "store": row.store.code, "day": f"{row.day:%Y%m%d}"}
+    where = [at, row.store.code, f"{row.day:%Y%m%d}"]
     gone_refunds = purchases.record_refunds_of(select=GONE_REFUNDS.format(table=table), params=where)
     gone = purchases.record_lines_of(select=GONE_LINES.format(table=table), params=where)
     voided = gone.counts()["updated"]

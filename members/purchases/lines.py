@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -264,9 +264,7 @@ def record_lines(*, lines: Sequence[LineVersion]) -> LinesRecorded:
         return _record(work)
 
 
-def record_lines_of(
-    *, select: str, params: Sequence[Any] | Mapping[str, Any] = (), more: Sequence[str] = ()
-) -> LinesRecorded:
+def record_lines_of(*, select: str, params: Sequence[Any] = (), more: Sequence[str] = ()) -> LinesRecorded:
     """The same for the rows of a query that yields the columns of ``BATCH`` in their order, ``seq`` telling them apart.
 
     ``more``: those of ``FACTS`` that the query yields after them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -253,7 +253,7 @@ def record_refunds(*, refunds: Sequence[RefundVersion]) -> RefundsRecorded:
     return _until_alone(lambda: _record_few(refunds) if len(refunds) <= batch.PASSED_UP_TO else _record_many(refunds))
 
 
-def record_refunds_of(*, select: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> RefundsRecorded:
+def record_refunds_of(*, select: str, params: Sequence[Any] = ()) -> RefundsRecorded:
     """The same for the rows of a query that yields the columns of ``BATCH`` in their order."""
     return _until_alone(lambda: _record_of(select, params))
 
@@ -307,7 +307,7 @@ def _record_many(refunds: Sequence[RefundVersion]) -> RefundsRecorded:
         return _record(work, len(refunds))
 
 
-def _record_of(select: str, params: Sequence[Any] | Mapping[str, Any]) -> RefundsRecorded:
+def _record_of(select: str, params: Sequence[Any]) -> RefundsRecorded:
     names = ", ".join(name for name, _kind in BATCH)
     with batch.in_tables(**TABLES) as work:
         return _record(work, work.hold(f"refund_batch ({names})", select, params))

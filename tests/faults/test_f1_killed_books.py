@@ -46,7 +46,7 @@ def waiting_lines(company: Shops, count: int) -> None:
             "INSERT INTO members_order (channel, shop, order_no, booked_on) SELECT 'POS', 'S1', 'K' || n, %s FROM generate_series(1, %s) n",
             [first.booked_on, count],
         )
-        columns = ", ".join(f.column for f in first._meta.concrete_fields if f.column not in ("id", "order_id"))
+        columns = ", ".join(str(f.column) for f in first._meta.concrete_fields if f.column not in ("id", "order_id"))
         cursor.execute(
             f"INSERT INTO members_orderline (order_id, {columns}) SELECT o.id, {columns.replace('booked_on', 'l.booked_on').replace('channel', 'l.channel')}"
             " FROM members_order o, members_orderline l WHERE l.id = %s AND o.order_no LIKE 'K%%'",
