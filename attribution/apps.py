@@ -11,7 +11,7 @@ class AttributionConfig(AppConfig):
         from django.db.models import Exists, OuterRef, Q
 
         from attribution import bench, fairness, intake, rulebook, simulation, waiting
-        from attribution.channels import bills
+        from attribution.channels import bills, pos_day
         from attribution.models import Decision
         from attribution.sample import loading
         from attribution.settlement import batches, making, posting
@@ -35,6 +35,7 @@ class AttributionConfig(AppConfig):
         jobs.register(batches.POST, posting.work)
         jobs.register(simulation.KIND, simulation.work)
         jobs.register(bills.KIND, bills.read)
+        jobs.register(pos_day.KIND, pos_day.read)
         bindings.take_policy_from(rulebook.binding_policy)
         bindings.on_answered(fairness.mark_request)
         waiting.register()

@@ -132,13 +132,18 @@ def _postings(period: str, changed: Sequence[tuple[Month, MonthCap, int]], now: 
         row.posting_count += 1
         fact = (REASON, period, month.guide, row.posting_count)
         part = postings.Part(month.guide, stores.get(month.store_id or 0), abs(change))
-        common = {"reason": REASON, "fact": fact_of(period)}
         if change > 0:
             [txn] = postings.reverse(fact, [part], [0], ends_at)
-            batch.append(ledger.Posting(txn, reverses_key=keys[month.last_accrual_id], **common))
+            batch.append(
+                ledger.Posting(txn, reverses_key=keys[month.last_accrual_id], reason=REASON, fact=fact_of(period))
+            )
         else:
             txn = postings.accrue(postings.key(postings.Kind.ACCRUE, *fact), [part], ends_at)
             earned_on = (ends_at - dt.timedelta(days=1)).astimezone(ledger.SHANGHAI).date()
             hold = ledger.NewHold(ids.take(), "CAP", month.guide, month.store_id, -change, earned_on, now)
-            batch.append(ledger.Posting(txn, holds=(hold,), adjusts_key=keys[month.last_accrual_id], **common))
+            batch.append(
+                ledger.Posting(
+                    txn, holds=(hold,), adjusts_key=keys[month.last_accrual_id], reason=REASON, fact=fact_of(period)
+                )
+            )
     return batch

@@ -118,7 +118,8 @@ COUNT_GUIDES = """
 
 def mark(days: Iterable[dt.date]) -> None:
     """Have these business days counted again; in the transaction of the change."""
-    FairnessMark.objects.bulk_create(FairnessMark(day=day) for day in sorted(set(days)))
+    marked = db.array(sorted(set(days)))
+    db.write("INSERT INTO attribution_fairnessmark (day) SELECT unnest(%s::date[])", [marked])
 
 
 def mark_request(request: BindingRequest) -> None:

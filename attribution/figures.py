@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection, transaction
 
 from attribution import fairness
-from attribution.models import FigureMark
+from scrm import db
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -84,7 +84,7 @@ STOCK = """
 def mark(days: Iterable[dt.date]) -> None:
     """Have these business days counted again; in the transaction of the change."""
     marked = sorted(set(days))
-    FigureMark.objects.bulk_create(FigureMark(day=day) for day in marked)
+    db.write("INSERT INTO attribution_figuremark (day) SELECT unnest(%s::date[])", [db.array(marked)])
     fairness.mark(marked)
 
 

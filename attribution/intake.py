@@ -26,7 +26,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from django.db import OperationalError, connection, transaction
@@ -140,17 +140,19 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
     return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
+STORE = """
+    INSERT INTO attribution_channelevent (channel, event_id, body_hash, body_sealed, status, attempts, error_code, error_place)
+    VALUES (%(channel)s, %(event_id)s, %(hash)s, %(sealed)s, 'RECEIVED', 0, '', '') ON CONFLICT DO NOTHING RETURNING id
+"""
+
+
 def receive(*, channel: str, timestamp: str, signed: str, body: bytes, now: dt.datetime) -> bool:
     """Verify and store one delivery in one statement. False for a repeat. Raises NotVerified, NotReadable."""
     verify(channel=channel, timestamp=timestamp, signed=signed, body=body, now=now)
     text, event_id = _event_id(body)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO attribution_channelevent (channel, event_id, body_hash, body_sealed, status, attempts, error_code,"
-            " error_place) VALUES (%s, %s, %s, %s, 'RECEIVED', 0, '', '') ON CONFLICT DO NOTHING",
-            [channel, event_id, hashlib.sha256(body).hexdigest(), crypto.seal_text(PURPOSE_EVENT, text)],
-        )
-        return cursor.rowcount == 1
+    sealed = crypto.seal_text(PURPOSE_EVENT, text)
+    values = {"channel": channel, "event_id": event_id, "hash": hashlib.sha256(body).hexdigest(), "sealed": sealed}
+    return bool(db.fetch(STORE, values))
 
 
 def verify(*, channel: str, timestamp: str, signed: str, body: bytes, now: dt.datetime) -> None:
@@ -237,22 +239,24 @@ def forget_events(*, now: dt.datetime) -> int:
                 return done
 
 
+CLAIM = """
+    UPDATE attribution_channelevent SET attempts = attempts + 1 WHERE id = ANY(ARRAY(
+        SELECT id FROM attribution_channelevent WHERE status = 'RECEIVED' AND (attempts = 0 OR %(again)s)
+        AND id <> ALL(%(seen)s::bigint[]) ORDER BY id LIMIT %(count)s::bigint FOR UPDATE SKIP LOCKED
+    )) RETURNING id
+"""
+
+
 def _claim(again: bool, seen: list[int], count: int) -> list[int]:
     """The next events, their attempt counted before anything is done: an event that kills its worker ends parked too."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE attribution_channelevent SET attempts = attempts + 1 WHERE id = ANY(ARRAY("
-            " SELECT id FROM attribution_channelevent WHERE status = 'RECEIVED' AND (attempts = 0 OR %s)"
-            " AND id <> ALL(%s) ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING id",
-            [again, seen, count],
-        )
-        return sorted(event_id for (event_id,) in cursor.fetchall())
+    claimed = db.fetch(CLAIM, {"again": again, "seen": db.array(seen), "count": count})
+    return sorted(event_id for (event_id,) in claimed)
 
 
 def _process(event_ids: list[int], now: dt.datetime, done: Processed) -> None:
     """Record some events in one transaction and decide their lines; where that fails, each event by itself."""
     try:
-        with transaction.atomic():
+        with db.plans_kept():
             line_ids, parked, processed = _record(event_ids, now)
     except Exception as error:  # noqa: BLE001  one event must not stop the others; the log and the row say what it was
         if len(event_ids) > 1:
@@ -270,10 +274,22 @@ def _process(event_ids: list[int], now: dt.datetime, done: Processed) -> None:
         log.exception("lines_of_events_not_decided", events=event_ids)
 
 
+class _Event(NamedTuple):
+    pk: int
+    channel: str
+    shop_id: int | None
+    body_sealed: bytes
+
+
+WAITING = """
+    SELECT id, channel, shop_id, body_sealed FROM attribution_channelevent
+    WHERE id = ANY(%s::bigint[]) AND status = 'RECEIVED' ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+
+
 def _record(event_ids: list[int], now: dt.datetime) -> tuple[list[int], int, int]:
     """The lines to decide, and how many events were parked and how many are done."""
-    waiting = ChannelEvent.objects.select_for_update(skip_locked=True).order_by("pk")
-    events = list(waiting.filter(pk__in=event_ids, status=ChannelEvent.Status.RECEIVED))
+    events = [_Event._make(row) for row in db.read(WAITING, [db.array(event_ids)])]
     problems: dict[int, tuple[str, str]] = {}
     lines: list[tuple[int, str, purchases.LineVersion]] = []
     refunds: list[tuple[int, str, purchases.RefundVersion]] = []
@@ -290,12 +306,13 @@ def _record(event_ids: list[int], now: dt.datetime) -> tuple[list[int], int, int
 
 
 def _deliveries(
-    events: list[ChannelEvent], problems: dict[int, tuple[str, str]], now: dt.datetime
-) -> Iterator[tuple[ChannelEvent, order_event.Delivery]]:
-    bodies = [json.loads(crypto.open_text(PURPOSE_EVENT, bytes(event.body_sealed))) for event in events]
+    events: list[_Event], problems: dict[int, tuple[str, str]], now: dt.datetime
+) -> Iterator[tuple[_Event, order_event.Delivery]]:
+    bodies = [json.loads(crypto.open_text(PURPOSE_EVENT, event.body_sealed)) for event in events]
     codes = {code for body in bodies if (code := order_event.store_of(body))}
     stores = dict(Store.objects.filter(code__in=codes).values_list("code", "pk")) if codes else {}
-    shops, paid = platform_orders.shops_of(events), _payments(events, bodies)
+    shops = platform_orders.shops_of({event.shop_id for event in events if event.shop_id is not None})
+    paid = _payments(events, bodies)
     for event, body in zip(events, bodies, strict=True):
         try:
             if event.shop_id is not None:
@@ -306,7 +323,7 @@ def _deliveries(
             problems[event.pk] = (error.code, error.place)
 
 
-def _payments(events: list[ChannelEvent], bodies: list[Any]) -> dict[str, order_event.Paid]:
+def _payments(events: list[_Event], bodies: list[Any]) -> dict[str, order_event.Paid]:
     """What means of payment told about the numbers that the events await."""
     found: dict[str, order_event.Paid] = {}
     for channel in {event.channel for event in events if event.shop_id is None}:
@@ -317,13 +334,18 @@ def _payments(events: list[ChannelEvent], bodies: list[Any]) -> dict[str, order_
     return found
 
 
-def _end(events: list[ChannelEvent], problems: dict[int, tuple[str, str]], now: dt.datetime) -> None:
-    for event in events:
-        is_parked = event.pk in problems
-        event.status = ChannelEvent.Status.PARKED if is_parked else ChannelEvent.Status.PROCESSED
-        event.error_code, event.error_place = problems.get(event.pk, ("", ""))
-        event.processed_at = now
-    ChannelEvent.objects.bulk_update(events, ["status", "error_code", "error_place", "processed_at"])
+END = """
+    UPDATE attribution_channelevent e
+    SET status = CASE WHEN p.id IS NULL THEN 'PROCESSED' ELSE 'PARKED' END, error_code = coalesce(p.code, ''),
+        error_place = coalesce(p.place, ''), processed_at = %s
+    FROM unnest(%s::bigint[]) k(id) LEFT JOIN unnest(%s::bigint[], %s::text[], %s::text[]) p(id, code, place) USING (id)
+    WHERE e.id = k.id
+"""
+
+
+def _end(events: list[_Event], problems: dict[int, tuple[str, str]], now: dt.datetime) -> None:
+    codes, places = [code for code, _place in problems.values()], [place for _code, place in problems.values()]
+    db.write(END, [now, db.array(event.pk for event in events), db.array(problems), codes, places])
 
 
 def _park_killers(now: dt.datetime) -> None:

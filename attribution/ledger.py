@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,33 @@ class Ids:
         if not self._ids:
             self._ids = db.next_ids(self._model, self._block)[::-1]
         return self._ids.pop()
+
+    def give(self, ids: Iterable[int]) -> None:
+        """Drawn elsewhere."""
+        self._ids = [*ids][::-1]
+
+
+class StoreIds(dict[str, int]):
+    """Ids of stores by their codes: those that a batch knows already, any other is looked up."""
+
+    def __init__(self, known: Iterable[Mapping[str, int]]) -> None:
+        super().__init__()
+        for codes in {id(codes): codes for codes in known}.values():
+            self.update(codes)
+
+    def __missing__(self, code: str) -> int:
+        self[code] = _store_ids({code})[code]
+        return self[code]
+
+
+def draw_ids(*models: type[Any], count: int) -> list[Ids]:
+    """Ids of each of the models, ``count`` of them drawn at once for all."""
+    found = [Ids(model, count) for model in models]
+    if count:
+        drawn = db.read_together(*((db.NEXT_IDS, [model._meta.db_table, count]) for model in models))
+        for ids, rows in zip(found, drawn, strict=True):
+            ids.give(pk for (pk,) in rows)
+    return found
 
 
 class NewHold(NamedTuple):
@@ -101,8 +128,8 @@ class _Known(NamedTuple):
 
 
 @transaction.atomic
-def post(*, batch: Sequence[Posting]) -> list[int]:
-    """Write a batch; returns the transaction's id per posting, the first one's for a repeat.
+def post(*, batch: Sequence[Posting], stores: Mapping[str, int] | None = None) -> list[int]:
+    """Write a batch; returns the transaction's id per posting, the first one's for a repeat. ``stores``: ids that are known.
 
     Raises ContentConflict. A balance that would fall below zero is refused by the database (IntegrityError).
     """
@@ -110,7 +137,7 @@ def post(*, batch: Sequence[Posting]) -> list[int]:
         return []
     accounts = _open_accounts({entry.account for posting in batch for entry in posting.txn.entries})
     _lock_accounts([account_id for account_id, _ in accounts.values()])
-    known = _known({key for p in batch for key in (p.txn.key, p.reverses_key, p.adjusts_key) if key})
+    posted_at, known = _known({key for p in batch for key in (p.txn.key, p.reverses_key, p.adjusts_key) if key})
     ids = db.next_ids(Txn, len(batch))
     fresh: list[tuple[int, Posting]] = []
     result: list[int] = []
@@ -124,7 +151,7 @@ def post(*, batch: Sequence[Posting]) -> list[int]:
             result.append(first.id)
         else:
             raise ContentConflict(_("This fact is already posted with other content."), extra={"key": posting.txn.key})
-    _write(fresh, accounts, known)
+    _write(fresh, accounts, known, posted_at, stores)
     return result
 
 
@@ -167,13 +194,15 @@ def _write(
     fresh: Sequence[tuple[int, Posting]],
     accounts: dict[str, tuple[int, int | None]],
     known: dict[str, _Known],
+    posted_at: dt.datetime,
+    stores: Mapping[str, int] | None,
 ) -> None:
     if not fresh:
         return
-    posted_at = db.clock()
     posted_on = posted_at.astimezone(SHANGHAI).date()
     db.ensure_partitions(Entry, posted_on, posted_on)
-    stores = _store_ids({entry.store for _, posting in fresh for entry in posting.txn.entries if entry.store})
+    if stores is None:
+        stores = _store_ids({entry.store for _, posting in fresh for entry in posting.txn.entries if entry.store})
     _copy_txns(fresh, known, posted_at, posted_on)
     _copy_entries(fresh, accounts, stores, posted_on)
     _copy_holds(fresh, accounts)
@@ -210,7 +239,7 @@ def _adjusted(posting: Posting, known: dict[str, _Known], closed: frozenset[str]
 def _copy_entries(
     fresh: Sequence[tuple[int, Posting]],
     accounts: dict[str, tuple[int, int | None]],
-    stores: dict[str, int],
+    stores: Mapping[str, int],
     posted_on: dt.date,
 ) -> None:
     db.copy_rows(
@@ -280,7 +309,9 @@ def _open_accounts(codes: set[str]) -> dict[str, tuple[int, int | None]]:
 
 
 def _read_accounts(codes: Iterable[str]) -> dict[str, tuple[int, int | None]]:
-    rows = Account.objects.filter(code__in=list(codes)).values_list("code", "id", "beneficiary_id")
+    rows = db.read(
+        "SELECT code, id, beneficiary_id FROM attribution_account WHERE code = ANY(%s::text[])", [sorted(codes)]
+    )
     return {code: (account_id, beneficiary_id) for code, account_id, beneficiary_id in rows}
 
 
@@ -324,18 +355,23 @@ def _open_money_accounts(codes: set[str]) -> None:
 
 
 def _lock_accounts(ids: Sequence[int]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM attribution_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [sorted(set(ids))]
-        )
+    statement = "SELECT 1 FROM attribution_account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
+    db.write(statement, [db.array(sorted(set(ids)))])
 
 
-def _known(keys: set[str]) -> dict[str, _Known]:
-    rows = db.read("SELECT key, id, content_hash, posted_on FROM attribution_txn WHERE key = ANY(%b)", [list(keys)])
-    return {key: _Known(*found) for key, *found in rows}
+KNOWN = """
+    SELECT clock_timestamp(), t.key, t.id, t.content_hash, t.posted_on
+    FROM (SELECT) now LEFT JOIN attribution_txn t ON t.key = ANY(%b::text[])
+"""
+
+
+def _known(keys: set[str]) -> tuple[dt.datetime, dict[str, _Known]]:
+    """The clock, and the transactions that are posted already; asked under the locks of the accounts."""
+    rows = db.read(KNOWN, [list(keys)])
+    return rows[0][0], {key: _Known(*found) for _at, key, *found in rows if key is not None}
 
 
 def _store_ids(codes: set[str]) -> dict[str, int]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT code, id FROM scrm_store WHERE code = ANY(%s)", [sorted(codes)])
-        return dict(cursor.fetchall())
+    return (
+        dict(db.read("SELECT code, id FROM scrm_store WHERE code = ANY(%s::text[])", [sorted(codes)])) if codes else {}
+    )

@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from members.purchases.batch import Batch
 
 # Parameters of both: none. ``{batch}`` has seq, sku, product_name and category ('' when not said).
 CATEGORIES = """
@@ -32,9 +35,18 @@ FILL_CATEGORY = """
     WHERE p.sku = b.sku AND p.category_id IS NULL
 """
 
+# Whether one of them has anything to do; hardly any order brings a new product.
+IS_NEWS = """
+    SELECT EXISTS (
+        SELECT 1 FROM {batch} b LEFT JOIN members_product p ON p.sku = b.sku
+        LEFT JOIN members_category c ON c.code = b.category
+        WHERE p.id IS NULL OR (b.category <> '' AND (c.id IS NULL OR p.category_id IS NULL))
+    )
+"""
 
-def ensure(cursor: Any, batch: str) -> None:
+
+def ensure(work: Batch, batch: str) -> None:
     """Create what the rows of the table ``batch`` name and nobody knows yet. Part of the caller's transaction."""
-    cursor.execute(CATEGORIES.format(batch=batch))
-    cursor.execute(PRODUCTS.format(batch=batch))
-    cursor.execute(FILL_CATEGORY.format(batch=batch))
+    if work.rows(IS_NEWS.format(batch=batch))[0][0]:
+        for statement in (CATEGORIES, PRODUCTS, FILL_CATEGORY):
+            work.run(statement.format(batch=batch))

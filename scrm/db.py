@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -100,7 +101,7 @@ def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.adapters.register_dumper(None, _JsonBytes)
-        with cursor.copy(statement) as copy:
+        with _watched(statement), cursor.copy(statement) as copy:
             copy.set_types([types[column] for column in columns])
             for row in rows:
                 copy.write_row(row)
@@ -131,9 +132,80 @@ def read(query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     Times come back aware, in the connection's zone. The driver's own exceptions are raised.
     """
     connection.ensure_connection()
-    with psycopg.Cursor(connection.connection) as cursor:
+    with _watched(query), psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(query, params, binary=True)
         return cursor.fetchall()
+
+
+def read_together(*asked: tuple[str, Sequence[Any]]) -> list[list[tuple[Any, ...]]]:
+    """The rows of several reads that do not depend on each other, sent at once: one answer is waited for, not each."""
+    connection.ensure_connection()
+    raw = connection.connection
+    with _watched("; ".join(query for query, _params in asked)), raw.pipeline():
+        cursors = [psycopg.Cursor(raw) for _ in asked]
+        for cursor, (query, params) in zip(cursors, asked, strict=True):
+            cursor.execute(query, params, binary=True)
+        return [cursor.fetchall() for cursor in cursors]
+
+
+def write(query: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+    """How many rows a statement has written; the other half of ``read``."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, _watched(query), psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(query, params)
+        return cursor.rowcount
+
+
+Watcher = Callable[[str, float], None]
+_watchers: list[Watcher] = []
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Inside, ``watcher(statement, seconds)`` is told of everything that is asked here, and through Django's cursors."""
+
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        with _watched(sql):
+            return execute(sql, params, many, context)
+
+    _watchers.append(watcher)
+    try:
+        with connection.execute_wrapper(wrapper):
+            yield
+    finally:
+        _watchers.remove(watcher)
+
+
+@contextmanager
+def _watched(statement: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    for watcher in _watchers:
+        watcher(statement, time.perf_counter() - started)
+
+
+@contextmanager
+def plans_kept() -> Iterator[None]:
+    """A transaction in which ``read`` and ``write`` plan a statement once per connection, for whatever values it is given.
+
+    For a few rows: planning a statement over a year of partitions takes ten times as long as running it. Not for many: their
+    plan has to know how many there are. Statements are constants, their values parameters; arrays are cast to their type.
+    One inside another is the same transaction, without a savepoint.
+    """
+    raw = connection.connection
+    if raw is not None and raw.prepare_threshold == 0:
+        yield
+        return
+    with transaction.atomic():
+        raw = connection.connection
+        with raw.pipeline():  # together with the BEGIN
+            write("SET LOCAL plan_cache_mode = force_generic_plan")
+        raw.prepare_threshold = 0  # Django switches preparing off for a connection as a whole
+        try:
+            with connection.wrap_database_errors:
+                yield
+        finally:
+            raw.prepare_threshold = None
 
 
 def array(values: Iterable[int | dt.date]) -> str:
@@ -141,16 +213,16 @@ def array(values: Iterable[int | dt.date]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
+# the look-up of the sequence's name in a subquery of its own: once, not with every key
+NEXT_IDS = """
+    SELECT nextval(s.name) FROM (SELECT pg_get_serial_sequence(%s, 'id')::regclass AS name OFFSET 0) s,
+           generate_series(1, %s::bigint)
+"""
+
+
 def next_ids(model: type[models.Model], count: int) -> list[int]:
     """``count`` fresh primary keys of ``model``, for rows that reference each other before they are written."""
-    table = model._meta.db_table
-    # the look-up of the sequence's name in a subquery of its own: once, not with every key
-    rows = read(
-        "SELECT nextval(s.name) FROM (SELECT pg_get_serial_sequence(%s, 'id')::regclass AS name OFFSET 0) s,"
-        " generate_series(1, %s)",
-        [table, count],
-    )
-    return [key for (key,) in rows]
+    return [key for (key,) in read(NEXT_IDS, [model._meta.db_table, count])]
 
 
 def iso(column: str) -> str:
@@ -187,12 +259,13 @@ def _preparing() -> Iterator[CursorWrapper]:
     """Django binds values on the client, which leaves nothing to prepare; here the server binds them."""
     connection.ensure_connection()
     raw = connection.connection
+    before = raw.prepare_threshold
     raw.prepare_threshold = 0  # Django switches preparing off for a connection as a whole
     try:
         with connection._prepare_cursor(_Preparing(raw)) as cursor:  # type: ignore[attr-defined]
             yield cursor
     finally:
-        raw.prepare_threshold = None
+        raw.prepare_threshold = before
 
 
 _ready_months: set[tuple[str, str, int]] = set()

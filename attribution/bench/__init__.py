@@ -9,10 +9,11 @@ def register() -> None:
     """Called from ``AppConfig.ready``."""
     from django.urls import path
 
-    from attribution.bench import admin, api, attribute, filling, floors, settlement, simulate, webhook
+    from attribution.bench import admin, api, attribute, filling, floors, per_order, settlement, simulate, webhook
 
     bench.register_fill(filling.fill)
     bench.register("attribute", attribute.attribute)
+    bench.register("per_order", per_order.scenario)
     bench.register("simulate", simulate.simulate)
     bench.register("settlement", settlement.settle)
     bench.register("prove_books", settlement.prove_books)

@@ -30,7 +30,7 @@ AGGREGATE = "SELECT account_id, count(*), sum(amount_fen) FROM attribution_entry
 def prove_books(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
     """All checks over a settled-up ledger; seconds of each that takes more than a tenth of the whole."""
     _books(rows, say)
-    _make(say)
+    making, _batch = _make(say)
     say("proving")
     took: dict[str, float] = {}
     last = time.perf_counter()
@@ -49,7 +49,7 @@ def prove_books(*, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
     return {
         "rows_per_second": round(entries / seconds), "entries": entries, "seconds": round(seconds, 1),
         "checked_rows": sum(proof.proven.values()), "floor_seconds": round(floor, 2), "ratio": round(floor / seconds, 3),
-        "peak_mb": memory.peak_mb,
+        "peak_mb": memory.peak_mb, "making_seconds": round(making, 1),
         "slow": {name: round(took[name], 1) for name in sorted(took, key=lambda name: -took[name])[:8]},
     }  # fmt: skip
 

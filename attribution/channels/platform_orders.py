@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from attribution.channels import facts, shops
 from attribution.channels.order_event import Delivery
-from attribution.models import ChannelEvent, ChannelShop
+from attribution.models import ChannelShop
 from scrm import copyin
 
 copyin.problems.register({
@@ -26,8 +26,7 @@ copyin.problems.register({
 })  # fmt: skip
 
 
-def shops_of(events: Iterable[ChannelEvent]) -> dict[int, ChannelShop]:
-    ids = {event.shop_id for event in events if event.shop_id is not None}
+def shops_of(ids: Collection[int]) -> dict[int, ChannelShop]:
     return {shop.pk: shop for shop in ChannelShop.objects.filter(pk__in=ids)} if ids else {}
 
 

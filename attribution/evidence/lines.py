@@ -76,7 +76,7 @@ LINES = """
            l.details->>'campaign', l.details->>'fulfil_clerk', m.home_store_id,
            b.id, b.guide_id, b.store_id, b.started_at, b.ended_at, {last_purchase}, {last_act}, {at}
     FROM unnest(%s::bigint[], %s::date[]{moments}
-    JOIN members_orderline l ON l.id = k.id AND l.booked_on = k.booked_on
+    JOIN members_orderline l ON l.id = k.id AND l.booked_on = k.booked_on AND l.booked_on BETWEEN %s AND %s
     JOIN members_order o ON o.id = l.order_id
     LEFT JOIN members_member m ON m.id = l.member_id
     LEFT JOIN LATERAL (
@@ -137,7 +137,8 @@ def _read(keys: Sequence[LineKey], book: rulebook.Book, origins: Mapping[int, Or
     values = [db.array(key[0] for key in keys), db.array(key[1] for key in keys)]
     if origins is not None:
         values.append(db.array(origins[key[0]].paid_at for key in keys))
-    return [Line._make(row) for row in db.read(query, values)]
+    days = [day for _id, day in keys]
+    return [Line._make(row) for row in db.read(query, [*values, min(days), max(days)])] if keys else []
 
 
 # An exchange of an exchange leads back to the first order; more than this many in a row are not followed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ class Case(NamedTuple):
     evidence: rules.Evidence
     version: rulebook.Version
     rule: rules.Rule  # the version's, resolved for this line
+    stores: Mapping[str, int]  # ids by code, of every store that the evidence of the batch names
 
 
 def everything(_line: Line) -> dt.datetime | None:
@@ -78,22 +79,30 @@ class Surroundings:
         for line in lines:
             store_ids.update((line.store_id, line.home_store_id, line.binding_store_id, line.fulfil_store_id))
         self.origins = origins
-        self.stores: dict[int | None, tuple[str, str]] = {
-            store_id: (code, entity) for store_id, code, entity in db.read(STORES, [_ids(store_ids)])
-        }
-        self.products: dict[int, tuple[str, str | None]] = {
-            product_id: (sku, category)
-            for product_id, sku, category in db.read(PRODUCTS, [_ids({line.product_id for line in lines})])
+        self.stores: dict[int | None, tuple[str, str]] = {}
+        self.store_ids: dict[str, int] = {}
+        stores, products, overrides = db.read_together(
+            (STORES, [_ids(store_ids)]),
+            (PRODUCTS, [_ids(line.product_id for line in lines)]),
+            (OVERRIDES, [db.array(line.id for line in lines)]),
+        )
+        for store_id, code, entity in stores:
+            self.stores[store_id] = code, entity
+            self.store_ids[code] = store_id
+        self.products: dict[int, tuple[str, str | None]] = {pk: (sku, category) for pk, sku, category in products}
+        # the latest approved override of each line
+        self.overrides: dict[int, tuple[int, int, str, str]] = {
+            line_id: (pk, guide_id, asked, approved) for line_id, pk, guide_id, asked, approved in overrides
         }
         codes = {line.cashier_code for line in lines} | {line.clerk_code for line in lines}
         self.by_code = touched.guide_ids(code for code in codes if code)
-        self.overrides = _read_overrides(lines)
         self.touches = _read_touches(lines, versions, origins, seen)
         guide_ids = {line.binding_guide_id for line in lines} | set(self.by_code.values())
         guide_ids |= {row[1] for row in self.overrides.values()}
         guide_ids |= {guide_id for pairs in self.touches.values() for _, guide_id in pairs}
         self.staff = Staff.read(guide_ids)
         self.successors = _read_successors(lines, versions, self.staff)
+        self.store_ids |= self.staff.store_ids
 
     def store_code(self, store_id: int | None) -> str | None:
         return self.stores[store_id][0] if store_id else None
@@ -162,7 +171,7 @@ def _case(line: Line, around: Surroundings, version: rulebook.Version) -> Case:
         home_store=around.store_code(line.home_store_id),
         clerk=staff.fact(clerk_id, as_of) if clerk_id else None,
     )
-    return Case(line, facts, evidence, version, version.rule_for(facts))
+    return Case(line, facts, evidence, version, version.rule_for(facts), around.store_ids)
 
 
 def _override(line: Line, around: Surroundings) -> rules.OverrideFact:
@@ -229,12 +238,6 @@ def _read_touches(
     return touched.read([line for line in lines if line.id in windows], origins, lambda line: windows[line.id], seen)
 
 
-def _read_overrides(lines: Sequence[Line]) -> dict[int, tuple[int, int, str, str]]:
-    """The latest approved override of each line."""
-    rows = db.read(OVERRIDES, [db.array(line.id for line in lines)])
-    return {line_id: (pk, guide_id, asked, approved) for line_id, pk, guide_id, asked, approved in rows}
-
-
 def _read_successors(lines: Sequence[Line], versions: Sequence[rulebook.Version], staff: Staff) -> dict[int, int]:
     """Who is to take the member over from a guide who has left, by the handover that was planned when the line was paid."""
     waiting = [
@@ -272,14 +275,14 @@ SUCCESSORS = """
 
 STORES = """
     SELECT s.id, s.code, CASE e.kind WHEN 'HQ' THEN 'HQ' ELSE e.code END
-    FROM scrm_store s JOIN scrm_legalentity e ON e.id = s.entity_id WHERE s.id = ANY(%s)
+    FROM scrm_store s JOIN scrm_legalentity e ON e.id = s.entity_id WHERE s.id = ANY(%s::bigint[])
 """
 
 PRODUCTS = """
     SELECT p.id, p.sku, c.code FROM members_product p LEFT JOIN members_category c ON c.id = p.category_id
-    WHERE p.id = ANY(%s)
+    WHERE p.id = ANY(%s::bigint[])
 """
 
 
-def _ids(ids: set[int | None]) -> list[int]:
-    return sorted(one for one in ids if one)
+def _ids(ids: Iterable[int | None]) -> str:
+    return db.array(sorted({one for one in ids if one}))

@@ -14,6 +14,7 @@ class Staff:
     """Few distinct facts serve many lines."""
 
     def __init__(self) -> None:
+        self.store_ids: dict[str, int] = {}  # of the stores where they worked
         self._codes: dict[int, str] = {}
         self._keys: dict[int, frozenset[str]] = {}
         self._employments: dict[int, list[tuple[dt.datetime, dt.datetime | None, str, str]]] = defaultdict(list)
@@ -33,21 +34,23 @@ class Staff:
         ids = [guide_id for guide_id in _ids(guide_ids) if guide_id not in self._codes]
         if not ids:
             return
-        for guide_id, started_at, ended_at, delegate_id, delegate_bp in db.read(DELEGATIONS, [ids]):
+        for guide_id, started_at, ended_at, delegate_id, delegate_bp in db.read(DELEGATIONS, [db.array(ids)]):
             self._delegations[guide_id].append((started_at, ended_at, delegate_id, delegate_bp))
             if delegate_id not in self._codes:
                 ids.append(delegate_id)
-        ids = _ids(ids)
-        for guide_id, code, mobile_index, unionid, member_ids in db.read(GUIDES, [ids]):
+        array = db.array(_ids(ids))
+        guides, employments, ips = db.read_together((GUIDES, [array]), (EMPLOYMENTS, [array]), (BRAND_IPS, [array]))
+        for guide_id, code, mobile_index, unionid, member_ids in guides:
             self._codes[guide_id] = code
             keys = [f"member:{member_id}" for member_id in member_ids or ()]
             keys += [f"mobile:{mobile_index}"] if mobile_index else []
             keys += [f"unionid:{unionid}"] if unionid else []
             self._keys[guide_id] = frozenset(keys)
         self.all_keys = frozenset().union(*self._keys.values())
-        for guide_id, started_at, ended_at, store, entity in db.read(EMPLOYMENTS, [ids]):
+        for guide_id, started_at, ended_at, store_id, store, entity in employments:
+            self.store_ids[store] = store_id
             self._employments[guide_id].append((started_at, ended_at, store, entity))
-        for guide_id, started_at, ended_at, code in db.read(BRAND_IPS, [ids]):
+        for guide_id, started_at, ended_at, code in ips:
             self._ips[guide_id].append((started_at, ended_at, code))
 
     def fact(self, guide_id: int, at: dt.datetime) -> rules.GuideFact:
@@ -91,21 +94,21 @@ GUIDES = """
         SELECT array_agg(i.member_id) FROM members_identity i
         WHERE i.value IN (g.mobile_index, g.unionid) AND i.kind IN ('MOBILE', 'UNIONID')
     )
-    FROM guides_guide g WHERE g.id = ANY(%s)
+    FROM guides_guide g WHERE g.id = ANY(%s::bigint[])
 """
 
 EMPLOYMENTS = """
-    SELECT t.guide_id, t.started_at, t.ended_at, s.code, CASE e.kind WHEN 'HQ' THEN 'HQ' ELSE e.code END
+    SELECT t.guide_id, t.started_at, t.ended_at, s.id, s.code, CASE e.kind WHEN 'HQ' THEN 'HQ' ELSE e.code END
     FROM guides_employment t JOIN scrm_store s ON s.id = t.store_id JOIN scrm_legalentity e ON e.id = s.entity_id
-    WHERE t.guide_id = ANY(%s) ORDER BY t.guide_id, t.started_at DESC
+    WHERE t.guide_id = ANY(%s::bigint[]) ORDER BY t.guide_id, t.started_at DESC
 """
 
 
 DELEGATIONS = """
-    SELECT guide_id, started_at, ended_at, delegate_id, delegate_bp FROM guides_delegation WHERE guide_id = ANY(%s)
+    SELECT guide_id, started_at, ended_at, delegate_id, delegate_bp FROM guides_delegation WHERE guide_id = ANY(%s::bigint[])
 """
 
-BRAND_IPS = "SELECT guide_id, started_at, ended_at, code FROM guides_brandip WHERE guide_id = ANY(%s)"
+BRAND_IPS = "SELECT guide_id, started_at, ended_at, code FROM guides_brandip WHERE guide_id = ANY(%s::bigint[])"
 
 
 def _ids(ids: Iterable[int | None]) -> list[int]:

@@ -19,32 +19,34 @@ MOST = 20  # touches of one line, the latest ones
 
 Touches = list[tuple[touches.Touch, int]]  # each with its guide's id; the latest first
 
-# line by line, so that each looks only into the partitions of its own window; ``until`` where it is not the line's creation
+# line by line, so that each looks only into the partitions of its own window; ``until`` where it is not the line's creation.
+# What lies outside of all windows is not even opened, which for one line is most of the work.
 OF_LINES = """
     SELECT w.line_id, t.known_at, t.id, t.guide_id, g.code, t.kind, t.at, t.expires_at, t.is_signed, t.object_kind, t.object_code
     FROM (
         SELECT k.line_id, l.member_id, u.until, (u.until AT TIME ZONE 'Asia/Shanghai')::date AS last,
                ((u.until - make_interval(secs => k.back)) AT TIME ZONE 'Asia/Shanghai')::date AS first
         FROM unnest(%s::bigint[], %s::date[], %s::int[], %s::timestamptz[]) k(line_id, booked_on, back, until)
-        JOIN members_orderline l ON l.id = k.line_id AND l.booked_on = k.booked_on
+        JOIN members_orderline l ON l.id = k.line_id AND l.booked_on = k.booked_on AND l.booked_on BETWEEN %s AND %s
         CROSS JOIN LATERAL (SELECT coalesce(k.until, l.created_at) AS until) u
     ) w
     CROSS JOIN LATERAL (
         SELECT d.id, d.guide_id, d.kind, d.at, d.expires_at, d.is_signed, d.object_kind, d.object_code, d.recorded_at AS known_at
         FROM guides_touch d
         WHERE d.member_id = w.member_id AND d.touched_on BETWEEN w.first AND w.last AND d.at <= w.until
+          AND d.touched_on BETWEEN %s AND %s
         UNION ALL
         SELECT k.id, k.guide_id, k.kind, k.at, k.expires_at, k.is_signed, k.object_kind, k.object_code,
                greatest(k.recorded_at, c.linked_at)
         FROM guides_contact c JOIN guides_touch k ON k.contact_id = c.id
         WHERE c.member_id = w.member_id AND k.touched_on BETWEEN w.first AND w.last AND k.at <= w.until
-          AND k.member_id IS DISTINCT FROM w.member_id
+          AND k.member_id IS DISTINCT FROM w.member_id AND k.touched_on BETWEEN %s AND %s
         UNION ALL
         SELECT o.id, o.guide_id, o.kind, o.at, o.expires_at, o.is_signed, o.object_kind, o.object_code,
                greatest(o.recorded_at, v.linked_at)
         FROM guides_visitor v JOIN guides_touch o ON o.visitor_id = v.id
         WHERE v.member_id = w.member_id AND o.touched_on BETWEEN w.first AND w.last AND o.at <= w.until
-          AND o.member_id IS DISTINCT FROM w.member_id
+          AND o.member_id IS DISTINCT FROM w.member_id AND o.touched_on BETWEEN %s AND %s
     ) t
     JOIN guides_guide g ON g.id = t.guide_id
 """
@@ -75,13 +77,18 @@ def _of_members(
         groups.setdefault((line.member_id, until, seconds[longest(line)]), []).append(line)
     if not groups:
         return {}
+    first = min(until - dt.timedelta(seconds=back) for _member, until, back in groups)
+    days = (_day(first), _day(max(until for _member, until, _back in groups)))
+    booked = [ones[0].booked_on for ones in groups.values()]
     rows = db.read(
         OF_LINES,
         [
             db.array(ones[0].id for ones in groups.values()),
-            db.array(ones[0].booked_on for ones in groups.values()),
+            db.array(booked),
             db.array(back for _member, _until, back in groups),
             [until for _member, until, _back in groups] if origins else None,
+            *(min(booked), max(booked)),
+            *days * 3,
         ],
     )
     known: dict[int, tuple[touches.Touch, int]] = {}  # one touch serves every order of the buyer
@@ -176,4 +183,8 @@ def _buyer(line: Line) -> touches.Buyer:
 
 def guide_ids(codes: Iterable[str]) -> dict[str, int]:
     wanted = sorted(codes)
-    return dict(db.read("SELECT code, id FROM guides_guide WHERE code = ANY(%s)", [wanted])) if wanted else {}
+    return dict(db.read("SELECT code, id FROM guides_guide WHERE code = ANY(%s::text[])", [wanted])) if wanted else {}
+
+
+def _day(at: dt.datetime) -> dt.date:
+    return at.astimezone(touches.SHANGHAI).date()

@@ -11,6 +11,7 @@ from attribution.models.ledger import Account, Beneficiary, Entry, Hold, Txn
 from attribution.models.overrides import Override
 from attribution.models.payments import PayMerchant, PayNotice
 from attribution.models.periods import ClosedPeriod
+from attribution.models.pos import PosDay
 from attribution.models.rules import RuleBudget, RuleLayer, RuleRate, RuleTier, RuleVersion
 from attribution.models.settlement import (
     Batch,
@@ -28,7 +29,7 @@ __all__ = [
     "Account", "Batch", "BatchLine", "Beneficiary", "ChangedLine", "ChannelBill", "ChannelBillLine", "ChannelCursor",
     "ChannelDifference", "ChannelEndpoint", "ChannelEvent", "ChannelNotice", "ChannelShop", "ClosedPeriod", "Decision",
     "Dispute", "DisputeEvidence", "Entry", "FairnessDay", "FairnessMark", "FigureMark", "GuideDay", "Hold", "MoneyBlock", "MonthCap",
-    "Override", "PayMerchant", "PayNotice", "Payment", "PayoutFile", "PayoutResult", "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier",
+    "Override", "PayMerchant", "PayNotice", "Payment", "PayoutFile", "PayoutResult", "PosDay", "Proof", "RuleBudget", "RuleLayer", "RuleRate", "RuleTier",
     "RuleVersion", "SettlementTerms", "Simulation", "SimulationRow", "SimulationSlice", "Statement", "StoreDay",
     "StoreStock", "StrangePush", "Txn",
 ]  # fmt: skip

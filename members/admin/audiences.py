@@ -369,5 +369,5 @@ def _texts() -> dict[str, str]:
         "counting": _("counting…"), "members": _("members are meant"), "estimate": _("estimated"), "add_one": _("Add the first condition."),
         "failed": _("The count failed; try again."), "window": _("Window"), "last_days": _("last days"), "fixed": _("fixed days"),
         "more": _("Only certain channels, categories, products or stores"), "field": _("field"), "comparison": _("comparison"),
-        "value": _("value"), "measure": _("measure"), "all": _("all"), "of_group": _("group"), "pieces": _("pieces"), "orders": _("orders"),
+        "value": _("value"), "measure": _("measure"), "all": _("all"), "of_group": _("group"), "pieces": _("pieces"), "orders": _("order(s)"),
     }  # fmt: skip

@@ -58,7 +58,9 @@ def value_page(self: ScopedAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def _shown(name: str, one: member_value.Fifth) -> dict[str, Any]:
-    lowest = "—" if one.lowest is None else f"¥{yuan(one.lowest)}" if name == "money" else str(one.lowest)
+    lowest = (
+        "—" if one.lowest is None or not one.members else f"¥{yuan(one.lowest)}" if name == "money" else str(one.lowest)
+    )
     return {"score": one.score, "lowest": lowest, "members": one.members, "spend_fen": one.spend_fen}
 
 
@@ -93,6 +95,7 @@ def _charts(figures: member_value.Figures) -> dict[str, Any]:
     return {
         "chart-stages": {
             "names": [str(row["label"]) for row in stages],
+            "horizontal": True,
             "series": [{"name": _("members"), "type": "bar", "data": [row["members"] for row in stages]}],
         },
         "chart-money": {

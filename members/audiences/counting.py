@@ -15,8 +15,8 @@ from members.audiences.fields import Ask
 from members.audiences.rules import Condition, Group, Node
 from members.models import Member
 
-COUNT_MS = 700  # an exact count may take so long; then a sample is asked
-SAMPLE = 5_000  # member numbers drawn
+COUNT_MS = 600  # an exact count may take so long; then a sample is asked
+SAMPLE = 4_000  # member numbers drawn
 WORK_MEM = "64MB"
 
 

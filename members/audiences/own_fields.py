@@ -128,7 +128,7 @@ def _agreed() -> list[Field]:
 
 
 def _facts() -> list[Field]:
-    times: dict[str, Any] = {"absent": 0, "unit": _("orders")}
+    times: dict[str, Any] = {"absent": 0, "unit": _("order(s)")}
     orders = Kind.NUMBER
     return [
         _fact("last_on", _("last purchase"), Kind.DATE),

@@ -49,7 +49,7 @@ ORGANISATION = f"""
 """
 MEMBERS = """
     INSERT INTO members_member (id, brand_id, name, gender, birthday, tier_id, points_brought_in, home_store_id, registered_on, remark, status)
-    SELECT n, b.id, '会员' || n, CASE n %% 3 WHEN 0 THEN 'F' WHEN 1 THEN 'M' ELSE '' END, date '1960-01-01' + n %% 16000,
+    SELECT n, b.id, '会员' || n, CASE n %% 3 WHEN 0 THEN 'F' WHEN 1 THEN 'M' ELSE '' END, date '1960-01-01' + (n %% 16000)::int,
            t.ids[1 + n %% array_length(t.ids, 1)], 0, s.ids[1 + n * 31 %% %(stores)s], %(until)s::date - (n * 17 %% 1500)::int, '',
            CASE WHEN n %% 50 = 0 THEN 'FROZEN' ELSE 'ACTIVE' END
     FROM generate_series(1::bigint, %(rows)s) n, (SELECT id FROM scrm_brand WHERE code = 'MAIN') b,

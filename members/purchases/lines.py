@@ -1,4 +1,4 @@
-"""Order lines: one set of statements for a delivery of one line and for a chunk of an import."""
+"""Order lines: one set of statements for a delivery of one line and for a chunk of an import (see ``batch``)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-
-from django.db import connection, transaction
 
 from members import products
 from members.models import OrderLine
@@ -42,6 +40,7 @@ WORK: batch.Columns = (
     ("seq", "bigint"), ("order_id", "bigint"), ("booked_on", "date"), ("line_id", "bigint"), ("content_hash", "text"),
     ("verdict", "text"), ("member_id", "bigint"), ("is_two_members", "boolean"),
 )  # fmt: skip
+TABLES = {"order_batch": batch.ORDER_COLUMNS, "line_work": WORK, "refund_fit": refunds.FIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,8 @@ def content_hash(alias: str) -> str:
 
 _CONTENT_NAMES = [name for name, _kind in (*CONTENT, *FACTS)]
 
-ADD_ORDERS = """
-    WITH wanted AS (
+WANTED_ORDERS = """
+    wanted AS (
         SELECT channel, shop, order_no, (min(paid_at) AT TIME ZONE 'Asia/Shanghai')::date AS booked_on
         FROM line_batch GROUP BY channel, shop, order_no
     ), added AS (
@@ -149,11 +148,10 @@ ADD_ORDERS = """
         ORDER BY order_no, channel, shop ON CONFLICT DO NOTHING
         RETURNING id, channel, shop, order_no, booked_on
     )
-    INSERT INTO order_batch SELECT id, channel, shop, order_no, booked_on, true FROM added
 """
+ADDED_ORDERS = "SELECT id, channel, shop, order_no, booked_on, true FROM added"
 # Whoever writes to an order holds its row, in id order; what is read after this is what stands.
 LOCK_ORDERS = """
-    INSERT INTO order_batch
     SELECT o.id, o.channel, o.shop, o.order_no, o.booked_on, false
     FROM members_order o
     JOIN (SELECT DISTINCT channel, shop, order_no FROM line_batch) b USING (channel, shop, order_no)
@@ -163,7 +161,6 @@ LOCK_ORDERS = """
 # The best row of the delivery per line is its newest one, the first of equals, among those that cover the refunds. The
 # others are compared with what stands after it. LATERAL keeps every look-up an index probe into one partition.
 JUDGE = f"""
-    INSERT INTO line_work
     WITH keyed AS MATERIALIZED (  -- once: the digest would be computed again for every window
         SELECT b.seq, b.line_no, b.version_at, {content_hash("b")} AS content_hash, o.order_id, o.booked_on, x.id AS line_id,
                x.version_at AS old_version, x.content_hash AS old_hash,
@@ -204,9 +201,10 @@ JUDGE = f"""
 COUNT = """
     SELECT count(*) FILTER (WHERE verdict = 'NEW'), count(*) FILTER (WHERE verdict = 'NEWER'),
            count(*) FILTER (WHERE verdict = 'REPEAT'), count(*) FILTER (WHERE verdict = 'OLDER'),
-           count(*) FILTER (WHERE verdict = 'SAME'), count(*) FILTER (WHERE is_two_members)
+           count(*) FILTER (WHERE verdict = 'SAME'), count(*) FILTER (WHERE is_two_members), count(*)
     FROM line_work
 """
+PARKED = f"SELECT seq, verdict FROM line_work WHERE verdict IN ('{CONFLICT}', '{BELOW_REFUNDS}') ORDER BY seq"
 PARK = f"""
     INSERT INTO members_parkedversion (kind, key, version_at, content_hash, content, code)
     SELECT 'LINE', concat_ws('/', b.channel, b.shop, b.order_no, b.line_no), b.version_at, w.content_hash,
@@ -257,7 +255,13 @@ def record_lines(*, lines: Sequence[LineVersion]) -> LinesRecorded:
     """Record what a delivery says about some lines; ``parked`` and ``line_ids`` are filled."""
     if not lines:
         return LinesRecorded()
-    return _record(lambda cursor: batch.fill(cursor, "line_batch", (*BATCH, *FACTS), lines))
+    columns = (*BATCH, *FACTS)
+    if len(lines) <= batch.PASSED_UP_TO:
+        with batch.passed("line_batch", lines, line_batch=columns, **TABLES) as work:
+            return _record(work)
+    with batch.in_tables(line_batch=columns, **TABLES) as work:
+        batch.fill(work, "line_batch", columns, lines)
+        return _record(work)
 
 
 def record_lines_of(*, select: str, params: Sequence[Any] = (), more: Sequence[str] = ()) -> LinesRecorded:
@@ -266,64 +270,55 @@ def record_lines_of(*, select: str, params: Sequence[Any] = (), more: Sequence[s
     ``more``: those of ``FACTS`` that the query yields after them.
     """
     names = ", ".join([*(name for name, _kind in BATCH), *more])
-    return _record(lambda cursor: cursor.execute(f"INSERT INTO line_batch ({names}) {select}", params))
+    with batch.in_tables(line_batch=(*BATCH, *FACTS), **TABLES) as work:
+        work.hold(f"line_batch ({names})", select, params)
+        return _record(work)
 
 
-def _record(fill: Any) -> LinesRecorded:
-    with transaction.atomic(), connection.cursor() as cursor:
-        batch.create(cursor, "line_batch", (*BATCH, *FACTS))
-        batch.create(cursor, "order_batch", batch.ORDER_COLUMNS)
-        batch.create(cursor, "line_work", WORK)
-        fill(cursor)
-        rows = _open_months(cursor)
-        batch.analyze(cursor, "line_batch", rows, "channel, shop, order_no, line_no, sku")
-        products.ensure(cursor, "line_batch")
-        cursor.execute(ADD_ORDERS)
-        cursor.execute(LOCK_ORDERS)
-        batch.analyze(cursor, "order_batch", rows)
-        cursor.execute(JUDGE)
-        batch.analyze(cursor, "line_work", rows)
-        cursor.execute(COUNT)
-        result = LinesRecorded(*cursor.fetchone())
-        result.parked = _park(cursor)
-        result.line_ids = _write(cursor, result)
-        touched = refunds.apply_to_batch(cursor)
-        result.refunds_applied = touched.applied
-        result.line_ids += touched.line_ids
+def _record(work: batch.Batch) -> LinesRecorded:
+    rows, orders = _open_months(work)
+    work.analyze("line_batch", rows, "channel, shop, order_no, line_no, sku")
+    products.ensure(work, "line_batch")
+    if work.hold("order_batch", ADDED_ORDERS, first=WANTED_ORDERS) < orders:
+        work.hold("order_batch", LOCK_ORDERS)
+    work.analyze("order_batch", rows)
+    work.hold("line_work", JUDGE)
+    work.analyze("line_work", rows)
+    [(*counts, judged)] = work.rows(COUNT)
+    result = LinesRecorded(*counts)
+    if judged > sum(counts[:5]):
+        result.parked = work.rows(PARKED)
+        work.run(PARK)
+    result.line_ids = _write(work, result)
+    touched = refunds.apply_to_batch(work)
+    result.refunds_applied = touched.applied
+    result.line_ids += touched.line_ids
     return result
 
 
-def _open_months(cursor: Any) -> int:
-    """The partitions of the batch exist; returns its rows. Month by month: one odd date must not open a century."""
-    cursor.execute(
-        "SELECT date_trunc('month', paid_at AT TIME ZONE 'Asia/Shanghai')::date, count(*) FROM line_batch GROUP BY 1"
-    )
-    months = cursor.fetchall()
-    for month, _count in months:
+MONTHS = """
+    SELECT date_trunc('month', paid_at AT TIME ZONE 'Asia/Shanghai')::date, count(*), (
+        SELECT count(*) FROM (SELECT DISTINCT channel, shop, order_no FROM line_batch) o
+    ) FROM line_batch GROUP BY 1
+"""
+
+
+def _open_months(work: batch.Batch) -> tuple[int, int]:
+    """The partitions of the batch exist; its rows and its orders. Month by month: one odd date must not open a century."""
+    months = work.rows(MONTHS)
+    for month, _count, _orders in months:
         db.ensure_partitions(OrderLine, month, month)
-    return sum(count for _month, count in months)
+    return sum(count for _month, count, _orders in months), max((orders for *_rest, orders in months), default=0)
 
 
-def _park(cursor: Any) -> list[tuple[int, str]]:
-    cursor.execute(
-        f"SELECT seq, verdict FROM line_work WHERE verdict IN ('{CONFLICT}', '{BELOW_REFUNDS}') ORDER BY seq"
-    )
-    parked = cursor.fetchall()
-    if parked:
-        cursor.execute(PARK)
-    return parked
-
-
-def _write(cursor: Any, found: LinesRecorded) -> list[int]:
+def _write(work: batch.Batch, found: LinesRecorded) -> list[int]:
     line_ids: list[int] = []
     if found.confirmed:
-        cursor.execute(CONFIRM_SAME)
+        work.run(CONFIRM_SAME)
     if found.updated:
-        cursor.execute(QUEUE_CHANGED)
-        cursor.execute(UPDATE_CHANGED)
-        cursor.execute("SELECT line_id FROM line_work WHERE verdict = 'NEWER'")
-        line_ids += [line_id for (line_id,) in cursor.fetchall()]
+        work.run(QUEUE_CHANGED)
+        work.run(UPDATE_CHANGED)
+        line_ids += [line_id for (line_id,) in work.rows("SELECT line_id FROM line_work WHERE verdict = 'NEWER'")]
     if found.inserted:
-        cursor.execute(INSERT_NEW)
-        line_ids += [line_id for (line_id,) in cursor.fetchall()]
+        line_ids += [line_id for (line_id,) in work.rows(INSERT_NEW)]
     return line_ids

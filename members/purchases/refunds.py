@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from members.purchases import batch
 
@@ -29,6 +29,7 @@ WORK: batch.Columns = (
 FIT: batch.Columns = (
     ("refund_id", "bigint"), ("shop", "text"), ("line_id", "bigint"), ("booked_on", "date"), ("amount_fen", "bigint"),
 )  # fmt: skip
+TABLES = {"refund_batch": BATCH, "order_batch": batch.ORDER_COLUMNS, "refund_work": WORK, "refund_fit": FIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,6 @@ CONTENT_HASH = (
 )
 
 LOCK_ORDERS = """
-    INSERT INTO order_batch
     SELECT o.id, o.channel, o.shop, o.order_no, o.booked_on, false
     FROM members_order o
     WHERE o.id IN (
@@ -95,7 +95,6 @@ LOCK_ORDERS = """
 """
 # The shop of a refund that does not name one is the shop of the only such order; '' while there is none.
 JUDGE = f"""
-    INSERT INTO refund_work
     WITH placed AS (
         SELECT b.seq, b.channel, b.refund_no, b.order_no, b.line_no, b.version_at, b.amount_fen,
                {CONTENT_HASH.format("b")} AS content_hash,
@@ -182,7 +181,6 @@ CONFIRM_SAME = """
 """
 # Refunds of the batch's orders that wait although their line is there, in order, as far as the line still has money.
 FITTING = """
-    INSERT INTO refund_fit
     SELECT refund_id, shop, line_id, booked_on, amount_fen FROM (
         SELECT r.id AS refund_id, o.shop, l.id AS line_id, l.booked_on, r.amount_fen, l.paid_fen - l.refunded_fen AS room,
                sum(r.amount_fen) OVER (PARTITION BY l.id ORDER BY r.refunded_at, r.refund_no, r.id) AS together
@@ -211,14 +209,14 @@ APPLY = """
     FROM refund_fit f WHERE r.id = f.refund_id
 """
 # What could not be applied although its line is there does not stay.
-DROP_EXCEEDING = f"""
+DROP_EXCEEDING = """
     WITH gone AS (
         DELETE FROM members_refund r USING refund_work w, refund_batch b
         WHERE w.verdict = 'NEW' AND w.line_id IS NOT NULL AND b.seq = w.seq AND r.status = 'WAITING'
           AND r.refund_no = b.refund_no AND r.channel = b.channel AND r.shop = w.shop
         RETURNING w.seq
     )
-    UPDATE refund_work SET verdict = '{EXCEEDS}' WHERE seq IN (SELECT seq FROM gone)
+    SELECT seq FROM gone
 """
 COUNT = """
     SELECT count(*) FILTER (WHERE verdict = 'NEW'), count(*) FILTER (WHERE verdict = 'NEWER'),
@@ -226,8 +224,15 @@ COUNT = """
            count(*) FILTER (WHERE verdict = 'SAME')
     FROM refund_work
 """
+REFUSED = f"""
+    SELECT seq, verdict FROM refund_work WHERE verdict IN ('{CONFLICT}', '{MOVED}', '{EXCEEDS}', '{AMBIGUOUS}') ORDER BY seq
+"""
+STILL_WAITING = """
+    SELECT count(*) FROM refund_work w JOIN refund_batch b USING (seq)
+    JOIN members_refund r ON r.refund_no = b.refund_no AND r.channel = b.channel AND r.shop = w.shop
+    WHERE w.verdict IN ('NEW', 'NEWER') AND r.status = 'WAITING'
+"""
 WAITING_ORDERS = """
-    INSERT INTO order_batch
     SELECT o.id, o.channel, o.shop, o.order_no, o.booked_on, false FROM members_order o
     WHERE o.id IN (
         SELECT n.id FROM members_refund r
@@ -245,44 +250,36 @@ def record_refunds(*, refunds: Sequence[RefundVersion]) -> RefundsRecorded:
     """Record what a delivery says about some refunds, and apply those whose lines are there."""
     if not refunds:
         return RefundsRecorded()
-    return _record(lambda cursor: batch.fill(cursor, "refund_batch", BATCH, refunds))
+    return _until_alone(lambda: _record_few(refunds) if len(refunds) <= batch.PASSED_UP_TO else _record_many(refunds))
 
 
 def record_refunds_of(*, select: str, params: Sequence[Any] = ()) -> RefundsRecorded:
     """The same for the rows of a query that yields the columns of ``BATCH`` in their order."""
-    names = ", ".join(name for name, _kind in BATCH)
-    return _record(lambda cursor: cursor.execute(f"INSERT INTO refund_batch ({names}) {select}", params))
+    return _until_alone(lambda: _record_of(select, params))
 
 
 @transaction.atomic
 def apply_waiting(*, limit: int = 1_000) -> Applied:
     """Apply refunds whose line came while they were being recorded: two transactions cannot see each other's rows."""
-    with connection.cursor() as cursor:
-        batch.create(cursor, "order_batch", batch.ORDER_COLUMNS)
-        cursor.execute(WAITING_ORDERS, [limit])
-        return apply_to_batch(cursor) if cursor.rowcount else Applied()
+    with batch.in_tables(order_batch=batch.ORDER_COLUMNS, refund_fit=FIT) as work:
+        return apply_to_batch(work) if work.hold("order_batch", WAITING_ORDERS, [limit]) else Applied()
 
 
-def apply_to_batch(cursor: Any) -> Applied:
+def apply_to_batch(work: batch.Batch) -> Applied:
     """Apply what waits for lines of the locked orders in ``order_batch``; part of the caller's transaction.
 
     A refund that is too large for what is left on its line does not stop a smaller one behind it, hence the rounds.
     """
     result = Applied()
     lines: set[int] = set()
-    batch.create(cursor, "refund_fit", FIT)
-    while True:
-        cursor.execute(FITTING)
-        if not cursor.rowcount:
-            break
-        fitting = cursor.rowcount
+    while fitting := work.hold("refund_fit", FITTING):
         result.applied += fitting
-        batch.analyze(cursor, "refund_fit", fitting)
-        cursor.execute(QUEUE.format(source="refund_fit"))
-        cursor.execute(APPLY_TO_LINES)
-        cursor.execute(APPLY)
-        cursor.execute("DELETE FROM refund_fit RETURNING line_id")
-        lines.update(line_id for (line_id,) in cursor.fetchall())
+        work.analyze("refund_fit", fitting)
+        work.run(QUEUE.format(source="refund_fit"))
+        work.run(APPLY_TO_LINES)
+        work.run(APPLY)
+        lines.update(line_id for (line_id,) in work.rows("SELECT line_id FROM refund_fit"))
+        work.clear("refund_fit")
     result.line_ids = sorted(lines)
     return result
 
@@ -291,61 +288,57 @@ class _Raced(Exception):
     """Another transaction recorded one of our refunds in the meantime."""
 
 
-def _record(fill: Any) -> RefundsRecorded:
+def _until_alone(record: Callable[[], RefundsRecorded]) -> RefundsRecorded:
     while True:
         try:
-            return _record_once(fill)
+            return record()
         except _Raced:
             continue
 
 
-def _record_once(fill: Any) -> RefundsRecorded:
-    with transaction.atomic(), connection.cursor() as cursor:
-        batch.create(cursor, "refund_batch", BATCH)
-        batch.create(cursor, "order_batch", batch.ORDER_COLUMNS)
-        batch.create(cursor, "refund_work", WORK)
-        fill(cursor)
-        cursor.execute("SELECT count(*) FROM refund_batch")
-        rows = cursor.fetchone()[0]
-        batch.analyze(cursor, "refund_batch", rows, "channel, shop, order_no, line_no, refund_no")
-        cursor.execute(LOCK_ORDERS)
-        batch.analyze(cursor, "order_batch", rows)
-        cursor.execute(JUDGE)
-        line_ids = _write(cursor)
-        applied = apply_to_batch(cursor)
-        cursor.execute(DROP_EXCEEDING)
-        cursor.execute(COUNT)
-        result = RefundsRecorded(*cursor.fetchone())
-        result.applied = applied.applied
-        result.waiting = _still_waiting(cursor)
-        result.line_ids = sorted({*line_ids, *applied.line_ids})
-        codes = f"('{CONFLICT}', '{MOVED}', '{EXCEEDS}', '{AMBIGUOUS}')"
-        cursor.execute(f"SELECT seq, verdict FROM refund_work WHERE verdict IN {codes} ORDER BY seq")
-        result.refused = cursor.fetchall()
+def _record_few(refunds: Sequence[RefundVersion]) -> RefundsRecorded:
+    with transaction.atomic(), batch.passed("refund_batch", refunds, **TABLES) as work:  # which may be tried again
+        return _record(work, len(refunds))
+
+
+def _record_many(refunds: Sequence[RefundVersion]) -> RefundsRecorded:
+    with batch.in_tables(**TABLES) as work:
+        batch.fill(work, "refund_batch", BATCH, refunds)
+        return _record(work, len(refunds))
+
+
+def _record_of(select: str, params: Sequence[Any]) -> RefundsRecorded:
+    names = ", ".join(name for name, _kind in BATCH)
+    with batch.in_tables(**TABLES) as work:
+        return _record(work, work.hold(f"refund_batch ({names})", select, params))
+
+
+def _record(work: batch.Batch, rows: int) -> RefundsRecorded:
+    work.analyze("refund_batch", rows, "channel, shop, order_no, line_no, refund_no")
+    work.hold("order_batch", LOCK_ORDERS)
+    work.analyze("order_batch", rows)
+    work.hold("refund_work", JUDGE)
+    line_ids = _write(work)
+    applied = apply_to_batch(work)
+    exceeding = [(seq, EXCEEDS) for (seq,) in work.rows(DROP_EXCEEDING)]
+    result = RefundsRecorded(*work.rows(COUNT)[0])
+    result.inserted -= len(exceeding)
+    result.applied = applied.applied
+    result.waiting = work.rows(STILL_WAITING)[0][0]
+    result.line_ids = sorted({*line_ids, *applied.line_ids})
+    result.refused = sorted([*work.rows(REFUSED), *exceeding])
     return result
 
 
-def _write(cursor: Any) -> list[int]:
-    cursor.execute(PARK)
-    cursor.execute(f"SELECT DISTINCT line_id FROM {CHANGED}")
-    line_ids = [line_id for (line_id,) in cursor.fetchall()]
+def _write(work: batch.Batch) -> list[int]:
+    work.run(PARK)
+    line_ids = [line_id for (line_id,) in work.rows(f"SELECT DISTINCT line_id FROM {CHANGED}")]
     if line_ids:
-        cursor.execute(QUEUE.format(source=CHANGED))
-        cursor.execute(UPDATE_LINES_OF_CHANGED)
-    cursor.execute(UPDATE_CHANGED)
-    cursor.execute(CONFIRM_SAME)
-    cursor.execute("SELECT count(*) FROM refund_work WHERE verdict = 'NEW'")
-    expected = cursor.fetchone()[0]
-    cursor.execute(INSERT_NEW)
-    if cursor.rowcount != expected:
+        work.run(QUEUE.format(source=CHANGED))
+        work.run(UPDATE_LINES_OF_CHANGED)
+    work.run(UPDATE_CHANGED)
+    work.run(CONFIRM_SAME)
+    expected = work.rows("SELECT count(*) FROM refund_work WHERE verdict = 'NEW'")[0][0]
+    if work.run(INSERT_NEW) != expected:
         raise _Raced
     return line_ids
-
-
-def _still_waiting(cursor: Any) -> int:
-    cursor.execute("""
-        SELECT count(*) FROM refund_work w JOIN refund_batch b USING (seq)
-        JOIN members_refund r ON r.refund_no = b.refund_no AND r.channel = b.channel AND r.shop = w.shop
-        WHERE w.verdict IN ('NEW', 'NEWER') AND r.status = 'WAITING'
-    """)
-    return int(cursor.fetchone()[0])

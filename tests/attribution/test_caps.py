@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from attribution import caps, proving, settlement, statements
-from attribution.models import MonthCap, Statement, Txn
+from attribution.models import Batch, MonthCap, Statement, Txn
 from tests.attribution.settling import Books, balance, day
 from tests.factories import orders
 from tests.factories.clock import Clock
@@ -31,7 +31,7 @@ def books(db: None) -> Iterator[Books]:
     books.clock.stop()
 
 
-def said(batch: object, who: str) -> tuple[int, ...]:
+def said(batch: Batch, who: str) -> tuple[int, ...]:
     s = Statement.objects.get(batch=batch, beneficiary__code=who)
     return s.earned_fen, s.netted_fen, s.capped_fen, s.paid_fen, s.carried_fen
 

@@ -325,9 +325,10 @@ def test_l14_money_is_bigint_and_no_float_is_near_it() -> None:
     ]
     assert fields and {f.get_internal_type() for f in fields} <= {"BigIntegerField", "FenField"}
     root = pathlib.Path(__file__).resolve().parents[2]
-    names = "accruals commissions decisions ledger overrides payouts postings queries rewards rulebook tiers"
+    names = "accruals commissions ledger overrides payouts postings queries rewards rulebook tiers"
     modules = [root / f"attribution/{name}.py" for name in names.split()]
     modules += [
+        *root.glob("attribution/decisions/*.py"),
         *root.glob("attribution/rules/*.py"),
         *(root / f"attribution/simulation/{name}.py" for name in ("forms", "replay", "standing")),
         root / "attribution/simulation/results.py",

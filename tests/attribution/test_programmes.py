@@ -202,7 +202,7 @@ class Company(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_l1_to_l16_and_a1_to_a15_hold_after_random_programmes() -> None:
     """L1-L16, A1-A15: any order of sales, refunds, recognitions, claims on members, leaves, disputes and settlements."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Company,
         settings=settings(
             max_examples=150 if IS_LONG else 12, stateful_step_count=60 if IS_LONG else 30, deadline=None,

@@ -29,8 +29,12 @@ class Cluster:
         self._folder = Path(tempfile.mkdtemp(prefix="f2-"))
         self._folder.chmod(0o755)  # the service user passes through when root runs the tests
         self.server = Postgres(self._folder / "postgres", durable=True)
-        self.server.attach()
-        self._copy()
+        try:
+            self.server.attach()
+            self._copy()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

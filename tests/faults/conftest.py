@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from pytest_django import Settings
 
@@ -41,6 +42,18 @@ def seed() -> int:
 @pytest.fixture
 def dice(seed: int) -> random.Random:
     return random.Random(seed)
+
+
+@pytest.fixture(autouse=True)
+def alone(transactional_db: None) -> Iterator[None]:
+    """PostgreSQL goes on with the statement of a client that was killed: it is ended before the tables are emptied."""
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IN (current_user, %s)",
+            [settings.APPLICATION_ROLE],
+        )
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Company:
 
     def __init__(self) -> None:
         defaults.restore()
-        shops = factory.shops()
+        shops = self.shops = factory.shops()
         for name, store, guide in (("林小满", "S1", "A"), ("周舟", "S2", "B"), ("方圆", "F1", "F")):
             shops.member(name, store=store, guide=guide)
         self.cards = list(Identity.objects.filter(kind="CARD").order_by("pk").values_list("value", flat=True))

@@ -126,6 +126,16 @@ def send(now: dt.datetime, **_: Any) -> Any:
     return vars(outbox.send_due(now=now))
 
 
+def look_after(now: dt.datetime, **_: Any) -> Any:
+    """What a sweep of the outbox does before it sends."""
+    from scrm.wecom.outbox import sending, upkeep
+
+    run = sending.Run(now)
+    upkeep._take_up(run)
+    upkeep._look_after(run)
+    return vars(run.sent)
+
+
 def open_jobs(now: dt.datetime, **_: Any) -> Any:
     """What the sweep of jobs rings for, and sweeps that were held up."""
     from guides.contacts import sweeps
@@ -194,7 +204,21 @@ def books(step: str, **values: Any) -> Any:
 
 WORKS: dict[str, Callable[..., Any]] = {
     work.__name__: work
-    for work in (outbox, send, open_jobs, results, mass_sends, news, inbox, process, ask_for_ways, call, read, books)
+    for work in (
+        outbox,
+        send,
+        look_after,
+        open_jobs,
+        results,
+        mass_sends,
+        news,
+        inbox,
+        process,
+        ask_for_ways,
+        call,
+        read,
+        books,
+    )  # fmt: skip
 }
 
 

@@ -84,7 +84,7 @@ def test_build_count_save_ask_and_freeze(page: Page, company: Console) -> None:
     page.get_by_role("button", name="为什么在里面？").click()
     expect(page.locator("#why")).to_contain_text("在人群里")
     expect(page.locator("#why")).to_contain_text(
-        "¥350.00"
+        "¥330.00"
     )  # what she has bought in the window, net of her refund… and more
     page.go_back()
 

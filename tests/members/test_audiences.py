@@ -263,10 +263,10 @@ def test_one_query_means_what_the_tree_says_of_its_conditions(company, tree):
     assume(_depth(tree) <= rules.DEEPEST)
     found = meant(company, tree)
 
-    def holds(node: dict[str, Any]) -> set[str]:
+    def holds(node: dict[str, Any]) -> set[Any]:
         if "field" in node:
             return meant(company, node)
-        parts = [holds(child) for child in node["of"]]
+        parts: list[set[Any]] = [holds(child) for child in node["of"]]
         if node["op"] == "AND":
             return set.intersection(*parts)
         return set.union(*parts) if node["op"] == "OR" else {A, B, C, D} - set.union(*parts)

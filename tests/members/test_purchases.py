@@ -17,13 +17,19 @@ from hypothesis import strategies as st
 
 from members import purchases
 from members.models import Identity, LineToDecide, Member, Order, OrderLine, ParkedVersion, Product, Refund
-from members.purchases import LineVersion, RefundVersion, lines
+from members.purchases import LineVersion, RefundVersion, batch, lines
 from scrm import crypto
 from scrm.models import Brand
 from tests.factories import shops
 
 DAY = dt.datetime(2025, 5, 1, 9, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True, params=[batch.PASSED_UP_TO, 0], ids=["passed", "in tables"])
+def _however_it_is_worked_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delivery ends in the same rows whether its rows go along with each statement or lie in temporary tables."""
+    monkeypatch.setattr(batch, "PASSED_UP_TO", request.param)
 
 
 def line(**values: Any) -> LineVersion:

@@ -113,4 +113,6 @@ def test_a_small_bench_says_everything_it_promises(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     for name in ("rows_per_second", "p50_ms", "p95_ms", "p99_ms", "peak_mb", "ratio", "floor_seconds"):
         assert f'"{name}"' in printed
+    for name in ("statements", "cpu_ms", "slowest_statements", "floor"):  # of one order after the other
+        assert f'"{name}": ' in printed
     assert logging.root.manager.disable == logging.NOTSET  # for whatever this process does next
