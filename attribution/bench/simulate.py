@@ -101,11 +101,13 @@ def _read_all(pieces: Sequence[tuple[int, int]]) -> None:
         )
         for at in range(0, len(keys), replay.CHUNK):
             chunk = keys[at : at + replay.CHUNK]
-            ids, days = db.array(key for key, _day in chunk), db.array(day for _key, day in chunk)
+            booked = [day for _key, day in chunk]
+            ids, days, span = db.array(key for key, _day in chunk), db.array(booked), [min(booked), max(booked)]
             window = db.array([int(touched.HORIZON.total_seconds())] * len(chunk))
+            seen = [span[0] - 2 * touched.HORIZON, span[1] + touched.HORIZON] * 3  # no touch is left out
             with psycopg.Cursor(connection.connection) as cursor:
-                for statement in (of_lines, standing.STANDING):
-                    cursor.execute(statement, [ids, days], binary=True)
-                cursor.execute(touched.OF_LINES, [ids, days, window, None], binary=True)
+                cursor.execute(of_lines, [ids, days, *span], binary=True)
+                cursor.execute(standing.STANDING, [ids, days], binary=True)
+                cursor.execute(touched.OF_LINES, [ids, days, window, None, *span, *seen], binary=True)
                 cursor.execute(standing.POSTED_HOLDS, [ids], binary=True)
     connection.close()

@@ -53,16 +53,21 @@ def load(keys: Sequence[LineKey], book: rulebook.Book) -> list[Case]:
 
 
 def read(
-    keys: Sequence[LineKey], book: rulebook.Book, *, seen: touched.Seen = everything, of_nobody: bool = False
+    keys: Sequence[LineKey],
+    book: rulebook.Book,
+    *,
+    seen: touched.Seen = everything,
+    of_nobody: bool = False,
+    staff: Staff | None = None,
 ) -> Reading:
     """Everything about the lines, each of which may become a case. Raises rulebook.NoRule.
 
     ``seen``: when a line was decided, for a decision taken again on what was known then. ``of_nobody``: what was known of
-    the lines before anybody knew their buyers.
+    the lines before anybody knew their buyers. ``staff``: the guides that the same run has read before.
     """
     lines, origins = reading.read(keys, book, of_nobody=of_nobody)
     versions = [book.at(line.as_of) for line in lines]
-    return Reading(lines, versions, Surroundings(lines, versions, origins, seen))
+    return Reading(lines, versions, Surroundings(lines, versions, origins, seen, staff or Staff()))
 
 
 class Surroundings:
@@ -73,7 +78,8 @@ class Surroundings:
         lines: Sequence[Line],
         versions: Sequence[rulebook.Version],
         origins: dict[int, Origin],
-        seen: touched.Seen = everything,
+        seen: touched.Seen,
+        staff: Staff,
     ) -> None:
         store_ids: set[int | None] = set()
         for line in lines:
@@ -100,7 +106,8 @@ class Surroundings:
         guide_ids = {line.binding_guide_id for line in lines} | set(self.by_code.values())
         guide_ids |= {row[1] for row in self.overrides.values()}
         guide_ids |= {guide_id for pairs in self.touches.values() for _, guide_id in pairs}
-        self.staff = Staff.read(guide_ids)
+        self.staff = staff
+        staff.add(guide_ids)
         self.successors = _read_successors(lines, versions, self.staff)
         self.store_ids |= self.staff.store_ids
 
@@ -228,14 +235,17 @@ def _read_touches(
     lines: Sequence[Line], versions: Sequence[rulebook.Version], origins: dict[int, Origin], seen: touched.Seen
 ) -> dict[int, touched.Touches]:
     """Of the lines whose version has a mode that looks at touches."""
-    windows = {
-        line.id: version.layers.longest_window
-        for line, version in zip(lines, versions, strict=True)
-        if version.layers.uses_touches
+    backs = {
+        version.id: touched.seconds_back(version.layers.longest_window) if version.layers.uses_touches else None
+        for version in versions
     }
-    if not windows:
-        return {}
-    return touched.read([line for line in lines if line.id in windows], origins, lambda line: windows[line.id], seen)
+    asked, back = [], []
+    for line, version in zip(lines, versions, strict=True):
+        seconds = backs[version.id]
+        if seconds is not None:
+            asked.append(line)
+            back.append(seconds)
+    return touched.read(asked, origins, back, seen) if asked else {}
 
 
 def _read_successors(lines: Sequence[Line], versions: Sequence[rulebook.Version], staff: Staff) -> dict[int, int]:

@@ -21,6 +21,7 @@ class Staff:
         self._delegations: dict[int, list[tuple[dt.datetime, dt.datetime | None, int, int]]] = defaultdict(list)
         self._ips: dict[int, list[tuple[dt.datetime, dt.datetime | None, str]]] = defaultdict(list)
         self._facts: dict[tuple[int, int, str | None], rules.GuideFact] = {}
+        self._alone: dict[int, tuple[dt.datetime, rules.GuideFact]] = {}
         self.all_keys: frozenset[str] = frozenset()
 
     @classmethod
@@ -52,6 +53,20 @@ class Staff:
             self._employments[guide_id].append((started_at, ended_at, store, entity))
         for guide_id, started_at, ended_at, code in ips:
             self._ips[guide_id].append((started_at, ended_at, code))
+
+        for guide_id in ids:
+            jobs = self._employments.get(guide_id, [])
+            is_alone = guide_id not in self._ips and guide_id not in self._delegations
+            if is_alone and len(jobs) == 1 and jobs[0][1] is None:
+                self._alone[guide_id] = (jobs[0][0], self.fact(guide_id, jobs[0][0]))
+
+    def alone(self, guide_id: int, at: dt.datetime) -> rules.GuideFact | None:
+        """The fact of a guide who has been in one place ever since, whom nobody has stood in for: nearly every one.
+
+        None says nothing: ask for the fact, the delegation and the IP.
+        """
+        found = self._alone.get(guide_id)
+        return found[1] if found is not None and found[0] <= at else None
 
     def fact(self, guide_id: int, at: dt.datetime) -> rules.GuideFact:
         """The guide as she was at that moment; the account of a brand IP is that IP."""

@@ -55,38 +55,59 @@ OF_LINES = """
 Seen = Callable[[Line], dt.datetime | None]
 
 
-def read(
-    lines: Sequence[Line], origins: dict[int, Origin], longest: Callable[[Line], dt.timedelta], seen: Seen
-) -> dict[int, Touches]:
-    """By line; ``longest``: the longest window of the line's version."""
-    found = _of_members([line for line in lines if line.member_id], origins, longest, seen)
-    unknown = [line for line in lines if line.member_id is None and _buyer(line) != NOBODY]
+def read(lines: Sequence[Line], origins: dict[int, Origin], back: Sequence[int], seen: Seen) -> dict[int, Touches]:
+    """By line. ``back``: from how many seconds before each order its touches count."""
+    known = [(line, seconds) for line, seconds in zip(lines, back, strict=True) if line.member_id is not None]
+    found = _of_members(known, origins, seen)
+    unknown = [
+        (line, seconds)
+        for line, seconds in zip(lines, back, strict=True)
+        if line.member_id is None and _buyer(line) != NOBODY
+    ]
     if unknown:
-        _add_of_buyers(found, unknown, origins, longest, seen)
+        _add_of_buyers(found, unknown, origins, seen)
     return found
 
 
-def _of_members(
-    lines: Sequence[Line], origins: dict[int, Origin], longest: Callable[[Line], dt.timedelta], seen: Seen
-) -> dict[int, Touches]:
-    """Asked once for all lines of an order: they have the same buyer and the same moment."""
-    seconds = {window: int(max(HORIZON, window).total_seconds()) for window in {longest(line) for line in lines}}
-    groups: dict[tuple[int | None, dt.datetime, int], list[Line]] = {}
-    for line in lines:
-        until = origins[line.id].created_at if line.id in origins else line.created_at
-        groups.setdefault((line.member_id, until, seconds[longest(line)]), []).append(line)
+def seconds_back(window: dt.timedelta) -> int:
+    """How long before an order its touches are read; ``window``: the longest one of the version that holds."""
+    return int(max(HORIZON, window).total_seconds())
+
+
+Asked = Sequence[tuple[Line, int]]
+
+
+def _of_members(asked: Asked, origins: dict[int, Origin], seen: Seen) -> dict[int, Touches]:
+    """Asked once for all lines of an order, which stand side by side: they have the same buyer and the same moment."""
+    groups: list[tuple[int, list[Line]]] = []
+    last, last_back = None, 0
+    for line, back in asked:
+        if (
+            last is not None
+            and line.member_id == last.member_id
+            and line.created_at == last.created_at
+            and back == last_back
+            and not line.exchange_of
+            and not last.exchange_of
+        ):
+            groups[-1][1].append(line)
+        else:
+            groups.append((back, [line]))
+        last, last_back = line, back
     if not groups:
         return {}
-    first = min(until - dt.timedelta(seconds=back) for _member, until, back in groups)
-    days = (_day(first), _day(max(until for _member, until, _back in groups)))
-    booked = [ones[0].booked_on for ones in groups.values()]
+    firsts = [lines[0] for _back, lines in groups]
+    untils = [origins[line.id].created_at if line.id in origins else line.created_at for line in firsts]
+    backs = [back for back, _lines in groups]
+    days = (_day(min(untils) - dt.timedelta(seconds=max(backs))), _day(max(untils)))
+    booked = [line.booked_on for line in firsts]
     rows = db.read(
         OF_LINES,
         [
-            db.array(ones[0].id for ones in groups.values()),
+            db.array(line.id for line in firsts),
             db.array(booked),
-            db.array(back for _member, _until, back in groups),
-            [until for _member, until, _back in groups] if origins else None,
+            db.array(backs),
+            untils if origins else None,
             *(min(booked), max(booked)),
             *days * 3,
         ],
@@ -99,10 +120,10 @@ def _of_members(
             pair = known[touch_id] = (_touch(touch_id, *content), guide_id)
         of_first.setdefault(line_id, []).append((known_at, pair))
     found: dict[int, Touches] = {}
-    for ones in groups.values():
-        dated = of_first.get(ones[0].id)
+    for _back, lines in groups:
+        dated = of_first.get(lines[0].id)
         if dated is not None:
-            _share(found, ones, dated, seen)
+            _share(found, lines, dated, seen)
     return found
 
 
@@ -146,22 +167,16 @@ def _latest(pairs: Touches) -> Touches:
     return sorted(pairs, key=lambda pair: (pair[0].at, -pair[0].id), reverse=True)[:MOST]
 
 
-def _add_of_buyers(
-    found: dict[int, Touches],
-    lines: Sequence[Line],
-    origins: dict[int, Origin],
-    longest: Callable[[Line], dt.timedelta],
-    seen: Seen,
-) -> None:
+def _add_of_buyers(found: dict[int, Touches], asked: Asked, origins: dict[int, Origin], seen: Seen) -> None:
     windows = {}  # from and until when a line's touches count, both inclusive
-    for line in lines:
+    for line, back in asked:
         until = origins[line.id].created_at if line.id in origins else line.created_at
-        windows[line.id] = (until - max(HORIZON, longest(line)), until)
-    buyers = sorted({_buyer(line) for line in lines}, key=str)
+        windows[line.id] = (until - dt.timedelta(seconds=back), until)
+    buyers = sorted({_buyer(line) for line, _back in asked}, key=str)
     first = min(since for since, _ in windows.values())
     known = touches.of_buyers(buyers, since=first, until=max(until for _, until in windows.values()))
     ids = guide_ids({touch.guide for ones in known.values() for touch in ones})
-    for line in lines:
+    for line, _back in asked:
         (since, until), decided_at = windows[line.id], seen(line)
         ones = [
             (touch, ids[touch.guide])

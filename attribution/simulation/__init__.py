@@ -7,8 +7,9 @@
    rule that is asked about, on the same evidence as of payment, after the same refunds.
 3. Where both rules decide a line alike, its posted amounts stand on both sides; so a rule compared with itself changes
    nothing, to the fen.
-4. A buyer found out after the first decision counts as the rule would have had it: inside its late-link window only, and
-   only when the line had been left provisional.
+4. The evidence is what the decision saw: a touch recorded or a visitor recognised after it does not count. A buyer found
+   out after the first decision counts as the rule would have had it: inside its late-link window only, and only when the
+   line had been left provisional. So the published rules give back the books, line by line.
 5. Credit (业绩) is the line's sale net of refunds, commission (佣金) what would be owed for it; a line held back or not
    eligible counts for nobody.
 6. The hundred lines on which most money changes hands are kept one by one, each with both decisions in words.

@@ -65,9 +65,10 @@ Key = tuple[int, bool, bool, str | None, str | None, str | None, bool, bool, boo
 
 
 class Forms:
-    """The forms that were met so far; few, whatever the number of lines."""
+    """The forms that a run has met so far, few whatever the number of lines; and the guides."""
 
     def __init__(self) -> None:
+        self.staff = evidence.Staff()
         self._known: dict[Key, _Form | None] = {}
         self._rules: list[rules.Rule] = []  # kept alive: a form knows its rule by its address
 
@@ -114,18 +115,20 @@ def _candidates(
     staff, as_of = around.staff, line.as_of
     cashier = touch = binding = None
     if line.cashier_code and (guide_id := around.by_code.get(line.cashier_code)) is not None:
-        cashier = staff.fact(guide_id, as_of)
+        cashier = staff.alone(guide_id, as_of) or staff.fact(guide_id, as_of)
         if not cashier.is_employed:
             cashier = None
     if (pairs := around.touches.get(line.id)) is not None:
         touch = _claiming(pairs, line, place, rule, staff)
     guide_id = line.binding_guide_id
     if guide_id is not None:
-        if staff.ip(guide_id, as_of) is not None or staff.delegation(guide_id, as_of) is not None:
-            return None
-        binding = staff.fact(guide_id, as_of)
-        if not binding.is_employed:
-            return None
+        binding = staff.alone(guide_id, as_of)
+        if binding is None:
+            if staff.ip(guide_id, as_of) is not None or staff.delegation(guide_id, as_of) is not None:
+                return None
+            binding = staff.fact(guide_id, as_of)
+            if not binding.is_employed:
+                return None
         until = evidence.valid_until(line, version)
         if until is not None and until <= as_of:
             binding = None
@@ -163,7 +166,7 @@ def _claiming(
     """The guide of the first touch without a fault."""
     created_at, as_of, windows = line.created_at, line.as_of, rule.windows
     for touch, guide_id in pairs:  # the latest first, none after the order
-        guide = staff.fact(guide_id, as_of)
+        guide = staff.alone(guide_id, as_of) or staff.fact(guide_id, as_of)
         if not touches.fault(touch, place, created_at=created_at, is_employed=guide.is_employed, windows=windows):
             return guide
     return None

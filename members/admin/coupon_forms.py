@@ -16,8 +16,9 @@ from unfold.widgets import (
 )
 
 from members.coupons import batches, recipients, redeeming, templates
-from members.models import Category, Channel, CouponTemplate, Product, Tag, Tier
+from members.models import AudienceSnapshot, Category, Channel, CouponTemplate, Product, Tag, Tier
 from scrm.admin import inputs, lists
+from scrm.admin.shown import SHANGHAI
 from scrm.models import LegalEntity, Region, Store
 
 SHOWN = 10  # unknown codes named in an error
@@ -132,8 +133,17 @@ class TemplateForm(forms.ModelForm):
                 self.add_error(name, message)
 
 
+class SnapshotField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        as_of = f"{obj.as_of.astimezone(SHANGHAI):%Y-%m-%d %H:%M}" if obj.as_of else ""
+        return f"{obj.version.audience} · {obj.member_count:,} · {as_of}"
+
+
 class GiveForm(forms.Form):
     source = forms.ChoiceField(label=gettext_lazy("recipients"))
+    audience = SnapshotField(
+        label=gettext_lazy("frozen audience"), queryset=AudienceSnapshot.objects.none(), required=False
+    )
     tag = forms.ModelChoiceField(label=gettext_lazy("tag"), queryset=Tag.objects.none(), required=False)
     tier = forms.ModelChoiceField(label=gettext_lazy("tier"), queryset=Tier.objects.none(), required=False)
     stores = CodesField(Store, "code", label=gettext_lazy("stores"), help_text=gettext_lazy("Store codes, one a line"))
@@ -142,7 +152,7 @@ class GiveForm(forms.Form):
         help_text=gettext_lazy("One a line, at most 10,000"),
     )  # fmt: skip
     key = forms.CharField(widget=forms.HiddenInput, initial=lambda: secrets.token_urlsafe(12), max_length=40)
-    NEEDS = {"TAG": "tag", "TIER": "tier", "STORES": "stores", "LIST": "numbers"}  # noqa: RUF012
+    NEEDS = {"AUDIENCE": "audience", "TAG": "tag", "TIER": "tier", "STORES": "stores", "LIST": "numbers"}  # noqa: RUF012
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -151,6 +161,8 @@ class GiveForm(forms.Form):
             (each.name, each.label) for each in recipients.SOURCES.values() if each.name in self.NEEDS
         ]
         fields["tag"].queryset, fields["tier"].queryset = Tag.objects.order_by("name"), Tier.objects.order_by("rank")
+        frozen = AudienceSnapshot.objects.filter(status=AudienceSnapshot.Status.READY)
+        fields["audience"].queryset = frozen.select_related("version__audience").order_by("-pk")
         self.unknown: list[str] = []
         self.value: Any = None
 

@@ -1,7 +1,7 @@
-"""Who gets a coupon of a batch (发券对象): a list, a tag, a tier, the members of some stores, or what an app above registers.
+"""Who gets a coupon of a batch (发券对象): a frozen audience, a list, a tag, a tier, the members of some stores, or what an app
+above registers.
 
-A source turns what the form says into SQL for member ids. ``register`` is called from ``AppConfig.ready``; audiences bring their
-own source.
+A source turns what the form says into SQL for member ids. ``register`` is called from ``AppConfig.ready``.
 """
 
 from __future__ import annotations
@@ -57,6 +57,17 @@ def _members(kind: str, values: Iterable[str]) -> dict[str, int]:
     return dict(rows.values_list("value", "member_id"))
 
 
+register(
+    "AUDIENCE",
+    _("members of a frozen audience"),
+    lambda snapshot: (
+        (
+            "SELECT k.member_id FROM members_snapshotmember k JOIN members_audiencesnapshot s ON s.id = k.snapshot_id"
+            " WHERE s.id = %s AND s.status = 'READY'"
+        ),
+        [snapshot],
+    ),
+)
 register("LIST", _("list of cards or mobile numbers"), lambda ids: ("SELECT unnest(%s::bigint[])", [ids]))
 register(
     "TAG", _("members with a tag"), lambda tag: ("SELECT member_id FROM members_membertag WHERE tag_id = %s", [tag])

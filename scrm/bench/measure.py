@@ -12,6 +12,7 @@ import psutil
 from django.db import connection
 
 SAMPLE_SECONDS = 0.02
+FAMILY_SECONDS = 0.5  # in which a new child is noticed
 SERVERS = ("postgres", "valkey-server", "redis-server")  # counted apart, should one ever be our child
 
 T = TypeVar("T")
@@ -84,6 +85,8 @@ class Memory:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._peak = 0
+        self._children: list[psutil.Process] = []
+        self._looked_at = 0.0
 
     @property
     def peak_mb(self) -> float:
@@ -105,10 +108,12 @@ class Memory:
 
     def _now(self) -> int:
         try:
-            total, children = self._process.memory_info().rss, self._process.children(recursive=True)
+            total, now = self._process.memory_info().rss, time.monotonic()
+            if now - self._looked_at >= FAMILY_SECONDS:  # it looks at every process of the machine
+                self._children, self._looked_at = self._process.children(recursive=True), now
         except psutil.Error:  # the process that is watched has ended
             return 0
-        for child in children:
+        for child in self._children:
             try:
                 if child.name() not in SERVERS:
                     total += child.memory_info().rss

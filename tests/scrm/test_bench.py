@@ -16,6 +16,7 @@ from django.db import connection
 from django.test import override_settings
 
 from scrm import bench
+from scrm.bench import database
 from scrm.bench.database import own_database
 
 
@@ -99,6 +100,38 @@ def test_a_bench_has_a_database_of_its_own_and_leaves_none() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [name])
         assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_kept_database_serves_another_run() -> None:
+    with own_database("test", keep=True) as name, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE left_behind AS SELECT 1 AS n")
+    try:
+        with own_database("test", kept=name) as again, connection.cursor() as cursor:
+            cursor.execute("SELECT n FROM left_behind")
+            assert (again, cursor.fetchone()) == (name, (1,))
+        with own_database("test", kept=name) as again:  # it is left again
+            assert again == name
+    finally:
+        database._drop(name)
+
+
+def test_only_what_a_bench_has_left_is_used_again() -> None:
+    with pytest.raises(ValueError, match="scrm"), own_database("test", kept="scrm"):
+        raise AssertionError("it was used")
+    with pytest.raises(CommandError, match="no database that --keep of simulate has left"):
+        call_command("bench", "simulate", "--kept", "scrm")
+    with pytest.raises(CommandError, match="attribute has no --kept"):
+        call_command("bench", "attribute", "--kept", "bench_attribute_1")
+
+
+@pytest.mark.django_db
+def test_cpu_seconds_are_those_of_the_work_on_both_sides() -> None:
+    with bench.Cpu() as cpu, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM generate_series(1, 3000000)")
+        sum(range(3_000_000))
+    assert 0 < cpu.python < 60
+    assert cpu.server > 0
 
 
 @override_settings(PRODUCTION=True)

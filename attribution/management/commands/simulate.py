@@ -18,8 +18,11 @@ from scrm.errors import RuleViolation
 from scrm.models import Job
 from scrm.money import yuan
 
+BAR_WIDTH = 40
+
 
 class Command(BaseCommand):
+    _shown = ""
     help = "Replay the orders of a period under a rule version, another mode, or both; posts nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -72,5 +75,13 @@ class Command(BaseCommand):
         return Simulation.objects.get(pk=asked.pk)
 
     def _show(self, stage: str, done: int, total: int | None) -> None:
-        sys.stderr.write(f"\r{stage} {done:,}" + (f" / {total:,}" if total else ""))
+        """A bar that stays on its line until the stage is over."""
+        text = f"{stage} {done:,}"
+        if total:
+            filled = BAR_WIDTH * done // total
+            text = f"{stage} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {100 * done // total} %  {done:,} / {total:,}"
+        if text == self._shown:
+            return
+        self._shown = text
+        sys.stderr.write(f"\r{text}" + ("\n" if done == total else ""))
         sys.stderr.flush()

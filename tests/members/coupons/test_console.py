@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from members.models import Coupon, CouponBatch, CouponTemplate, Redemption
+from members.models import (
+    Audience,
+    AudienceSnapshot,
+    AudienceVersion,
+    Coupon,
+    CouponBatch,
+    CouponTemplate,
+    Redemption,
+    SnapshotMember,
+)
 from scrm import jobs
 from scrm.models import Act
 from tests.factories import coupons as make
@@ -163,3 +172,22 @@ def test_clearing_page_chart_file_and_close(company: Console) -> None:
     assert "已关账" in company.client("hq").get(base, month, follow=True).content.decode()
     assert Redemption.objects.count() == 3 and NOW.year == 2026
     assert company.client("manager").get(base, month).content.decode().count("加盟公司") == 0
+
+
+def test_a_frozen_audience_gets_coupons(company: Console) -> None:
+    """Those of the snapshot, whoever comes into the audience later."""
+    members = company.shops.members
+    audience = Audience.objects.create(brand=company.shops.brand, name="老客", rule={})
+    version = AudienceVersion.objects.create(audience=audience, version_no=1, rule={}, digest="0" * 64)
+    snapshot = AudienceSnapshot.objects.create(version=version)
+    for name in ("安琪", "白鹭"):
+        SnapshotMember.objects.create(snapshot=snapshot, member=members[name], store=members[name].home_store)
+    row, hq = template(), company.client("hq")
+    page = f"/admin/members/coupontemplate/{row.pk}/give/"
+    said = {"source": "AUDIENCE", "audience": snapshot.pk, "key": "audience-key"}
+    assert hq.post(page, said).context["form"].errors["audience"]  # not frozen yet
+    AudienceSnapshot.objects.filter(pk=snapshot.pk).update(status="READY", as_of=timezone.now(), member_count=2)
+    assert hq.post(page, said).context["seen"].coupons == 2
+    hq.post(page, {**said, "confirmed": "1"})
+    jobs.run(CouponBatch.objects.get().job_id)
+    assert set(Coupon.objects.values_list("member__name", flat=True)) == {"安琪", "白鹭"}
