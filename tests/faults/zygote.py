@@ -218,7 +218,7 @@ WORKS: dict[str, Callable[..., Any]] = {
         call,
         read,
         books,
-    )  # fmt: skip
+    )
 }
 
 
