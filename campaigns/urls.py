@@ -2,13 +2,17 @@
 
 from django.urls import path
 
-from campaigns.api import content, links, scripts
+from campaigns.api import content, knowledge, links, posters, scripts
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
     path("api/guide/materials", content.MaterialsView.as_view(), name="guide-materials"),
     path("api/guide/materials/<id:content_id>/file", content.FileView.as_view(), name="guide-material-file"),
     path("api/guide/materials/<id:content_id>/use", content.UseView.as_view(), name="guide-material-use"),
+    path("api/guide/posters", posters.PostersView.as_view(), name="guide-posters"),
+    path("api/guide/posters/<id:poster_id>/picture", posters.PosterPictureView.as_view(), name="guide-poster-picture"),
+    path("api/guide/knowledge", knowledge.KnowledgeView.as_view(), name="guide-knowledge"),
+    path("api/guide/knowledge/<id:answer_id>/vote", knowledge.VoteView.as_view(), name="guide-knowledge-vote"),
     path("api/guide/members/<id:member_id>/scripts", scripts.ScriptsView.as_view(), name="guide-scripts"),
     path(
         "api/guide/members/<id:member_id>/scripts/<id:script_id>/use",

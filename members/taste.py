@@ -241,6 +241,19 @@ def refresh(*, member_ids: Sequence[int]) -> int:
         return cursor.rowcount
 
 
+def sum_asked(cursor: Any) -> None:
+    """The members in the temporary table ``facts_asked``, within the transaction that takes them off the queue."""
+    _one_at_a_time(cursor)
+    among = "IN (SELECT member_id FROM facts_asked)"
+    cursor.execute(OURS.sql(SUM_UP).format(whose=f"l.member_id {among}", whose_taste=f"t.member_id {among}"))
+
+
+def sum_everybody(cursor: Any) -> None:
+    """All members in one pass, within the caller's transaction."""
+    _one_at_a_time(cursor)
+    cursor.execute(OURS.sql(SUM_UP).format(whose="true", whose_taste="true"))
+
+
 def count_popularity(*, now: dt.datetime) -> None:
     """Popularity and scale as of now: one scan of a year's purchases."""
     with transaction.atomic(), connection.cursor() as cursor:

@@ -2,13 +2,15 @@
 
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
+from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
+from campaigns.models.posters import Poster, PosterPicture
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
 
 __all__ = [
-    "Arm", "Assignment", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
-    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "ShortLink",
+    "Answer", "AnswerVote", "Arm", "Assignment", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
+    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "ShortLink",
     "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 
+from members import taste
 from members.facts import counting
 from members.models import LifecycleRule, MemberFacts, MemberToRefresh
 from members.models.refreshing import EVERYBODY
@@ -73,7 +74,10 @@ def refresh(*, now: dt.datetime, limit: int = PIECE) -> int:
             ")) RETURNING member_id) INSERT INTO facts_asked (member_id) SELECT DISTINCT member_id FROM taken",
             [EVERYBODY, limit],
         )
-        return _count_asked(cursor, business_day(now)) if cursor.rowcount else 0
+        if not cursor.rowcount:
+            return 0
+        taste.sum_asked(cursor)  # her taste follows the same queue
+        return _count_asked(cursor, business_day(now))
 
 
 def refresh_all(*, now: dt.datetime) -> int:
@@ -118,6 +122,7 @@ def rebuild(*, now: dt.datetime) -> Rebuilt:
         cursor.execute(f"SELECT count(*) FROM {_COUNTED}")
         members = cursor.fetchone()[0]
         cursor.execute(f"DROP TABLE {_COUNTED}")
+        taste.sum_everybody(cursor)  # the queue is empty now, and it was theirs too
     return Rebuilt(members, differing)
 
 

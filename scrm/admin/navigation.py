@@ -107,6 +107,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         (
             (_("Scripts"), "chat", "campaigns_script"),
             (_("Content materials"), "perm_media", "campaigns_content"),
+            (_("Posters"), "wallpaper", "campaigns_poster"),
+            (_("Expert answers"), "school", "campaigns_answer"),
             (_("Folders"), "folder", "campaigns_folder"),
             (_("Attributes of products"), "spa", "members_productattribute"),
             (_("Taste attributes"), "tune", "members_tasteattribute"),

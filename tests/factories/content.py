@@ -8,9 +8,11 @@ from typing import Any
 from django.utils import timezone
 from PIL import Image
 
-from campaigns import content, content_files, scripts
-from campaigns.models import Content, LinkHost, Script
+from campaigns import content, content_files, posters, scripts
+from campaigns.models import Content, LinkHost, Poster, Script
+from guides.models import ContactWay, Guide
 from members.models import Product, ProductAttribute, TasteAttribute
+from scrm.models import Corp
 
 HOST = "shop.example.com"
 
@@ -43,6 +45,18 @@ def material(
 def script(name: str = "榴莲到货", texts: dict[int, str] | None = None, **values: Any) -> Script:
     words = texts or {1: "{商品}到货了", 2: "{称呼}，{商品}到货了", 4: "{称呼}，您上次买的{上次购买}又到了"}
     return scripts.write(script=Script(name=name, **values), texts=words, actor=None, now=timezone.now())
+
+
+def poster(**values: Any) -> Poster:
+    """With the WeCom code that each guide has of her own."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwP", defaults={"name": "示例公司"})
+    for guide in Guide.objects.order_by("pk"):
+        ContactWay.objects.get_or_create(
+            corp=corp, purpose="GUIDE", guide=guide,
+            defaults={"name": guide.name, "state": f"p{guide.pk}", "config_id": f"p{guide.pk}", "status": "LIVE", "qr_code": f"https://work.weixin.qq.com/ca/{guide.pk}"},
+        )  # fmt: skip
+    row = Poster(name="海报", code=Poster.Code.WAY, **values)
+    return posters.write(poster=row, picture=content_files.checked("image", "a.png", picture()))
 
 
 def attribute(name: str, words: str, low_words: str = "") -> TasteAttribute:

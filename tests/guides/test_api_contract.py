@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from attribution.disputes import hearing
+from campaigns.models import Answer
 from guides.models import IntegrityCase
 from tests.factories import content
 from tests.factories import shops as factory
@@ -43,7 +44,7 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action_done", "action_skip",
-    "materials", "material_file", "use_material", "scripts", "use_script",
+    "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
@@ -87,6 +88,8 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
     script = content.script(product=factory.product("榴莲"), texts={1: "{商品}到了"})
     real = {
         "content_id": material.pk,
+        "poster_id": content.poster().pk,
+        "answer_id": Answer.objects.create(question="榴莲", answer="看刺").pk,
         "script_id": script.pk,
         "dispute_id": dispute.pk,
         "evidence_id": evidence.pk,

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Content, Script
+from campaigns.models import Answer, Content, Poster, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
 from tests.factories import content
@@ -82,6 +82,10 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-materials": ("get", {None: GUIDES}, None),
     "guide-material-file": ("get", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, None),
     "guide-material-use": ("post", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, {}),
+    "guide-posters": ("get", {None: GUIDES}, None),
+    "guide-poster-picture": ("get", {"poster": ("A", "F", "M"), 10**9: ()}, None),
+    "guide-knowledge": ("get", {None: GUIDES}, None),
+    "guide-knowledge-vote": ("post", {"answer": ("A", "F", "M"), 10**9: ()}, {"is_useful": True}),
     "guide-scripts": (
         "get",
         {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
@@ -147,6 +151,11 @@ def row_id(company, row):
     if row is None:
         return []
     word, _blank, of = str(row).partition(" ")
+    north = {"region": company.stores["S1"].region}
+    if word == "poster":
+        return [(Poster.objects.first() or content.poster(**north)).pk]
+    if word == "answer":
+        return [(Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)).pk]
     if word == "material":  # for a store, or for the region in the north
         part = {"store": company.stores["S2"]} if of == "S2" else {"region": company.stores["S1"].region}
         found = Content.objects.filter(**part).first() or content.material(kind="IMAGE", **part)

@@ -38,6 +38,7 @@ from attribution.models import (
 )
 from campaigns import content, links, scripts
 from campaigns.models import (
+    Answer,
     ContactBudget,
     Content,
     ContentUse,
@@ -45,6 +46,7 @@ from campaigns.models import (
     FileUpload,
     Folder,
     LinkHost,
+    Poster,
     Script,
     ScriptUse,
     Send,
@@ -156,7 +158,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Content, ContentUse, Script, ScriptUse, ShortLink,
+    Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -194,7 +196,7 @@ CUSTOM = {
     "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
-    "guides_contactway_picture", "campaigns_content_file", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "guides_contactway_picture", "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -256,13 +258,17 @@ def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[st
 
 
 def content_of(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
-    found: dict[Any, dict[str, Any]] = {Content: {}, ContentUse: {}, Script: {}, ScriptUse: {}, ShortLink: {}}
+    found: dict[Any, dict[str, Any]] = {
+        model: {} for model in (Answer, Content, ContentUse, Poster, Script, ScriptUse, ShortLink)
+    }
     now = timezone.now()
     for code in STORES:
         store, who = company.shops.stores[code], {"guide_id": guides[code].pk, "now": timezone.now()}
         row = Content.objects.filter(store=store).first() or factory.material(f"素材{code}", store=store)
         script = Script.objects.filter(store=store).first() or factory.script(f"话术{code}", store=store)
         found[Content][code], found[Script][code] = row, script
+        found[Answer][code], _is_new = Answer.objects.get_or_create(question=code, answer="看刺", store=store)
+        found[Poster][code] = Poster.objects.filter(store=store).first() or factory.poster(store=store)
         found[ContentUse][code] = ContentUse.objects.filter(store=store).first() or (
             content.record_use(content=row, store_id=store.pk, **who) and ContentUse.objects.get(store=store)
         )
