@@ -245,6 +245,7 @@ class TillView(GuideView):
 
 
 class QuoteView(TillView):
+    has_rules = True  # a number that is none is refused
     Output = QuoteOutput
 
     @extend_schema(

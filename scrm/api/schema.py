@@ -75,7 +75,7 @@ class Schema(AutoSchema):
             codes.add("404")
         if self.method != "GET" or self._get_parameters():
             codes.add("400")
-        if self._is_idempotent():
+        if self._is_idempotent() or getattr(self.view, "has_rules", False):  # a look that a rule may refuse
             codes.add("409")
         if self.view.throttle_classes:
             codes.add("429")
