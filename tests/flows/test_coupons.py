@@ -98,7 +98,9 @@ def test_from_the_draft_to_the_clearing(page: Page, company: Console) -> None:
     picture(page, "4-preview")
     page.get_by_role("button", name="确认发放").click()
     page.wait_for_url("**/couponbatch/*/change/")
-    jobs.run(CouponBatch.objects.get().job_id)
+    job_id = CouponBatch.objects.get().job_id
+    assert job_id is not None
+    jobs.run(job_id)
     page.reload()
     picture(page, "5-batch")
     for coupon, store in zip(Coupon.objects.order_by("pk"), ("S1", "F1"), strict=False):

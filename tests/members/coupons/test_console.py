@@ -110,6 +110,7 @@ def test_giving_to_many_shows_count_and_money_first(company: Console) -> None:
     first, again = (hq.post(page, {**said, "confirmed": "1"}) for _click in range(2))  # clicked twice
     batch = CouponBatch.objects.get()
     assert first.url == again.url == f"/admin/members/couponbatch/{batch.pk}/change/"
+    assert batch.job_id is not None
     jobs.run(batch.job_id)
     assert Coupon.objects.filter(batch=batch).count() == 2
     assert hq.get(f"/admin/members/couponbatch/{batch.pk}/state/").json()["share"] == 100
@@ -121,6 +122,7 @@ def test_codes_are_printed_on_the_record(company: Console) -> None:
     row, hq = template(), company.client("hq")
     hq.post(f"/admin/members/coupontemplate/{row.pk}/codes/", {"count": 3, "key": "print-key", "confirmed": "1"})
     batch = CouponBatch.objects.get()
+    assert batch.job_id is not None
     jobs.run(batch.job_id)
     sheet = f"/admin/members/couponbatch/{batch.pk}/sheet/"
     assert hq.get(sheet).status_code == 404
@@ -189,5 +191,7 @@ def test_a_frozen_audience_gets_coupons(company: Console) -> None:
     AudienceSnapshot.objects.filter(pk=snapshot.pk).update(status="READY", as_of=timezone.now(), member_count=2)
     assert hq.post(page, said).context["seen"].coupons == 2
     hq.post(page, {**said, "confirmed": "1"})
-    jobs.run(CouponBatch.objects.get().job_id)
+    job_id = CouponBatch.objects.get().job_id
+    assert job_id is not None
+    jobs.run(job_id)
     assert set(Coupon.objects.values_list("member__name", flat=True)) == {"安琪", "白鹭"}

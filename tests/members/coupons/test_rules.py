@@ -177,7 +177,7 @@ def test_the_same_request_is_one_coupon_and_another_content_is_an_error(shops: f
 def test_a_guide_gives_within_her_quota_of_the_month(shops: factory.Shops) -> None:
     row, guide = make.template(guide_month_quota=2, member_cap=None), shops.guides["A"].user
     where = coupons.records.Where(actor=guide, store_id=shops.stores["S1"].pk)
-    gift = {"source": "GUIDE", "where": where}
+    gift: dict[str, Any] = {"source": "GUIDE", "where": where}
     coupon = make.give(row, shops.members["安琪"], **gift)
     make.give(row, shops.members["白鹭"], **gift)
     assert (coupon.giver, coupon.issuer) == (guide, shops.stores["S1"].entity)
@@ -238,7 +238,7 @@ def test_products_categories_and_exchange(shops: factory.Shops) -> None:
 
 def test_stackable_coupons_share_an_order_and_others_stand_alone(shops: factory.Shops) -> None:
     member, till = shops.members["安琪"], make.till(shops.stores["S1"], "SAME")
-    cash = {"kind": "CASH", "value_fen": 700, "threshold_fen": 0, "is_stackable": True}
+    cash: dict[str, Any] = {"kind": "CASH", "value_fen": 700, "threshold_fen": 0, "is_stackable": True}
     together = [make.give(make.template(**cash), member) for _number in range(3)]
     alone = make.give(make.template(), member)
     first, second = (make.redeem(each, till, 1_000) for each in together[:2])
@@ -258,7 +258,7 @@ def test_k4_a_lock_holds_for_its_order_and_comes_back_once(shops: factory.Shops)
     assert life.lock(coupon_id=coupon.pk, till=till, basket=Basket(12_000), key=make.key(), now=NOW) == lock
     assert code_of(lambda: make.redeem(coupon, other)) == ("coupon_locked", "code")
     assert life.expire(today=dt.date(2027, 1, 1), now=NOW) == 0  # it waits for its order
-    order = {"channel": "POS", "shop": "", "order_no": "L1"}
+    order: dict[str, Any] = {"channel": "POS", "shop": "", "order_no": "L1"}
     assert [life.release(**order, now=NOW) for _time in range(2)] == [1, 0]
     life.lock(coupon_id=coupon.pk, till=other, basket=Basket(12_000), key=make.key(), now=NOW)
     assert [life.lapse_locks(now=NOW + dt.timedelta(minutes=m)) for m in (29, 30, 31)] == [0, 1, 0]
@@ -401,6 +401,7 @@ def test_a_batch_that_is_killed_goes_on_and_gives_nobody_two(
     assert (seen.members, seen.left_out, seen.coupons, seen.fen, seen.is_possible) == (15, 1, 14, 28_000, True)
     batch = batches.start(template=row, source="LIST", value=value, key="b", actor=make.person("hq"), now=NOW)
     assert batches.start(template=row, source="LIST", value=value, key="b", actor=make.person("hq"), now=NOW) == batch
+    assert batch.job_id is not None
     job = Job.objects.get(pk=batch.job_id)
     reached = []
     while batch.ended_at is None:
@@ -460,7 +461,10 @@ def test_f6_days_are_shanghai_days_whatever_the_host_says(shops: factory.Shops, 
     assert life.expire(today=terms.business_day(back), now=back) == 0
     for now in (midnight, back, midnight + 8 * HOUR, midnight - 8 * HOUR, midnight):
         coupons.daily.start(now=now)
-    assert sorted(Job.objects.values_list("key", flat=True)) == ["end_coupons 2026-06-30", "end_coupons 2026-07-01"]
+    assert sorted(str(key) for key in Job.objects.values_list("key", flat=True)) == [
+        "end_coupons 2026-06-30",
+        "end_coupons 2026-07-01",
+    ]
     assert CouponEvent.objects.filter(kind="EXPIRED").count() == 1
 
 

@@ -69,7 +69,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(order=st.integers(1, 4))
     def release(self, order: int) -> None:
-        terms = {"channel": "POS", "shop": "", "order_no": f"O{order}"}
+        terms: dict[str, Any] = {"channel": "POS", "shop": "", "order_no": f"O{order}"}
         held = CouponLock.objects.filter(order_no=f"O{order}", ended_at=None).count()
         assert life.release(**terms, now=self.now) == held
         assert life.release(**terms, now=self.now) == 0  # K4: never two releases
@@ -97,9 +97,10 @@ class Lives(RuleBasedStateMachine):
     @rule(which=pick, who=pick)
     def gift(self, which: int, who: int) -> None:
         coupon = self.one(which, status="HELD")
-        if coupon:
+        if coupon and coupon.member_id:
+            giver_id = coupon.member_id
             gift = self.attempt(
-                lambda: life.offer(coupon_id=coupon.pk, giver_id=coupon.member_id, key=make.key(), now=self.now)
+                lambda: life.offer(coupon_id=coupon.pk, giver_id=giver_id, key=make.key(), now=self.now)
             )
             if gift and who % 4 < 3:
                 taker = self.members[who % 3]

@@ -107,7 +107,7 @@ def test_k2_a_code_has_one_live_redemption(shops: Any) -> None:
 def test_k2_scope_is_a_wall_at_redemption(shops: Any, scope: dict[str, Any], values: dict[str, Any], wall: str) -> None:
     """The claim is never held against it; noon of a Tuesday in S1, by the till."""
     parts = {"store_ids": "pk", "entity_ids": "entity_id", "region_ids": "region_id"}
-    wanted = {
+    wanted: dict[str, Any] = {
         name: [getattr(shops.stores[value], parts[name])] if name in parts else value for name, value in scope.items()
     }
     coupon = make.give(make.template(**wanted), shops.members["安琪"])
