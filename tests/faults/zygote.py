@@ -73,6 +73,15 @@ POINTS: dict[str, Point] = {
     "results on the wire": Point(SENT, "arrived", "externalcontact/"),
     "results taken, not committed": Point("guides.handover.results:_take", INSIDE),
     "results taken": Point("guides.handover.results:_take", AFTER),
+    # a mass send
+    "audience judged, not committed": Point("campaigns.sends.planning:plan", INSIDE),
+    "send planned": Point("campaigns.sends.planning:plan", AFTER),
+    "task handed over, not committed": Point("campaigns.sends.handing:_hand_over_next", INSIDE),
+    "task handed over": Point("campaigns.sends.handing:_hand_over_next", AFTER),
+    "customers looked at once more": Point("campaigns.sends.handing:_still_willing", AFTER),
+    "task read": Point("campaigns.sends.results:take", BEFORE),
+    "fates written, not committed": Point("campaigns.sends.results:take", INSIDE),
+    "fates written": Point("campaigns.sends.results:take", AFTER),
     # an import
     "file staged": Point("scrm.copyin.staging:stage", AFTER),
     "rows checked": Point("scrm.imports:Run.check", AFTER),
@@ -145,6 +154,12 @@ def results(now: dt.datetime, **_: Any) -> Any:
     return results.poll_due(now=now)
 
 
+def mass_sends(now: dt.datetime, **_: Any) -> Any:
+    from campaigns import sends
+
+    return sends.sweep(now=now)
+
+
 def news(now: dt.datetime, **_: Any) -> Any:
     from guides import contacts
 
@@ -189,7 +204,21 @@ def books(step: str, **values: Any) -> Any:
 
 WORKS: dict[str, Callable[..., Any]] = {
     work.__name__: work
-    for work in (outbox, send, look_after, open_jobs, results, news, inbox, process, ask_for_ways, call, read, books)
+    for work in (
+        outbox,
+        send,
+        look_after,
+        open_jobs,
+        results,
+        mass_sends,
+        news,
+        inbox,
+        process,
+        ask_for_ways,
+        call,
+        read,
+        books,
+    )
 }
 
 
