@@ -117,7 +117,7 @@ def search(*, rows: QuerySet[Answer], question: str = "", sku: str = "", most: i
         useful = F("useful_count") - F("useless_count")
         return list(rows.order_by(useful.desc(), "-pk").prefetch_related("products")[:most])
     with connection.cursor() as cursor:
-        values = {
+        values: dict[str, Any] = {
             "pairs": wanted, "any": " | ".join(f"'{pair}'" for pair in wanted), "most": most,
             "among": db.array(rows.order_by("-pk").values_list("pk", flat=True)[:AMONG]), "least": -(-len(wanted) // SHARE),
             **dict(zip("abc", WEIGHTS, strict=True)),

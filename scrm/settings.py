@@ -392,6 +392,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "IdentityKind": "members.models.Identity.Kind",
         "ShareKind": "guides.models.Share.Kind",
         "ServiceActKind": "guides.models.ServiceAct.Kind",
+        "ActionKind": "guides.models.Action.Kind",
+        "ContentKind": "campaigns.models.Content.Kind",
+        "MadeState": "guides.api.code.STATES",
     },
 }
 

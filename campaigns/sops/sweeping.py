@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -80,7 +81,7 @@ def _entering(
     statement = ENTERING.format(
         events=anchors.STATEMENTS[sop.anchor], allowed=consent.allowed_sql(Purpose.WECOM_MARKETING)
     )
-    values = {
+    values: dict[str, Any] = {
         "sop": sop.pk, "brand": sop.brand_id, "days": sop.anchor_days, "since": since, "until": now, "floor": floor,
         "since_day": since.astimezone(rules.SHANGHAI).date(), "until_day": now.astimezone(rules.SHANGHAI).date(),
     }  # fmt: skip
@@ -93,8 +94,9 @@ def _entering(
 def _run(
     version: SopVersion, first: rules.Step, member_id: int, key: str, at: dt.datetime, *, now: dt.datetime
 ) -> SopRun:
-    is_anew = version.back_fill == SopVersion.BackFill.FROM_START and version.published_at is not None
-    counts_from = now if is_anew and at < version.published_at else at
+    assert version.published_at is not None
+    is_anew = version.back_fill == SopVersion.BackFill.FROM_START and at < version.published_at
+    counts_from = now if is_anew else at
     return SopRun(
         sop_id=version.sop_id, version=version, member_id=member_id, anchor_key=key, anchored_at=at, entered_at=now,
         position=first.position, due_at=rules.planned(counts_from, first),

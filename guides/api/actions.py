@@ -21,7 +21,7 @@ class ActionItem(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     kind = serializers.ChoiceField(choices=Action.Kind.choices)
     kind_text = serializers.CharField()
-    source = serializers.ChoiceField(choices=Action.Source.choices)
+    asked_by = serializers.ChoiceField(choices=Action.Source.choices)
     title = serializers.CharField()
     reason = serializers.CharField(help_text="why, in one sentence")
     text = serializers.CharField(allow_blank=True, help_text="what to say, ready to send")

@@ -19,6 +19,7 @@ from scrm.api import pagination
 
 LIST = "friends"
 READY, WAITING, NONE = "READY", "WAITING", "NONE"
+STATES = (READY, WAITING, NONE)
 DAY = dt.timedelta(days=1)
 FIRST_YEAR, LAST_YEAR = 2000, 2099
 
@@ -34,9 +35,7 @@ class Brought(serializers.Serializer[Any]):
 
 
 class OwnCode(serializers.Serializer[Any]):
-    state = serializers.ChoiceField(
-        choices=[READY, WAITING, NONE], help_text="WAITING: WeCom is making it; NONE: HQ has not made one"
-    )
+    state = serializers.ChoiceField(choices=STATES, help_text="WAITING: WeCom is making it; NONE: HQ has not made one")
     name = serializers.CharField(allow_blank=True)
     qr_code = serializers.CharField(allow_blank=True, help_text="the address of WeCom's picture")
     svg = serializers.CharField(allow_blank=True, help_text="the code to show full screen, with shop and name below")

@@ -38,7 +38,7 @@ class Batch(ABC):
     """Tables of one delivery, known to its statements by their names."""
 
     @abstractmethod
-    def hold(self, name: str, select: str, params: Sequence[Any] = (), *, first: str = "") -> int:
+    def hold(self, name: str, select: str, params: Sequence[Any] | Mapping[str, Any] = (), *, first: str = "") -> int:
         """Add the rows of a query to the table ``name``; how many. ``first``: what it does before, as parts of a WITH."""
 
     @abstractmethod
@@ -100,7 +100,7 @@ class _Tables(Batch):
     def __init__(self, cursor: Any) -> None:
         self.cursor = cursor
 
-    def hold(self, name: str, select: str, params: Sequence[Any] = (), *, first: str = "") -> int:
+    def hold(self, name: str, select: str, params: Sequence[Any] | Mapping[str, Any] = (), *, first: str = "") -> int:
         before = f"WITH {first} " if first else ""
         self.cursor.execute(f"{before}INSERT INTO {name} {select}", params)
         return int(self.cursor.rowcount)
@@ -140,7 +140,7 @@ class _Passed(Batch):
         self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables} | dict(given)
         self._json: dict[str, str] = {}
 
-    def hold(self, name: str, select: str, params: Sequence[Any] = (), *, first: str = "") -> int:
+    def hold(self, name: str, select: str, params: Sequence[Any] | Mapping[str, Any] = (), *, first: str = "") -> int:
         assert not params  # what a passed batch asks needs no more than its own rows
         found = self.rows(f"WITH {first} {select}" if first else select)
         names = [column for column, _kind in self._columns[name]]

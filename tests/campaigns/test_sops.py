@@ -200,7 +200,7 @@ def test_a_reply_lets_it_rest_and_moves_the_rest_along(shops: Shops) -> None:
 
 def test_a_branch_asks_and_goes_its_way(shops: Shops) -> None:
     tag = Tag.objects.create(brand=shops.brand, name="已回访")
-    plan = [
+    plan: list[dict[str, Any]] = [
         {"title": "回访"},
         {"kind": "BRANCH", "title": "回了吗", "question": "REPLIED", "yes_to": 4, "wait_days": 1},
         {"title": "再问", "next_to": 0},
@@ -232,7 +232,8 @@ def test_who_wants_no_messages_leaves(shops: Shops) -> None:
     sweep(NOON)
     guide, action = shops.guides["A"], Action.objects.get()
     actions.done(action_id=action.pk, guide_id=guide.pk, user=guide.user, outcome="REFUSED", note="", now=NOON)
-    assert consent.refusing(member_ids=[action.member_id], purpose="WECOM_MARKETING")
+    assert action.member is not None
+    assert consent.refusing(member_ids=[action.member.pk], purpose="WECOM_MARKETING")
     sweep(NOON + dt.timedelta(days=1, minutes=1))
     assert SopRun.objects.get().why == "REFUSED" and given_to() == ["第1步"]
     bought(shops, at=NOON + dt.timedelta(days=2))
