@@ -113,7 +113,7 @@ class CouponTemplateAdmin(ScopedAdmin):
     ordering = ("-pk",)
     fieldsets = (
         (None, {"fields": (("brand", "code"), ("name", "kind"), ("value_fen", "off_bp"), "threshold_fen", "terms")}),
-        (gettext_lazy("When"), {"fields": (("claim_from", "claim_until"), "valid_days", ("valid_from", "valid_until"))}),
+        (gettext_lazy("When"), {"fields": ("claim_from", "claim_until", "valid_days", ("valid_from", "valid_until"))}),
         (
             gettext_lazy("Where and for what"),
             {"fields": (

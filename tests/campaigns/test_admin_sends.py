@@ -65,7 +65,7 @@ def run_job(send: Send) -> None:
 def test_from_the_form_to_the_lift_page(company: Mailing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "FOUR_EYES_FROM", 2)
     members = [company.member(f"客{number}", "A" if number % 2 else "B", store="S1") for number in range(30)]
-    snapshot = company.snapshot(*members, company.member("无好友"))
+    snapshot = company.snapshot(*members, *[company.member(f"无好友{number}") for number in range(12)])
     hq, second = client(company, "hq"), client(company, "second")
     answer = hq.post(reverse(NEW), asked(company, snapshot, holdout="30", cost="0.1", margin="40"))
     send = Send.objects.get()
