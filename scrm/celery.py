@@ -25,9 +25,23 @@ app.autodiscover_tasks()
 app.autodiscover_tasks(["scrm.wecom"])  # a package below an app
 app.steps["worker"].add(DjangoStructLogInitStep)
 
+
+class Acknowledging(redis.QoS):
+    """A task that ends when the connection its message came by is closed already: the worker would die of saying so."""
+
+    def ack(self, delivery_tag: str) -> None:
+        if self.channel.connection is not None:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if self.channel.connection is not None:
+            super().reject(delivery_tag, requeue=requeue)
+
+
 # A worker that has lost its broker would give its messages back over the connection that is gone, and die of it. None has to
-# go back: what a message stands for waits in PostgreSQL, and the sweep rings again.
+# go back, and none has to be acknowledged: what a message stands for waits in PostgreSQL, and the sweep rings again.
 redis.Channel.do_restore = False
+redis.Channel.QoS = Acknowledging
 
 # root tries the product out in a container; the production image has a user of its own
 warnings.filterwarnings("ignore", category=SecurityWarning)

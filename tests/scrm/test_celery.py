@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Task, shared_task
 from django.db import connection, transaction
+from kombu import Connection
 from kombu.exceptions import OperationalError
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from scrm import beat
 from scrm import celery as doorbell
+from scrm.embedded.valkey import Valkey
 
 rung: list[int] = []
 
@@ -103,3 +108,25 @@ def test_a_doorbell_rings_for_the_first_row_and_once_for_all_that_follow(monkeyp
         bell.ring()
     assert rings == pytest.approx([100.0, 100.21, 100.3, 100.51, 105.0])
     assert all(any(moment <= ring <= moment + 0.2 for ring in rings) for moment in rows)  # nobody waits for the sweep
+
+
+def test_a_message_whose_connection_is_closed_is_let_go() -> None:
+    """What a worker does whose task ends after the broker has gone: no error, and the next message is taken as ever."""
+    home = Path(tempfile.mkdtemp(prefix="ack-"))  # a socket's path is short
+    server = Valkey(home)
+    server.attach()
+    try:
+        with Connection(server.url) as sender:
+            sender.SimpleQueue("ack").put({"number": 1})
+            sender.SimpleQueue("ack").put({"number": 2})
+        lost = Connection(server.url)
+        message = lost.SimpleQueue("ack").get(timeout=10)
+        message.channel.close()
+        message.ack()
+        with Connection(server.url) as again:
+            other = again.SimpleQueue("ack").get(timeout=10)
+            assert other.payload == {"number": 2}
+            other.ack()
+    finally:
+        server.release()
+        shutil.rmtree(home)
