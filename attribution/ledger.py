@@ -201,8 +201,9 @@ def _write(
         return
     posted_on = posted_at.astimezone(SHANGHAI).date()
     db.ensure_partitions(Entry, posted_on, posted_on)
-    if stores is None:
-        stores = _store_ids({entry.store for _, posting in fresh for entry in posting.txn.entries if entry.store})
+    codes = {entry.store for _, posting in fresh for entry in posting.txn.entries if entry.store}
+    # all of them before the first COPY: a connection that copies answers no other question
+    stores = _store_ids(codes) if stores is None else {code: stores[code] for code in codes}
     _copy_txns(fresh, known, posted_at, posted_on)
     _copy_entries(fresh, accounts, stores, posted_on)
     _copy_holds(fresh, accounts)
