@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -39,9 +41,18 @@ def waiting(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/waiting.html", context)
 
 
+MARK_SECONDS = 30
+_marks: dict[int, tuple[float, str]] = {}  # by user: when it was counted in this process, and the mark
+
+
 def waiting_badge(request: HttpRequest) -> str:
-    """The red mark in the sidebar."""
-    return str(approvals.count_for(request.user) or "")
+    """The red mark in the sidebar, half a minute old at most: no page asks every queue for it."""
+    user_id, now = int(request.user.pk), time.monotonic()
+    counted_at, mark = _marks.get(user_id, (now - MARK_SECONDS, ""))
+    if now - counted_at >= MARK_SECONDS:
+        mark = str(approvals.count_for(request.user) or "")
+        _marks[user_id] = (now, mark)
+    return mark
 
 
 def rights_table(request: HttpRequest) -> HttpResponse:
