@@ -12,6 +12,7 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -24,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 
 from attribution.disputes import hearing
 from campaigns.models import Answer
-from guides.models import IntegrityCase
+from guides.models import Action, IntegrityCase
 from tests.factories import content
 from tests.factories import shops as factory
 
@@ -86,7 +87,12 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
     dispute, evidence = disputed(shops)
     material = content.material(kind="IMAGE")
     script = content.script(product=factory.product("榴莲"), texts={1: "{商品}到了"})
+    action = Action.objects.create(
+        key="test", guide=shops.guides["A"], member=shops.members["安琪"], kind="MESSAGE", source="HQ", source_id=1, title="问候",
+        reason="生日快到了", starts_at=timezone.now(), due_at=timezone.now() + dt.timedelta(days=1),
+    )  # fmt: skip
     real = {
+        "action_id": action.pk,
         "content_id": material.pk,
         "poster_id": content.poster().pk,
         "answer_id": Answer.objects.create(question="榴莲", answer="看刺").pk,
