@@ -47,8 +47,9 @@ _marks: dict[int, tuple[float, str]] = {}  # by user: when it was counted in thi
 
 def waiting_badge(request: HttpRequest) -> str:
     """The red mark in the sidebar, half a minute old at most: no page asks every queue for it."""
-    assert request.user.pk is not None  # the sidebar is for who has signed in
     user_id, now = request.user.pk, time.monotonic()
+    if user_id is None:  # nobody has signed in
+        return ""
     counted_at, mark = _marks.get(user_id, (now - MARK_SECONDS, ""))
     if now - counted_at >= MARK_SECONDS:
         mark = str(approvals.count_for(request.user) or "")
