@@ -159,7 +159,7 @@ class _Passed(Batch):
         self._json.pop(name, None)
 
     def analyze(self, name: str, rows: int, columns: str = "") -> None:
-        pass
+        """Nothing: the planner knows no statistics of rows that go along."""
 
     def _with_rows(self, statement: str) -> tuple[str, list[str]]:
         query, names = _with_parameters(statement, tuple(self._columns.items()))

@@ -8,6 +8,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from scrm import db
+from scrm.models import Brand
 
 OF_A_DAY = "SELECT count(*) FROM members_orderline WHERE id = ANY(%s::bigint[]) AND booked_on BETWEEN %s AND %s"
 PLANS = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE %s"
@@ -72,3 +73,23 @@ def test_a_watcher_is_told_of_every_statement() -> None:
             cursor.execute("SELECT 5")
     db.read("SELECT 6")
     assert heard == ["SELECT 1", "SELECT 2; SELECT 3", "SELECT %(n)s::int", "SELECT 5"]
+
+
+@pytest.mark.parametrize("ask", ["read", "write", "read_together", "Django"])
+def test_rows_that_ask_while_they_are_copied_are_refused_and_never_wait(ask: str) -> None:
+    """They would wait for their own connection for ever."""
+
+    def row() -> tuple[str, str]:
+        if ask == "Django":
+            Brand.objects.count()
+        elif ask == "read_together":
+            db.read_together(("SELECT 1", []), ("SELECT 2", []))
+        else:
+            getattr(db, ask)("SELECT 1")
+        return "X", "有问题的品牌"
+
+    with pytest.raises(db.AskedWhileCopying), transaction.atomic():
+        db.copy_rows("scrm_brand", ("code", "name"), (row() for _once in range(1)))
+    assert not Brand.objects.filter(code="X").exists()
+    db.copy_rows("scrm_brand", ("code", "name"), [("Y", "好品牌")])
+    assert Brand.objects.filter(code="Y").exists()
