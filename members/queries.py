@@ -222,9 +222,13 @@ def snapshot_by_store(*, snapshot_id: int) -> dict[int | None, int]:
     return dict(rows.order_by("store_id"))
 
 
-def member_profile(*, member: Member) -> dict[str, Any]:
-    """Her facts with the scores of RFM, her tags with their sources, and what she has agreed to."""
-    facts = MemberFacts.objects.filter(member=member).select_related("category").first()
+def member_profile(*, member: Member, scope: org.Scope) -> dict[str, Any]:
+    """Her facts with the scores of RFM, her tags with their sources, and what she has agreed to.
+
+    Facts count what she bought in every store, so they are for those who see every store (S1).
+    """
+    rows = MemberFacts.objects.filter(member=member).select_related("category")
+    facts = rows.first() if scope.is_everything else None
     cuts = member_value.latest_cuts(member.brand_id)
     scores = ""
     if facts is not None and cuts is not None:
@@ -235,6 +239,7 @@ def member_profile(*, member: Member) -> dict[str, Any]:
     weekdays = dict(own_fields.WEEKDAYS)
     return {
         "facts": facts,
+        "sees_facts": scope.is_everything,
         "scores": scores,
         "weekday": weekdays[facts.weekday] if facts is not None else "",
         "tags": MemberTag.objects.filter(member=member)

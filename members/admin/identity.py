@@ -151,7 +151,7 @@ class MemberAdmin(BigReadOnlyAdmin):
             title=str(member),
             member=member,
             page=page,
-            profile=queries.member_profile(member=member),
+            profile=queries.member_profile(member=member, scope=scope),
             bindings=bindings,
             friends=guide_queries.friends_of(member_id=member.pk, limit=50),
             lines=lines,

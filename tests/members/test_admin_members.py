@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from members import reveals
-from members.models import Identity, Member
+from members import facts, reveals
+from members.models import Identity, Member, MemberFacts
 from scrm import crypto
 from scrm.models import Act
 from tests.factories.console import Console, console
@@ -137,3 +137,15 @@ def test_a_foreign_members_name_is_not_shown_beside_her_line(company: Console) -
     text = company.client("manager").get(reverse("admin:members_orderline_changelist")).content.decode()
     assert "白鹭" not in text
     assert "安琪" in text
+
+
+def test_facts_of_all_stores_are_for_who_sees_all_stores(company: Console) -> None:
+    """S1: her purchases elsewhere are not told as a sum either."""
+    member = company.shops.members["付雪"]
+    facts.refresh_all(now=timezone.now())
+    assert MemberFacts.objects.filter(member=member).exists()
+    address = reverse("admin:members_member_change", args=(member.pk,))
+    seen = {name: company.client(name).get(address).context["profile"] for name in ("hq", "franchisee")}
+    assert seen["hq"]["facts"].member_id == member.pk and seen["hq"]["scores"] is not None
+    assert seen["franchisee"]["facts"] is None and seen["franchisee"]["weekday"] == ""
+    assert "只对能看全部门店的人显示" in company.client("franchisee").get(address).content.decode()
