@@ -282,7 +282,8 @@ def test_a_notice_that_comes_while_its_order_is_recorded_wakes_it(
     at_once: None, merchant: PayMerchant, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(secret, unpaid())
-    told, threads, known = threading.Event(), [], payments.known
+    threads: list[threading.Thread] = []
+    told, known = threading.Event(), payments.known
 
     def asked(**values: Any) -> Any:
         found = known(**values)
