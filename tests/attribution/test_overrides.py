@@ -131,8 +131,12 @@ def test_an_approval_waits_for_a_decider_who_has_claimed_the_line() -> None:
 
     thread = threading.Thread(target=approve)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM members_linetodecide WHERE line_id = %s", [line.pk])  # the claim
+        cursor.execute(
+            "SELECT 1 FROM members_linetodecide WHERE line_id = %s FOR UPDATE", [line.pk]
+        )  # as a claim begins
         thread.start()
-        assert not done.wait(1)
+        waited = not done.wait(1)
+        cursor.execute("DELETE FROM members_linetodecide WHERE line_id = %s", [line.pk])
     thread.join()
+    assert waited
     assert owed(line) == {"G00001": 0, "G00002": 3_825} and not LineToDecide.objects.exists()
