@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from attribution import proving
 from attribution.channels import pos_day
 from attribution.models import PosDay
 from members.models import OrderLine, Refund
-from scrm import jobs, uploads
+from scrm import db, jobs, uploads
 from scrm.copyin import FileRefused
 from scrm.models import Job, JobProblem
 from tests.factories.orders import owed
@@ -210,3 +214,32 @@ def test_the_command_takes_a_file_once_its_broken_rows_are_declared(company: Sho
     assert (OrderLine.objects.count(), PosDay.objects.get().is_current) == (3, True)
     with pytest.raises(CommandError):  # it counts by now
         call_command("import_pos_day", "S1", "2026-06-01", str(path))
+
+
+def test_files_of_a_day_are_written_one_after_the_other(company: Shops) -> None:
+    held, free, name = threading.Event(), threading.Event(), f"pos day {company.stores['S1'].pk} {DAY}"
+
+    def write_another() -> None:
+        with db.advisory_lock(name):
+            held.set()
+            free.wait(30)
+        connection.close()
+
+    def write() -> Job:
+        try:
+            return take(company, *THREE, total("230.00"))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(write_another)
+        assert held.wait(30)
+        job = pool.submit(write)
+        try:
+            with pytest.raises(FutureTimeout):
+                job.result(1.5)
+            assert not OrderLine.objects.exists()
+        finally:
+            free.set()
+        assert job.result(30).summary["in_force"] == 1
+    assert OrderLine.objects.count() == 3
