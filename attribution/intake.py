@@ -325,12 +325,25 @@ def _deliveries(
 
 def _payments(events: list[_Event], bodies: list[Any]) -> dict[str, order_event.Paid]:
     """What means of payment told about the numbers that the events await."""
-    found: dict[str, order_event.Paid] = {}
-    for channel in {event.channel for event in events if event.shop_id is None}:
-        named = [order_event.awaited(b) for e, b in zip(events, bodies, strict=True) if e.channel == channel]
-        trades, refunds = [no for pays, _r in named for no in pays], [no for _p, backs in named for no in backs]
+    named: dict[str, tuple[list[str], list[str]]] = {}
+    for event, body in zip(events, bodies, strict=True):
+        trades, refunds = order_event.awaited(body) if event.shop_id is None else ([], [])
         if trades or refunds:
-            found |= payments.known(channel=channel, trade_nos=trades, refund_nos=refunds)
+            of_channel = named.setdefault(event.channel, ([], []))
+            of_channel[0].extend(trades)
+            of_channel[1].extend(refunds)
+    if not named:
+        return {}
+    payments.await_turn(
+        awaited=[
+            (channel, place)
+            for channel, (trades, refunds) in named.items()
+            for place in (*map(order_event.place_of_payment, trades), *map(order_event.place_of_refund, refunds))
+        ]
+    )
+    found: dict[str, order_event.Paid] = {}
+    for channel, (trades, refunds) in named.items():
+        found |= payments.known(channel=channel, trade_nos=trades, refund_nos=refunds)
     return found
 
 

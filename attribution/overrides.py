@@ -4,7 +4,8 @@
    share of the line as it stands.
 2. The guide worked somewhere when the line was paid and is not its buyer; otherwise nobody is asked.
 3. Before anybody asks or answers, what would move is shown: per beneficiary what stands of the line now and what would stand.
-4. An approval decides the line at once: what stands is reversed, what follows is accrued, with the payment as the business
+4. A request that belongs to the verdict of a dispute is answered with it and nowhere else, since the dispute has more parties.
+5. An approval decides the line at once: what stands is reversed, what follows is accrued, with the payment as the business
    date. Of several approved ones the latest counts.
 """
 
@@ -17,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attribution import commissions, decisions, evidence, rulebook, rules
-from attribution.models import Decision, Hold, Override
+from attribution.models import Decision, Dispute, Hold, Override
 from attribution.rules.explanation import REASONS
 from guides.models import Guide
 from members.models import LineToDecide, OrderLine
@@ -79,27 +80,32 @@ def request(*, line: OrderLine, guide: Guide, reason: str, actor: Any) -> Overri
 
 
 @transaction.atomic
-def approve(*, override: Override, actor: Any) -> Override:
-    """Decide the line for the guide who was named. Raises CannotOverride."""
-    row = _answer(override, actor, Override.Status.APPROVED, "")
-    LineToDecide.objects.bulk_create(
-        [LineToDecide(line_id=row.line_id, booked_on=row.booked_on)], ignore_conflicts=True
+def approve(*, override: Override, actor: Any, with_verdict: bool = False) -> Override:
+    """Decide the line for the guide who was named. ``with_verdict``: the dispute asks that holds it. Raises CannotOverride."""
+    row = _answer(override, actor, Override.Status.APPROVED, "", with_verdict)
+    LineToDecide.objects.bulk_create(  # with an update, which waits for a decider who has claimed the line without our answer
+        [LineToDecide(line_id=row.line_id, booked_on=row.booked_on)],
+        update_conflicts=True,
+        unique_fields=["line_id"],
+        update_fields=["booked_on"],
     )
     decisions.decide_lines(line_ids=[row.line_id])
     return row
 
 
 @transaction.atomic
-def refuse(*, override: Override, actor: Any, answer: str) -> Override:
+def refuse(*, override: Override, actor: Any, answer: str, with_verdict: bool = False) -> Override:
     if not answer.strip():
         raise CannotOverride(_("Say why."))
-    return _answer(override, actor, Override.Status.REFUSED, answer.strip())
+    return _answer(override, actor, Override.Status.REFUSED, answer.strip(), with_verdict)
 
 
-def _answer(override: Override, actor: Any, status: Override.Status, answer: str) -> Override:
+def _answer(override: Override, actor: Any, status: Override.Status, answer: str, with_verdict: bool) -> Override:
     row = db.lock(Override.objects.filter(pk=override.pk))[0]
     if row.status != Override.Status.REQUESTED:
         raise CannotOverride(_("This request has been answered already."))
+    if not with_verdict and is_held(override=row):
+        raise CannotOverride(_("This request belongs to the verdict of a dispute: answer it there."))
     if row.requested_by_id == actor.pk:
         raise CannotOverride(_("A request is answered by somebody else than who made it."))
     _refuse_party(row.line_id, row.booked_on, row.guide, actor)
@@ -109,6 +115,11 @@ def _answer(override: Override, actor: Any, status: Override.Status, answer: str
         actor=actor, verb=f"override.{status.lower()}", target=row, reason=answer or row.reason, line=row.line_id
     )
     return row
+
+
+def is_held(*, override: Override) -> bool:
+    """Whether the verdict of a dispute that waits for its second person holds this request."""
+    return Dispute.objects.filter(override=override.pk, status=Dispute.Status.PROPOSED).exists()
 
 
 def is_party(*, override: Override, user: Any) -> bool:

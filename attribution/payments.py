@@ -2,10 +2,12 @@
 
 1. The mini-program tells us an order with its lines before it is paid, and names the payment (``pay_no``) instead of a time.
    Such an event waits (parked as ``unpaid``) until the notice of that payment comes, in whichever order the two arrive, and is
-   then taken by itself, paid at the time the notice gives.
-2. What the notice says was paid has to be the order's goods and freight, to the fen; otherwise a person looks at it.
+   then taken by itself, paid at the time the notice gives. The two take turns by the number, so that neither misses the other.
+2. What the notice says was paid has to be the order's goods less what points paid of them, and freight, to the fen; otherwise a
+   person looks at it.
 3. A refund is told by the mini-program with its line before the money goes back (``by_notice``); it waits (``unrefunded``) for
-   the notice in the same way. One that was closed or became abnormal is no refund: it stays parked under that name.
+   the notice in the same way. One that was closed or became abnormal is no refund: it stays parked under that name; one of more
+   than went back is looked at by a person.
 4. A notice is verified on raw bytes and kept before it is answered; the same one told again is the same row. WeChat Pay tells it
    again for a day until it gets its answer.
 """
@@ -13,7 +15,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -24,7 +26,7 @@ from attribution.channels import order_event, wechat_pay
 from attribution.channels.order_event import Paid
 from attribution.models import ChannelEvent, PayMerchant, PayNotice
 from members.models import Channel
-from scrm import audit, copyin, crypto
+from scrm import audit, copyin, crypto, db
 from scrm.errors import RuleViolation
 
 PURPOSE = "wechat pay key"
@@ -34,7 +36,9 @@ copyin.problems.register({
     order_event.UNPAID: gettext_lazy("The order waits for WeChat Pay's notice of its payment, and is taken by itself when it comes."),
     order_event.UNREFUNDED: gettext_lazy("The refund waits for WeChat Pay's notice, and is taken by itself when it comes."),
     order_event.NOT_REFUNDED: gettext_lazy("WeChat Pay closed this refund or could not make it: no money went back."),
-    order_event.OTHER_AMOUNT: gettext_lazy("WeChat Pay was paid another amount than goods and freight of the order come to."),
+    order_event.OTHER_AMOUNT: gettext_lazy(
+        "WeChat Pay tells another amount: not what goods less points and freight of the order come to, or less than the refund."
+    ),
 })  # fmt: skip
 
 
@@ -79,15 +83,25 @@ def receive(*, mchid: str, headers: Mapping[str, str], body: bytes, now: dt.date
 
 @transaction.atomic
 def _keep(merchant: PayMerchant, notice: wechat_pay.Notice) -> bool:
-    row, is_new = PayNotice.objects.get_or_create(
+    places = [order_event.place_of_payment(notice.trade_no), order_event.place_of_refund(notice.refund_no)]
+    db.take_turns(_turn(merchant.channel, place) for place in places)
+    _row, is_new = PayNotice.objects.get_or_create(
         merchant=merchant, kind=notice.kind, fact_id=notice.fact_id, state=notice.state, defaults=notice._asdict()
     )
     if is_new:
-        places = [order_event.place_of_payment(row.trade_no), order_event.place_of_refund(row.refund_no)]
         ChannelEvent.objects.filter(
             status=ChannelEvent.Status.PARKED, channel=merchant.channel, error_place__in=places
         ).update(status=ChannelEvent.Status.RECEIVED, attempts=0, error_code="", error_place="", processed_at=None)
     return is_new
+
+
+def _turn(channel: str, place: str) -> str:
+    return f"pay {channel} {place}"
+
+
+def await_turn(*, awaited: Iterable[tuple[str, str]]) -> None:
+    """Before ``known`` is asked: a notice of these (channel, place) is kept before, or after this transaction, never meanwhile."""
+    db.take_turns(_turn(channel, place) for channel, place in awaited)
 
 
 def known(*, channel: str, trade_nos: Collection[str], refund_nos: Collection[str]) -> dict[str, Paid]:

@@ -224,9 +224,8 @@ def facts_for(
     """``{script: what is known for it}``. ``scripts`` come with product, category and the product's category."""
     products = [script.product_id for script in scripts if script.product_id]
     features = taste.features(product_ids=products, most=FEATURES)
-    skus = list(dict.fromkeys(one.sku for one in bought))
-    liked = (
-        taste.likings(member_id=member.pk, product_ids=products, bought_skus=skus) if member else taste.NOTHING_KNOWN
+    liked = taste.likings(
+        product_ids=products, bought=[(one.sku, one.at.astimezone(taste.SHANGHAI).date()) for one in bought]
     )
     names = {one.sku: one.name for one in bought}
     who = Who(member.name, member.gender, member.tier.name if member.tier else "", member.birthday) if member else Who()

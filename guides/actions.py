@@ -129,10 +129,11 @@ OF_GUIDE = f"""
         {db.iso("a.starts_at")} AS starts_at, {db.iso("a.due_at")} AS due_at
     FROM guides_action a LEFT JOIN members_member m ON m.id = a.member_id
     WHERE a.guide_id = %(guide)s AND a.status = 'OPEN' AND a.due_at > %(now)s AND a.starts_at <= %(now)s
+      AND (a.kind <> 'MESSAGE' OR a.member_id IS NULL OR {consent.allowed_sql(Purpose.WECOM_MARKETING, "a.member_id")})
     ORDER BY a.due_at, a.id LIMIT %(limit)s
 """
 
 
 def of_guide(*, guide_id: int, now: dt.datetime) -> list[dict[str, Any]]:
-    """What is open for her now, the most urgent first; up to ``SHOWN``."""
+    """What is open for her now, the most urgent first; up to ``SHOWN``. Who has said no since is not written to (S7)."""
     return db.fetch_dicts(OF_GUIDE, {"guide": guide_id, "now": now, "limit": SHOWN})

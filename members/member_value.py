@@ -24,7 +24,6 @@ from django.db.models import Count, Sum
 
 from members import facts
 from members.models import MemberFacts, RfmCuts
-from scrm import org
 from scrm.models import Brand
 
 FIFTHS = 5
@@ -115,12 +114,12 @@ def latest_cuts(brand_id: int) -> RfmCuts | None:
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def figures(*, brand: Brand, scope: org.Scope) -> Figures | None:
-    """Of the brand's members inside the scope, scored by the brand's last cuts; None before the first night."""
+def figures(*, brand: Brand) -> Figures | None:
+    """Of the brand's members, scored by the brand's last cuts; None before the first night."""
     found = latest_cuts(brand.pk)
     if found is None:
         return None
-    rows = org.visible(MemberFacts.objects.filter(member__brand=brand), scope)
+    rows = MemberFacts.objects.filter(member__brand=brand)
     sums = rows.aggregate(members=Count("pk"), orders=Sum("orders_count"), spend=Sum("spend_fen"))
     members = sums["members"]
     top = -(-members // 10)

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -318,20 +319,6 @@ def features(*, product_ids: Iterable[int], most: int) -> dict[int, str]:
     return {product_id: described(one, words, most) for product_id, one in values.items()}
 
 
-def likings_of(member_id: int) -> list[Liking]:
-    """Her preferences, the clearest first."""
-    rows = db.fetch(
-        "SELECT t.attribute_id, t.total, t.weight, s.mean, s.spread FROM members_membertaste t"
-        " JOIN members_tastescale s ON s.attribute_id = t.attribute_id"
-        " JOIN members_tasteattribute a ON a.id = t.attribute_id AND a.is_active WHERE t.member_id = %(member)s",
-        {"member": member_id},
-    )
-    found = [
-        Liking(key, preference(total, weight, mean), mean, spread, weight) for key, total, weight, mean, spread in rows
-    ]
-    return sorted(found, key=lambda one: (-abs(one.leaning), one.attribute_id))
-
-
 @dataclass(frozen=True, slots=True)
 class Likings:
     """``words``: what she likes; ``reasons``: product → sentence; ``alike``: product → the SKU she bought that is most like it."""
@@ -344,15 +331,16 @@ class Likings:
 NOTHING_KNOWN = Likings()
 
 
-def likings(*, member_id: int, product_ids: Sequence[int], bought_skus: Sequence[str]) -> Likings:
-    """What is known of her taste for some products; five queries at most."""
-    known, words = likings_of(member_id), _words()
-    mine = (
-        dict(Product.objects.filter(sku__in=bought_skus[:LIKINGS_BOUGHT]).values_list("pk", "sku"))
-        if product_ids
-        else {}
-    )
-    values = _values({*product_ids, *mine})
+def likings(*, product_ids: Sequence[int], bought: Iterable[tuple[str, dt.date]]) -> Likings:
+    """What is known of her taste for some products, out of the purchases that the asker may see (S1), the newest first; four
+    queries at most. ``bought``: SKU and day of each."""
+    days = list(dict.fromkeys(bought))[:LIKINGS_BOUGHT]
+    if not days:
+        return NOTHING_KNOWN
+    keys = dict(Product.objects.filter(sku__in={sku for sku, _day in days}).values_list("sku", "pk"))
+    mine = {key: sku for sku, key in keys.items()}
+    values, words = _values({*product_ids, *mine}), _words()
+    known = _known([values.get(keys[sku], {}) for sku, _day in days if sku in keys])
     reasons, near = {}, {}
     for product_id in product_ids:
         own = values.get(product_id, {})
@@ -363,6 +351,20 @@ def likings(*, member_id: int, product_ids: Sequence[int], bought_skus: Sequence
         if closest is not None:
             near[product_id] = mine[closest]
     return Likings("、".join(leanings(known, words)), reasons, near)
+
+
+def _known(purchases: Sequence[Mapping[int, int]]) -> list[Liking]:
+    """Preferences out of the attributes of each purchase, the clearest first."""
+    total, weight = Counter[int](), Counter[int]()
+    for values in purchases:
+        total.update(values)
+        weight.update(values.keys())
+    scales = TasteScale.objects.filter(attribute__in=list(weight), attribute__is_active=True)
+    found = [
+        Liking(key, preference(total[key], weight[key], mean), mean, spread, weight[key])
+        for key, mean, spread in scales.values_list("attribute_id", "mean", "spread")
+    ]
+    return sorted(found, key=lambda one: (-abs(one.leaning), one.attribute_id))
 
 
 def _closest(own: Mapping[int, int], others: Mapping[int, Mapping[int, int]]) -> int | None:

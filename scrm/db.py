@@ -84,6 +84,16 @@ def advisory_lock(name: str) -> Iterator[bool]:
                     cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
 
+def take_turns(names: Iterable[str]) -> None:
+    """Wait until no other transaction has these names, and have them until ours ends. Needs an open transaction."""
+    read(_TAKE_TURNS, [sorted(set(names))])  # in one order, so that two never wait for each other
+
+
+_TAKE_TURNS = """
+    SELECT count(pg_advisory_xact_lock(hashtextextended(name, 0))) FROM unnest(%s::text[]) name
+"""
+
+
 def clock() -> dt.datetime:
     """The database's clock now, not the transaction's start."""
     with connection.cursor() as cursor:

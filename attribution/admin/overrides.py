@@ -33,12 +33,16 @@ words.register(
 )
 
 
+def _is_open(row: Override) -> bool:
+    return row.status == Override.Status.REQUESTED and not overrides.is_held(override=row)
+
+
 class RefuseForm(forms.Form):
     answer = forms.CharField(label=gettext_lazy("why not"), min_length=4, max_length=200)
 
 
 @object_act(
-    gettext_lazy("Approve"), icon="verified", offered=lambda row: row.status == Override.Status.REQUESTED,
+    gettext_lazy("Approve"), icon="verified", offered=_is_open,
     warning=gettext_lazy("The line is decided anew at once: what stands is reversed and the named guide gets it, in the open period."),
 )  # fmt: skip
 def approve(self: Any, request: HttpRequest, row: Override, data: dict[str, Any]) -> str:
@@ -46,9 +50,7 @@ def approve(self: Any, request: HttpRequest, row: Override, data: dict[str, Any]
     return _("The line is the named guide's now.")
 
 
-@object_act(
-    gettext_lazy("Refuse"), form=RefuseForm, icon="block", offered=lambda row: row.status == Override.Status.REQUESTED
-)  # fmt: skip
+@object_act(gettext_lazy("Refuse"), form=RefuseForm, icon="block", offered=_is_open)
 def refuse(self: Any, request: HttpRequest, row: Override, data: dict[str, Any]) -> str:
     overrides.refuse(override=row, actor=request.user, answer=data["answer"])
     return _("Refused; the line stays as it is.")
@@ -110,6 +112,7 @@ class OverrideAdmin(BigReadOnlyAdmin):
             moves=moves,
             refusal=refusal,
             buttons=self.acts_for(request, row),
+            is_held=is_open and overrides.is_held(override=row),
             is_own=is_open and row.requested_by_id == request.user.pk,
             is_party=is_open and overrides.is_party(override=row, user=request.user),
         )

@@ -117,8 +117,8 @@ def _with_notices(body: Json, paid: Mapping[str, Paid]) -> Json:
         if place not in paid:
             raise Unreadable(UNPAID, place)
         told = paid[place]
-        goods = sum(amounts["paid_fen"] for amounts in _amounts(order, order["lines"]))
-        if told.amount_fen != goods + order.get("freight_fen", 0):
+        cash = sum(amounts["paid_fen"] - amounts["points_fen"] for amounts in _amounts(order, order["lines"]))
+        if told.amount_fen != cash + order.get("freight_fen", 0):
             raise Unreadable(OTHER_AMOUNT, place)
         buyer = {"account": told.account, **{name: said for name, said in order.get("buyer", {}).items() if said}}
         body = {**body, "order": {**order, "paid_at": told.at.isoformat(), "buyer": buyer}}
@@ -130,6 +130,8 @@ def _with_notices(body: Json, paid: Mapping[str, Paid]) -> Json:
                 raise Unreadable(UNREFUNDED, place)
             if paid[place].state != "SUCCESS":
                 raise Unreadable(NOT_REFUNDED, place)
+            if refund["amount_fen"] > paid[place].amount_fen:  # less is right: freight goes back with the goods
+                raise Unreadable(OTHER_AMOUNT, place)
             refund = {**refund, "refunded_at": paid[place].at.isoformat()}
         refunds.append(refund)
     return {**body, "refunds": refunds} if refunds else body

@@ -1,7 +1,8 @@
 """Day files of tills (收银日结文件): every receipt of one store and business day, sales and returns, with a line of totals.
 
-1. The file is the whole truth of its store and day. The same file is refused; another file of the day takes the place of the one
-   before it: what is no longer in it is taken back (voided, or refunded with nothing), nothing is deleted.
+1. The file is the whole truth of its store and day. The same file is refused, unless it never came into force; another file of
+   the day takes the place of the one before it: what is no longer in it is taken back (voided, or refunded with nothing), nothing
+   is deleted. Files of a day are written one after the other, and none takes the place of one that was sent later.
 2. The line of totals (合计) is required and checked, so that a file that was cut fails as a whole. A row of another store or day, or
    one that cannot be read, is broken; a file with broken rows is taken only when a person declares how many there are.
 3. A receipt is known by store, till, day and number, since numbers begin anew every day. A sale is complete when it is sold.
@@ -15,6 +16,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
@@ -35,6 +39,7 @@ from scrm.models import Job, Store
 KIND = "pos_day"
 CHANNEL = "POS"
 CHUNK_ROWS = 5_000
+TURN_SECONDS = 0.5
 SALE, RETURN, VOID, TRAINING = "S", "R", "V", "T"
 KINDS = {
     "SALE": SALE, "销售": SALE, "销": SALE, "RETURN": RETURN, "退货": RETURN, "退": RETURN, "换货退": RETURN, "VOID": VOID, "作废": VOID, "取消": VOID,
@@ -134,29 +139,40 @@ def take(*, actor: Any, store: Store, day: dt.date, upload: Any, now: dt.datetim
         sha256=upload.sha256,
         defaults={"name": upload.name, "uploaded_by": actor, "uploaded_at": now},
     )
-    if not is_new:
+    if not is_new and not _may_come_again(row):
         at = timezone.localtime(row.uploaded_at).strftime("%Y-%m-%d %H:%M")
         raise DayRefused(
             _("This very file was taken for this day already, on %(at)s.") % {"at": at}, code="pos_day_known"
         )
-    row.job = jobs.enqueue(
-        KIND, actor=actor, params={"day": row.pk, "accepted_bad": 0}, upload=upload, key=f"{KIND} {row.pk}"
-    )
-    row.save(update_fields=["job"])
+    row.name, row.uploaded_by, row.uploaded_at = upload.name, actor, now
+    row.job = jobs.enqueue(KIND, actor=actor, params={"day": row.pk, "accepted_bad": 0}, upload=upload, key=_key(row))
+    row.save(update_fields=["name", "uploaded_by", "uploaded_at", "job"])
     audit.record(actor=actor, verb="pos_day.take", target=row, day=day.isoformat())
     return row
+
+
+def _may_come_again(row: PosDay) -> bool:
+    """Whether a file was read and refused, so that nothing of it ever counted; in a transaction, the row locked."""
+    (row,) = db.lock(PosDay.objects.filter(pk=row.pk))
+    if row.is_current or row.line_count or row.paid_fen or row.refunded_fen or row.job is None:
+        return False
+    has_ended = row.job.status not in (Job.Status.QUEUED, Job.Status.RUNNING)
+    return has_ended and not row.job.summary.get("in_force")
+
+
+def _key(row: PosDay) -> str:
+    return f"{KIND} {row.pk} {row.uploaded_at:%Y%m%d%H%M%S%f}"
 
 
 @transaction.atomic
 def accept_bad(*, actor: Any, row: PosDay, count: int, reason: str) -> Job:
     """Declare the broken rows of a file: it is read again and taken without exactly so many rows."""
-    (row,) = db.lock(PosDay.objects.filter(pk=row.pk))
+    _require_latest(row)
+    row.refresh_from_db()
     if row.job is None or row.job.upload is None or row.is_current or row.bad_count != count or not count:
         raise DayRefused(_("The file has %(count)d broken rows, not as many as declared.") % {"count": row.bad_count})
     params = {**row.job.params, "accepted_bad": count}
-    row.job = jobs.enqueue(
-        KIND, actor=actor, params=params, upload=row.job.upload, key=f"{KIND} {row.pk} without {count}"
-    )
+    row.job = jobs.enqueue(KIND, actor=actor, params=params, upload=row.job.upload, key=f"{_key(row)} without {count}")
     row.save(update_fields=["job"])
     audit.record(actor=actor, verb="pos_day.accept_bad", target=row, reason=reason, count=count)
     return row.job
@@ -174,10 +190,36 @@ def read(progress: jobs.Progress) -> dict[str, Any]:
         if summary["bad"] != progress.job.params["accepted_bad"]:
             return {**summary, "in_force": 0}
         progress.stage("write", checked.good)
-        done = _write(row, run, checked, progress)
+        with _turn(row, progress):
+            done = _write(row, run, checked, progress)
     purchases.apply_waiting()
     decisions.decide_open()
     return {**summary, **done, "in_force": 1}
+
+
+@contextmanager
+def _turn(row: PosDay, progress: jobs.Progress) -> Iterator[None]:
+    """One file of a store and day is written at a time: two that overlapped would each leave rows that the other never saw."""
+    while True:
+        with db.advisory_lock(f"pos day {row.store_id} {row.day}") as is_ours:
+            if is_ours:
+                _require_latest(row)
+                yield
+                return
+        progress.done(0)
+        time.sleep(TURN_SECONDS)
+
+
+@transaction.atomic
+def _require_latest(row: PosDay) -> None:
+    """Locks the files of the day. Raises DayRefused when one that was sent later is in force."""
+    others = PosDay.objects.filter(store=row.store_id, day=row.day)
+    db.lock(others)
+    if others.filter(is_current=True, uploaded_at__gt=row.uploaded_at).exists():
+        raise DayRefused(
+            _("A file of this day that was sent later is in force. Send this one again if it is the right one."),
+            code="pos_day_overtaken",
+        )
 
 
 def _checks(row: PosDay) -> list[Check]:
@@ -224,6 +266,11 @@ def _write(row: PosDay, run: imports.Run, checked: imports.Checked, progress: jo
     table, at = checked.table, row.uploaded_at
     day = timezone.localtime(dt.datetime.combine(row.day, dt.time(12), timezone.get_current_timezone())).date()
     db.ensure_partitions(OrderLine, day - dt.timedelta(days=1), day + dt.timedelta(days=1))
+    # first what is gone: a sale may be smaller by now, and no return is booked on a line that the file no longer has
+    where = [at, row.store.code, f"{row.day:%Y%m%d}"]
+    gone_refunds = purchases.record_refunds_of(select=GONE_REFUNDS.format(table=table), params=where)
+    gone = purchases.record_lines_of(select=GONE_LINES.format(table=table), params=where)
+    voided = gone.counts()["updated"]
     total, written = purchases.LinesRecorded(), 0
     for after, last in run.ranges(checked, CHUNK_ROWS):
         found = purchases.record_lines_of(select=LINES.format(table=table), params=[at, row.store_id, after, last])
@@ -238,10 +285,6 @@ def _write(row: PosDay, run: imports.Run, checked: imports.Checked, progress: jo
     run.report((line, "orig_receipt_no", "unmatched_return") for line in unmatched)
     refunds = purchases.record_refunds_of(select=REFUNDS.format(table=table), params=[at])
     run.report((line, "paid_amount", code) for line, code in refunds.refused)
-    where = [at, row.store.code, f"{row.day:%Y%m%d}"]
-    gone_refunds = purchases.record_refunds_of(select=GONE_REFUNDS.format(table=table), params=where)
-    gone = purchases.record_lines_of(select=GONE_LINES.format(table=table), params=where)
-    voided = gone.counts()["updated"]
     _put_in_force(row, table, voided)
     return {
         **total.counts(),
@@ -253,12 +296,12 @@ def _write(row: PosDay, run: imports.Run, checked: imports.Checked, progress: jo
 
 @transaction.atomic
 def _put_in_force(row: PosDay, table: str, voided: int) -> None:
+    _require_latest(row)
     others = PosDay.objects.filter(store=row.store_id, day=row.day)
-    db.lock(others)
     with connection.cursor() as cursor:
         cursor.execute(f"""
             SELECT count(*) FILTER (WHERE NOT {IS_RETURN}), coalesce(sum(t.paid_amount) FILTER (WHERE NOT {IS_RETURN}), 0)::bigint,
-                   coalesce(-sum(-abs(t.paid_amount)) FILTER (WHERE {IS_RETURN}), 0)::bigint FROM {table} t WHERE {COUNTS}
+                   coalesce(sum(abs(t.paid_amount)) FILTER (WHERE {IS_RETURN}), 0)::bigint FROM {table} t WHERE {COUNTS}
         """)
         lines, paid, refunded = cursor.fetchone()
     others.filter(is_current=True).exclude(pk=row.pk).update(is_current=False)

@@ -95,9 +95,10 @@ def _payment(said: Any) -> Notice:
     amount = said["amount"]
     if said["trade_state"] != "SUCCESS" or amount.get("currency", "CNY") != "CNY":
         raise NotReadable
+    openid = said.get("payer", {}).get("openid")
     return Notice(
         PAYMENT, _text(said["transaction_id"]), _text(said["out_trade_no"]), "", "SUCCESS", _fen(amount["total"]),
-        _fen(amount.get("payer_total", amount["total"])), _text(said.get("payer", {}).get("openid") or "-").strip("-"),
+        _fen(amount.get("payer_total", amount["total"])), _text(openid) if openid else "",
         _time(said["success_time"]),
     )  # fmt: skip
 

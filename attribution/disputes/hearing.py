@@ -181,7 +181,7 @@ def send_back(*, dispute: Dispute, reason: str, actor: Any, now: dt.datetime) ->
     dispute.status, dispute.is_upheld_proposed, dispute.verdict_reason = Dispute.Status.HQ, None, ""
     dispute.proposed_by, dispute.proposed_at, dispute.due_at = None, None, now + OFFICE_TERM
     if dispute.override is not None:
-        overrides.refuse(override=dispute.override, actor=actor, answer=reason)
+        overrides.refuse(override=dispute.override, actor=actor, answer=reason, with_verdict=True)
         dispute.override = None
     dispute.save()
     return dispute
@@ -196,7 +196,7 @@ def confirm(*, dispute: Dispute, actor: Any, now: dt.datetime) -> Dispute:
     dispute.decided_by, dispute.ended_at = actor, now
     blocks.release(cause=_cause(dispute), actor=actor)
     if dispute.override is not None:
-        overrides.approve(override=dispute.override, actor=actor)
+        overrides.approve(override=dispute.override, actor=actor, with_verdict=True)
         dispute.moved_fen = _credited(dispute)
     dispute.save()
     audit.record(

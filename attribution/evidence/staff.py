@@ -35,11 +35,8 @@ class Staff:
         ids = [guide_id for guide_id in _ids(guide_ids) if guide_id not in self._codes]
         if not ids:
             return
-        for guide_id, started_at, ended_at, delegate_id, delegate_bp in db.read(DELEGATIONS, [db.array(ids)]):
-            self._delegations[guide_id].append((started_at, ended_at, delegate_id, delegate_bp))
-            if delegate_id not in self._codes:
-                ids.append(delegate_id)
-        array = db.array(_ids(ids))
+        ids = self._with_delegates(ids)
+        array = db.array(ids)
         guides, employments, ips = db.read_together((GUIDES, [array]), (EMPLOYMENTS, [array]), (BRAND_IPS, [array]))
         for guide_id, code, mobile_index, unionid, member_ids in guides:
             self._codes[guide_id] = code
@@ -59,6 +56,18 @@ class Staff:
             is_alone = guide_id not in self._ips and guide_id not in self._delegations
             if is_alone and len(jobs) == 1 and jobs[0][1] is None:
                 self._alone[guide_id] = (jobs[0][0], self.fact(guide_id, jobs[0][0]))
+
+    def _with_delegates(self, ids: list[int]) -> list[int]:
+        """These and the new ones who stand in for them; each of them is known with who stands in for her in turn, since she
+        is not read again where a later line is her own."""
+        found, fresh = set(ids), ids
+        while fresh:
+            rows = db.read(DELEGATIONS, [db.array(fresh)])
+            for guide_id, started_at, ended_at, delegate_id, delegate_bp in rows:
+                self._delegations[guide_id].append((started_at, ended_at, delegate_id, delegate_bp))
+            fresh = sorted({row[3] for row in rows} - found - self._codes.keys())
+            found.update(fresh)
+        return sorted(found)
 
     def alone(self, guide_id: int, at: dt.datetime) -> rules.GuideFact | None:
         """The fact of a guide who has been in one place ever since, whom nobody has stood in for: nearly every one.

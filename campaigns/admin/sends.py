@@ -230,6 +230,6 @@ class SendAdmin(ReadOnlyAdmin):
             level=level, under=UNDER.get(level, ""), job=row.job, is_busy=is_busy, is_live=is_busy or row.status == Send.Status.SENDING,
             problems=sends.prove(send=row) if scope.is_everything and row.ended_at else [], is_everything=scope.is_everything,
             rests=list(org.visible(row.rests.order_by("pk"), scope)),
-            rest_of=org.visible(Send.objects.filter(pk=row.rest_of_id), scope).first(),
+            rest_of=org.visible(Send.objects.filter(rests=row), scope).first(),
         )  # fmt: skip
         return TemplateResponse(request, "admin/campaigns/send/page.html", context)

@@ -18,6 +18,7 @@ from campaigns import queries, sops
 from campaigns.models import Sop, SopRun, SopStep, SopStepDone, SopVersion
 from campaigns.sops import editing, picture, rules, texts
 from members.models import Member
+from scrm import org
 from scrm.admin import lists, words
 from scrm.admin.bases import BigReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, object_act
 from scrm.admin.shown import BUSY, EMPTY, GOOD, QUIET, display, link, state
@@ -274,6 +275,20 @@ class SopRunAdmin(BigReadOnlyAdmin):
         "why_text",
         "ended_at",
     )
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._told(request, self.list_display)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self._told(request, self.fields)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if org.scope_of(request.user).is_everything else ()
+
+    def _told(self, request: HttpRequest, columns: Any) -> list[str]:
+        """When she bought, and that she did, is told to who sees every store: it may have been elsewhere (S1)."""
+        hidden = () if org.scope_of(request.user).is_everything else ("anchored_at", "why_text")
+        return [name for name in columns if name not in hidden]
 
     def decorate(self, request: HttpRequest, rows: list[Any]) -> None:
         names = lists.visible_names(request, Member, (row.member_id for row in rows))

@@ -235,13 +235,10 @@ def _action(run: SopRun, step: rules.Step, server: Server, around: Around) -> Ne
 
 
 def _reason(run: SopRun) -> str:
-    """In the language of who reads it: guides read Chinese."""
+    """In the language of who reads it: guides read Chinese. What she bought is not told: it may have been elsewhere (S1)."""
     day = run.anchored_at.astimezone(rules.SHANGHAI)
-    said = {
-        "FRIEND_ADDED": f"{day:%m月%d日}加了你的企业微信", "BOUGHT": f"{day:%m月%d日}买过东西",
-        "BIRTHDAY": "生日快到了", "LAPSED": "很久没有来买了",
-    }  # fmt: skip
-    return f"{said[run.version.sop.anchor]}（{run.version.sop.name}）"
+    said = {"FRIEND_ADDED": f"{day:%m月%d日}加了企业微信", "BIRTHDAY": "生日快到了"}
+    return f"{said.get(run.version.sop.anchor, '到了该跟进的时候')}（{run.version.sop.name}）"
 
 
 def _key(run: SopRun, position: int) -> str:

@@ -42,10 +42,10 @@ class LifecycleRuleAdmin(ScopedAdmin):
 
 
 def value_page(self: ScopedAdmin, request: HttpRequest) -> HttpResponse:
-    """RFM by fifths, repeat rate, the top tenth and the stages, of the members in the user's scope."""
-    if not org.may(request.user, Right.VIEW):
+    """RFM by fifths, repeat rate, the top tenth and the stages. They count purchases in all stores: for who sees all (S1)."""
+    if not (org.scope_of(request.user).is_everything and org.may(request.user, Right.VIEW)):
         raise PermissionDenied
-    figures = member_value.figures(brand=Brand.objects.earliest("pk"), scope=org.scope_of(request.user))
+    figures = member_value.figures(brand=Brand.objects.earliest("pk"))
     context: dict[str, Any] = {"figures": figures, "title": _("Member value")}
     if figures is not None and figures.members:
         context |= {

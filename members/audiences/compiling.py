@@ -19,7 +19,7 @@ from django.utils import timezone
 from members import facts
 from members.audiences.fields import MEMBER, Ask, Field, Kind, Sql
 from members.audiences.rules import Condition, Group, Node
-from members.models import Member
+from members.models import Member, OrderLine
 from scrm import org
 
 _FACTS = "LEFT JOIN members_memberfacts f ON f.member_id = members_member.id"
@@ -80,6 +80,18 @@ def answers(conditions: Sequence[Condition], ask: Ask) -> Query:
 
 def needs_facts(sql: str) -> bool:
     return "f." in sql
+
+
+def _visible_lines(scope: org.Scope) -> Sql:
+    """The console's own rule of which purchases one sees, for the line ``l``."""
+    if scope.is_everything:
+        return "true", []
+    rows = org.visible(OrderLine.objects.all(), scope).query
+    try:
+        where, params = rows.get_compiler(connection=connection).compile(rows.where)
+    except EmptyResultSet:
+        return "false", []
+    return "(" + where.replace('"members_orderline".', "l.") + ")", list(params)
 
 
 def _scope(scope: org.Scope) -> Sql:
@@ -276,6 +288,9 @@ def _lines(condition: Condition, ask: Ask, whose: str) -> Sql:
         if window.get(name):
             parts.append(f"{column} = ANY(%s::{kind}[])")
             params.append(list(window[name]))
+    seen, values = _visible_lines(ask.scope)
+    parts.append(seen)
+    params += values
     source = "members_orderline l"
     if window.get("categories"):
         source += " JOIN members_product p ON p.id = l.product_id"

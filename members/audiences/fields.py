@@ -87,6 +87,7 @@ class Field:
     most: int = 2**31 - 1
     unit: Any = ""
     is_hidden: bool = False  # a list of values for a part of another condition, no condition of its own
+    of_all_stores: bool = False  # counts what she bought everywhere: only who sees every store asks for it (S1)
 
 
 _fields: dict[str, Field] = {}
@@ -101,6 +102,11 @@ def add(*new: Field) -> None:
 
 def get(key: str) -> Field | None:
     return _fields.get(key)
+
+
+def may_ask(field: Field, scope: org.Scope) -> bool:
+    """Whether somebody with this scope may make a condition of the field."""
+    return not field.is_hidden and (scope.is_everything or not field.of_all_stores)
 
 
 def every() -> list[Field]:

@@ -60,7 +60,7 @@ def _score(name: str, column: str, kind: str) -> Any:
 
 def _fact(key: str, label: Any, kind: Kind, *, group: Any = PURCHASES, **more: Any) -> Field:
     shown = f"f.{key}::text" if kind is not Kind.MONEY else f"coalesce(f.{key}, 0)::text"
-    return Field(key, label, group, kind, expression=f"f.{key}", **{"shown": shown, **more})
+    return Field(key, label, group, kind, expression=f"f.{key}", of_all_stores=True, **{"shown": shown, **more})
 
 
 def register() -> None:
@@ -144,13 +144,13 @@ def _facts() -> list[Field]:
         _fact("average_fen", _("average order"), Kind.MONEY, absent=0),
         Field(
             "category", _("favourite category"), PURCHASES, Kind.CHOICE, expression="f.category_id",
-            rows=lambda ask: Category.objects.all(), shown="(SELECT c.name FROM members_category c WHERE c.id = f.category_id)",
+            rows=lambda ask: Category.objects.all(), of_all_stores=True, shown="(SELECT c.name FROM members_category c WHERE c.id = f.category_id)",
         ),
         _fact("weekday", _("favourite weekday"), Kind.CHOICE, choices=WEEKDAYS),
         _fact("hour", _("favourite hour"), Kind.NUMBER, most=23, unit=_("o'clock")),
         Field(
             "channels", _("bought on channels"), PURCHASES, Kind.MANY, exists="f.channels && %s::varchar[]",
-            every="f.channels", array="varchar", rows=lambda ask: Channel.objects.all(), value_of="code",
+            every="f.channels", array="varchar", rows=lambda ask: Channel.objects.all(), value_of="code", of_all_stores=True,
             shown="(SELECT string_agg(coalesce(c.name, w.code), '、' ORDER BY w.code) FROM unnest(f.channels) w (code)"
             " LEFT JOIN members_channel c ON c.code = w.code)",
         ),
@@ -160,11 +160,11 @@ def _facts() -> list[Field]:
 
 
 def _worth() -> list[Field]:
-    score: dict[str, Any] = {"least": 1, "most": member_value.FIFTHS, "unit": _("points of 5")}
+    score: dict[str, Any] = {"of_all_stores": True, "least": 1, "most": member_value.FIFTHS, "unit": _("points of 5")}
     return [
         Field(
             "stage", _("life-cycle stage"), VALUE, Kind.CHOICE, expression="f.stage", choices=Stage.choices,
-            absent=Stage.PROSPECT.value, array="text", shown=_stage_text(),
+            absent=Stage.PROSPECT.value, array="text", shown=_stage_text(), of_all_stores=True,
         ),
         Field("rfm_r", _("RFM: recency"), VALUE, Kind.NUMBER, expression=_score("recency", "f.last_on", "date"), **score),
         Field("rfm_f", _("RFM: frequency"), VALUE, Kind.NUMBER, expression=_score("frequency", "f.orders_count", "int"), **score),

@@ -18,6 +18,7 @@ from scrm.errors import RuleViolation
 DEEPEST, MOST_NODES, MOST_VALUES, MOST_DAYS = 5, 60, 500, 3_660
 GROUPS = ("AND", "OR", "NOT")  # all of them, any of them, none of them
 MEASURES = ("orders", "fen", "quantity")
+EARLIEST, LATEST = 1900, 2200  # years of a day in a rule
 WINDOW_LISTS = {"channels": "channels", "categories": "category", "products": "product", "stores": "home_store"}
 
 
@@ -130,6 +131,10 @@ class _Reader:
         if field is None or field.is_hidden:
             self.wrong(path, "unknown_field", _("There is no field “%(field)s”.") % {"field": str(key)[:40]}, "field")
             return None
+        if not fields.may_ask(field, self.ask.scope):
+            text = _("“%(field)s” counts purchases in all stores; only who sees all stores may ask for it.")
+            self.wrong(path, "field_of_all_stores", text % {"field": field.label}, "field")
+            return None
         if op not in fields.OPERATORS[field.kind]:
             self.wrong(
                 path, "unknown_operator", _("“%(field)s” cannot be compared like this.") % {"field": field.label}, "is"
@@ -184,7 +189,10 @@ class _Reader:
         except (TypeError, ValueError):
             self.wrong(path, "wrong_type", _("“%(field)s” needs a first and a last day.") % {"field": label}, "value")
             return None
-        if first > last:
+        if not (first.year >= EARLIEST and last.year <= LATEST):
+            text = _("“%(field)s” needs days between %(first)s and %(last)s.")
+            self.wrong(path, "wrong_type", text % {"field": label, "first": EARLIEST, "last": LATEST}, "value")
+        elif first > last:
             self.wrong(path, "wrong_type", _("The first day must not be after the last."), "value")
         return first, last
 

@@ -67,7 +67,7 @@ def _offer(field: Field, ask: Ask) -> dict[str, Any]:
     is_remote = len(local) > MOST_LOCAL or field.is_hidden
     return {
         "key": field.key, "label": str(field.label), "group": str(field.group), "kind": field.kind.value, "unit": str(field.unit),
-        "operators": list(fields.OPERATORS[field.kind]), "least": field.least, "hidden": field.is_hidden, "remote": is_remote,
+        "operators": list(fields.OPERATORS[field.kind]), "least": field.least, "hidden": not fields.may_ask(field, ask.scope), "remote": is_remote,
         "options": [] if is_remote else [[value, label] for value, label in local],
     }  # fmt: skip
 

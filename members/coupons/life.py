@@ -40,7 +40,7 @@ def lock(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.dateti
     """Hold the coupon for the order. Raises CouponRefused, RequestDiffers."""
     redeeming.lock_order(till)
     coupon = redeeming.locked(coupon_id)
-    said = {"locks": coupon_id, "channel": till.channel, "shop": till.shop, "order": till.order_no}
+    said: dict[str, Any] = {"locks": coupon_id, "channel": till.channel, "shop": till.shop, "order": till.order_no}
     of_order = coupon.locks.filter(order_no=till.order_no, channel=till.channel, shop=till.shop).order_by("-pk")
     if records.known_before(key=key, coupon_id=coupon_id, **said) is not None:
         return of_order[0]

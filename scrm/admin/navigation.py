@@ -241,7 +241,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "waiting": lambda user: org.may(user, Right.ACT) or org.may(user, Right.CHANGE),
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
-    "members_audience_value": lambda user: org.may(user, Right.VIEW),
+    "members_audience_value": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),
 }

@@ -202,6 +202,23 @@ def test_a_proposal_may_be_sent_back_and_made_anew(company: Console, line: Order
     assert standing(line) == {"G00002": 3_825}
 
 
+def test_the_request_of_a_proposed_verdict_is_answered_only_with_the_verdict(company: Console, line: OrderLine) -> None:
+    now = timezone.now()
+    dispute = opened(company)
+    hearing.give_opinion(dispute=dispute, opinion="FOR", text="监控里是她", actor=company.staff["manager"], now=now)
+    held = hearing.propose(dispute=dispute, is_upheld=True, reason="监控一致", actor=company.staff["operator"], now=now)
+    assert held.override is not None
+    with pytest.raises(overrides.CannotOverride, match="申诉"):
+        overrides.approve(override=held.override, actor=company.staff["hq"])
+    with pytest.raises(overrides.CannotOverride, match="申诉"):
+        overrides.refuse(override=held.override, actor=company.staff["hq"], answer="另有其人")
+    page = company.client("hq").get(reverse("admin:attribution_override_change", args=(held.override.pk,)))
+    assert page.context["buttons"] == [] and "申诉裁决" in page.content.decode()
+    assert standing(line) == {"G00001": 3_825}
+    hearing.confirm(dispute=dispute, actor=company.staff["hq"], now=now)
+    assert standing(line) == {"G00002": 3_825}
+
+
 def test_a_guide_who_cannot_have_the_line_is_refused_before_anything_moves(company: Console, line: OrderLine) -> None:
     """She did not work here yet when it was paid."""
     late = factory.hire("G00009", "新人", company.shops.stores["S2"])

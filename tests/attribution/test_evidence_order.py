@@ -10,6 +10,7 @@ from django.db import connection
 from attribution import evidence, rulebook, rules
 from attribution.models import Decision
 from members.models import OrderLine
+from scrm import db
 from tests.factories.orders import order, rule, touch
 from tests.factories.shops import Shops, bind, leave, shops
 
@@ -99,3 +100,24 @@ def test_a_buyer_nobody_knows_is_claimed_by_the_touch_of_her_visit(company: Shop
     [line] = order(company, 10_000, at=AT, buyer_unionid="u-1")
     decision = Decision.objects.get(line_id=line.pk)
     assert (decision.winner_code, decision.state) == ("G00002", "LIVE")
+
+
+def test_who_is_first_met_as_a_delegate_is_known_with_who_stands_in_for_her(company: Shops) -> None:
+    """Facts that many chunks share are the same whichever guide was met first."""
+    guides = company.guides
+    guides["A"].delegations.create(delegate=guides["B"], started_at=AT - DAY, delegate_bp=4_000)
+    guides["B"].delegations.create(delegate=guides["M"], started_at=AT - DAY, delegate_bp=3_000)
+    guides["M"].delegations.create(delegate=guides["A"], started_at=AT - DAY, delegate_bp=2_000)
+    staff = evidence.Staff.read([guides["A"].pk])
+    staff.add([guides["B"].pk, guides["M"].pk])
+    assert [staff.delegation(guides[who].pk, AT) for who in "ABM"] == [
+        (guides["B"].pk, 4_000), (guides["M"].pk, 3_000), (guides["A"].pk, 2_000)
+    ]  # fmt: skip
+    assert staff.alone(guides["B"].pk, AT) is None
+
+
+def test_who_has_no_delegate_costs_no_further_statement(company: Shops) -> None:
+    asked: list[str] = []
+    with db.watching(lambda statement, _seconds: asked.append(statement)):
+        evidence.Staff.read([company.guides["A"].pk, company.guides["B"].pk])
+    assert sum("guides_delegation" in statement for statement in asked) == 1

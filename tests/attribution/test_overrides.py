@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -10,8 +11,9 @@ from django.db import IntegrityError, connection, transaction
 from attribution import overrides
 from attribution.models import Hold, Override, Txn
 from guides.models import Guide
-from members.models import OrderLine
+from members.models import LineToDecide, OrderLine
 from scrm.models import User
+from tests.factories import defaults
 from tests.factories.shops import Shops, leave, live_decision, shops
 
 AT = dt.datetime(2026, 5, 1, 4, tzinfo=dt.UTC)
@@ -108,3 +110,33 @@ def test_one_request_at_a_time_and_one_answer(company: Shops, sold: OrderLine) -
         overrides.approve(override=row, actor=second("third"))
     with pytest.raises(overrides.CannotOverride):
         overrides.request(line=sold, guide=company.guides["M"], reason="  ", actor=company.staff["hq"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_approval_waits_for_a_decider_who_has_claimed_the_line() -> None:
+    """Whoever claimed the line read it without the answer: it is decided once more behind him."""
+    defaults.restore()
+    company = shops()
+    company.member("林小满", store="S1", guide="A")
+    line = company.line("x", member="林小满", store="S1", paid_fen=76_500, at=AT, cashier="G00004")
+    row, approver, done = asked(company, line), second(), threading.Event()
+    LineToDecide.objects.create(line_id=line.pk, booked_on=line.booked_on)
+
+    def approve() -> None:
+        try:
+            overrides.approve(override=row, actor=approver)
+        finally:
+            connection.close()
+            done.set()
+
+    thread = threading.Thread(target=approve)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM members_linetodecide WHERE line_id = %s FOR UPDATE", [line.pk]
+        )  # as a claim begins
+        thread.start()
+        waited = not done.wait(1)
+        cursor.execute("DELETE FROM members_linetodecide WHERE line_id = %s", [line.pk])
+    thread.join()
+    assert waited
+    assert owed(line) == {"G00001": 0, "G00002": 3_825} and not LineToDecide.objects.exists()

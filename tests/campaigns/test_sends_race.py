@@ -57,14 +57,15 @@ def test_s7_and_m1_workers_hand_over_while_members_withdraw(company: Mailing) ->
     sends.submit(send=send, actor=company.hq, now=timezone.now())
     gone = members[::4]
 
-    def withdraw(member: Member) -> None:
-        now = timezone.now()
-        consent.say(member=member, purpose="WECOM_MARKETING", is_given=False, source="WECOM", said_at=now, now=now)
+    def withdraw(those: list[Member]) -> None:
+        for member in those:
+            now = timezone.now()
+            consent.say(member=member, purpose="WECOM_MARKETING", is_given=False, source="WECOM", said_at=now, now=now)
 
     at_once(
         lambda: sends.hand_over(send_id=send.pk, now=timezone.now()),
         lambda: sends.hand_over(send_id=send.pk, now=timezone.now()),
-        lambda: [withdraw(member) for member in gone],
+        lambda: withdraw(gone),
     )
     at_once(*[lambda: outbox.send_due(now=timezone.now())] * 3)
     made = [

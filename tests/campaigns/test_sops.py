@@ -147,7 +147,7 @@ def test_a_purchase_leads_to_an_action_with_its_reason_and_text(shops: Shops) ->
     assert not Action.objects.exists()
     sweep(NOON + dt.timedelta(minutes=31))
     action = Action.objects.get()
-    assert action.text == "李敏您好，我是S1店的王芳" and "03月02日买过东西" in action.reason
+    assert action.text == "李敏您好，我是S1店的王芳" and action.reason == "到了该跟进的时候（跟进0）"
     assert SopRun.objects.get().why == "THROUGH"
 
 
@@ -239,6 +239,24 @@ def test_who_wants_no_messages_leaves(shops: Shops) -> None:
     bought(shops, at=NOON + dt.timedelta(days=2))
     sweep(NOON + dt.timedelta(days=2))
     assert SopRun.objects.count() == 1
+
+
+def test_who_says_no_elsewhere_is_off_the_list_at_once(shops: Shops) -> None:
+    """S7: also what was given to the guide before."""
+    sop(shops, {"valid_hours": 72})
+    bought(shops)
+    sweep(NOON)
+    guide_id, later = shops.guides["A"].pk, NOON + dt.timedelta(minutes=5)
+    assert len(actions.of_guide(guide_id=guide_id, now=later)) == 1
+    consent.say(
+        member=shops.members["李敏"],
+        purpose="WECOM_MARKETING",
+        is_given=False,
+        source="IN_STORE",
+        said_at=later,
+        now=later,
+    )
+    assert actions.of_guide(guide_id=guide_id, now=later) == []
 
 
 def test_after_an_outage_nobody_gets_everything_at_once(shops: Shops) -> None:

@@ -6,16 +6,18 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from members import consent, facts, member_value
+from members import audiences, consent, facts, member_value
 from members.models import Audience, AudienceSnapshot, Consent, LifecycleRule, MemberTag, Tag, TagRule
+from scrm import org
 from scrm.models import Job
 from tests.factories.console import Console, console
 
 pytestmark = pytest.mark.django_db
-BOUGHT = {"op": "AND", "of": [{"field": "orders_count", "is": "gte", "value": 1}]}
+BOUGHT = {"op": "AND", "of": [{"field": "purchases", "is": "gte", "value": 1, "days": 365}]}
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_an_audience_from_its_making_to_its_snapshot(company: Console) -> None:
     assert make(client).status_code == 302
     row = Audience.objects.get()
     page = client.get(reverse("admin:members_audience_change", args=(row.pk,))).content.decode()
-    assert "累计单数 大于等于 1 单" in page and "S1店" in page
+    assert "365" in page and "大于等于 1" in page and "S1店" in page
     answer = client.post(reverse("admin:members_audience_freeze", args=(row.pk,)))
     snapshot = AudienceSnapshot.objects.get()
     assert answer.url == reverse("admin:members_audiencesnapshot_change", args=(snapshot.pk,))
@@ -99,10 +101,38 @@ def test_options_are_looked_up_within_the_scope(company: Console) -> None:
     assert company.client("hq").get(address, {"field": "no_such"}).status_code == 404
 
 
-def test_member_value_is_cut_to_the_scope(company: Console) -> None:
+def test_member_value_counts_all_stores_and_is_for_who_sees_them(company: Console) -> None:
     address = reverse("admin:members_audience_value")
-    for name, members in (("hq", 3), ("region", 2), ("manager", 1), ("franchisee_b", 0)):
-        assert company.client(name).get(address).context["figures"].members == members
+    assert company.client("hq").get(address).context["figures"].members == 3
+    for name in ("region", "manager", "franchisee_b"):
+        assert company.client(name).get(address).status_code == 403
+
+
+def test_a_part_of_the_organisation_never_asks_for_purchases_elsewhere(company: Console) -> None:
+    """S1: neither by a fact that counts all stores, nor by a window of purchases."""
+    brand_id, member, north = (
+        company.shops.brand.pk,
+        company.shops.members["安琪"],
+        org.scope_of(company.staff["region"]),
+    )
+    company.shops.line("elsewhere", member="安琪", store="S2", paid_fen=90_000, at=timezone.now())
+    facts.refresh_all(now=timezone.now())
+    now, spent = timezone.now(), {"field": "spend_fen", "is": "gte", "value": 90_000}
+    bought = {"field": "purchases", "is": "gte", "value": 90_000, "measure": "fen", "days": 30}
+    for scope, seen in ((org.EVERYTHING, True), (north, False)):
+        found = audiences.compile(bought, brand_id=brand_id, scope=scope, now=now)
+        with connection.cursor() as cursor:
+            cursor.execute(found.ids(), found.params)
+            assert (member.pk in {row[0] for row in cursor.fetchall()}) is seen
+    assert audiences.count(spent, brand_id=brand_id, scope=org.EVERYTHING, now=now).members == 1
+    with pytest.raises(audiences.BadRule, match="全部门店"):
+        audiences.count(spent, brand_id=brand_id, scope=north, now=now)
+
+
+def test_a_day_that_no_calendar_has_is_refused(company: Console) -> None:
+    rule = {"field": "purchases", "is": "gte", "value": 1, "between": ["2026-01-01", "9999-12-31"]}
+    answer = counted(company.client("hq"), rule)
+    assert answer.status_code == 422 and "2200" in answer.content.decode()
 
 
 def test_another_rule_of_stages_starts_a_rebuild(company: Console) -> None:

@@ -164,7 +164,7 @@ def test_contact_by_a_guide_counts_and_so_does_a_no(company):
 
 
 def test_only_active_members_and_only_those_of_the_scope(company):
-    everybody = one("orders_count", "gte", 0)
+    everybody = one("purchases", "gte", 0, days=30)
     north = org.Scope(frozenset({company.stores["S1"].pk, company.stores["F1"].pk}))
     assert meant(company, everybody) == {A, B, C, D}
     assert meant(company, everybody, north) == {A, B, C}
@@ -362,7 +362,7 @@ def test_nothing_wrong_is_saved_or_frozen(company):
 
 def test_an_audience_of_a_region_reaches_no_further_whoever_freezes_it(company):
     north = org.Scope(frozenset({company.stores["S1"].pk, company.stores["F1"].pk}))
-    audience = saved(company, one("orders_count", "gte", 0), scope=north)
+    audience = saved(company, one("purchases", "gte", 0, days=30), scope=north)
     assert audiences.freeze(audience=audience, actor=company.staff["hq"], now=NOW).member_count == 3
     part = audiences.freeze(
         audience=audience, actor=company.staff["hq"], now=NOW, scope=org.Scope(frozenset({company.stores["F1"].pk}))

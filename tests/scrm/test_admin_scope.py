@@ -167,7 +167,7 @@ PAGES: dict[str, set[str]] = {
     "waiting": set(SEES),
     "attribution_batch_make": {"hq", "operator"},
     "members_audience_new": {"hq", "operator", "region"},
-    "members_audience_value": set(SEES),
+    "members_audience_value": {"hq", "operator", "auditor"},
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
     "imports": {"hq", "operator"},

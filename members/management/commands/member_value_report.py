@@ -8,7 +8,6 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from members import facts, member_value
-from scrm import org
 from scrm.models import Brand
 
 
@@ -25,7 +24,7 @@ class Command(BaseCommand):
         else:
             facts.bring_up_to_date(now=now)
         member_value.cut(now=now)
-        figures = member_value.figures(brand=Brand.objects.earliest("pk"), scope=org.EVERYTHING)
+        figures = member_value.figures(brand=Brand.objects.earliest("pk"))
         assert figures is not None  # just cut
         for name in (
             "members",

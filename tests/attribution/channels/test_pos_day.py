@@ -163,3 +163,50 @@ def test_the_command_says_what_it_took(company: Shops, tmp_path: Any) -> None:
         call_command("import_pos_day", "S1", "2026-06-01", str(path))
     with pytest.raises(CommandError, match="no store"):
         call_command("import_pos_day", "S9", "2026-06-01", str(path))
+
+
+def test_a_sale_of_less_and_no_return_any_more_is_taken_as_it_is(company: Shops) -> None:
+    take(company, row(), row("000045", kind="退货", orig="000123", qty=-1, paid="-90.00"), total("90.00"))
+    job = take(company, row(paid="50.00"), total("50.00"), at=NOW + dt.timedelta(hours=1))
+    assert (job.summary["in_force"], job.summary["parked"], job.summary["refunds_taken_back"]) == (1, 0, 1), job.error
+    assert standing() == {"S1/02/20260601/000123-1": (5_000, 0, False)}
+
+
+def test_a_return_is_not_booked_on_a_sale_that_is_gone(company: Shops) -> None:
+    take(company, row(), row(line=2, sku="W-02"), total("360.00"))
+    back = row("000045", kind="退货", orig="000123", qty=-1, paid="-90.00")
+    job = take(company, row(line=2, sku="W-02"), back, total("90.00"), at=NOW + dt.timedelta(hours=1))
+    assert (job.summary["voided"], job.summary["unmatched"]) == (1, 1) and not Refund.objects.exists()
+    assert standing()["S1/02/20260601/000123-1"] == (18_000, 0, True)
+    proof = proving.run(now=timezone.now())
+    assert proof.is_proven, proof.differences
+
+
+def test_a_file_does_not_overtake_one_that_was_sent_later(company: Shops) -> None:
+    broken = (*THREE, row("000202", qty="two"), total("410.00"))
+    job = take(company, *broken)
+    late = PosDay.objects.get()
+    upload = uploads.store(
+        actor=None, purpose=pos_day.KIND, name="day.csv", now=timezone.now(),
+        chunks=["\r\n".join([HEADER, row("000999"), total("180.00"), ""]).encode()],
+    )  # fmt: skip
+    slow = pos_day.take(actor=None, store=company.stores["S1"], day=DAY, upload=upload, now=NOW)
+    take(company, *THREE, total("230.00"), at=NOW + dt.timedelta(hours=1))
+    before = standing()
+    assert job.summary["in_force"] == 0 and slow.job is not None
+    with pytest.raises(pos_day.DayRefused, match="更晚"):
+        jobs.run(slow.job.pk)
+    with pytest.raises(pos_day.DayRefused, match="更晚"):
+        pos_day.accept_bad(actor=None, row=late, count=1, reason="已核对小票")
+    assert standing() == before and PosDay.objects.get(is_current=True).line_count == 3
+
+
+def test_the_command_takes_a_file_once_its_broken_rows_are_declared(company: Shops, tmp_path: Any) -> None:
+    path = tmp_path / "S1.csv"
+    path.write_text("\n".join([HEADER, *THREE, row("000202", qty="two"), total("410.00")]))
+    with pytest.raises(CommandError, match="1 broken rows"):
+        call_command("import_pos_day", "S1", "2026-06-01", str(path))
+    call_command("import_pos_day", "S1", "2026-06-01", str(path), "--accept-bad", "1")
+    assert (OrderLine.objects.count(), PosDay.objects.get().is_current) == (3, True)
+    with pytest.raises(CommandError):  # it counts by now
+        call_command("import_pos_day", "S1", "2026-06-01", str(path))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -21,6 +24,7 @@ from attribution.models import ChannelEvent, Decision, PayMerchant, PayNotice
 from members.models import OrderLine, Refund
 from scrm.models import Act
 from tests.attribution.test_intake import event, line, send
+from tests.factories import defaults
 
 pytestmark = pytest.mark.django_db
 SECRET, MCHID, SERIAL, CERTIFICATE = (
@@ -223,6 +227,90 @@ def test_a_refund_counts_when_its_money_is_back(secret: str, status: str, code: 
     assert list(Refund.objects.values_list("refunded_at", flat=True)) == (
         [dt.datetime.fromisoformat("2026-01-05T10:00:00+08:00")] if fen else []
     )
+
+
+@pytest.mark.parametrize(("told", "code"), [(8_500, ""), (10_000, "pay_amount_differs")])
+def test_points_are_no_money_that_wechat_pay_was_paid(secret: str, told: int, code: str) -> None:
+    send(secret, unpaid(points_fen=1_500))
+    tell(payment(total=told))
+    process()
+    assert ChannelEvent.objects.get().error_code == code
+    assert list(OrderLine.objects.values_list("paid_fen", "points_fen")) == ([] if code else [(10_000, 1_500)])
+
+
+def test_a_refund_of_more_than_went_back_waits_for_a_person(secret: str) -> None:
+    send(secret, unpaid())
+    tell(payment())
+    send(
+        secret, event(order=None, refunds=[{"refund_no": "RF1", "line_no": 1, "amount_fen": 4_001, "by_notice": True}])
+    )
+    tell(refunded(), "REFUND.SUCCESS")
+    process()
+    assert ChannelEvent.objects.order_by("-pk")[0].error_code == "pay_amount_differs"
+    assert OrderLine.objects.get().refunded_fen == 0
+
+
+@pytest.mark.parametrize("payer", [{"openid": "-oBuyer_-"}, {"openid": ""}, {}])
+def test_an_openid_is_kept_as_it_is(payer: dict[str, str]) -> None:
+    assert tell(payment(payer=payer)) == 204
+    assert PayNotice.objects.get().openid == payer.get("openid", "")
+
+
+# --- at the same moment -------------------------------------------------------------------------------------------------
+
+
+def aside(work: Callable[[], Any], done: threading.Event) -> threading.Thread:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+            done.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def at_once(transactional_db: None) -> None:
+    defaults.restore()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_notice_that_comes_while_its_order_is_recorded_wakes_it(
+    at_once: None, merchant: PayMerchant, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(secret, unpaid())
+    threads: list[threading.Thread] = []
+    told, known = threading.Event(), payments.known
+
+    def asked(**values: Any) -> Any:
+        found = known(**values)
+        if not threads:  # nothing was told so far, and it is told now, before the event is parked
+            threads.append(aside(lambda: tell(payment()), told))
+            told.wait(1)
+        return found
+
+    monkeypatch.setattr(payments, "known", asked)
+    process()
+    threads[0].join()
+    process()
+    assert (ChannelEvent.objects.get().error_code, OrderLine.objects.count()) == ("", 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_that_comes_while_its_notice_is_kept_waits_for_it(
+    at_once: None, merchant: PayMerchant, secret: str
+) -> None:
+    send(secret, unpaid())
+    done = threading.Event()
+    with transaction.atomic():
+        assert tell(payment()) == 204
+        thread = aside(process, done)
+        done.wait(1)
+    thread.join()
+    assert (ChannelEvent.objects.get().error_code, OrderLine.objects.count()) == ("", 1)
 
 
 # --- the merchant -------------------------------------------------------------------------------------------------------
