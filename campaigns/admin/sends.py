@@ -172,6 +172,7 @@ class ContactBudgetAdmin(ScopedAdmin):
 class SendAdmin(ReadOnlyAdmin):
     acts = (submit, approve, remind, cancel, send_rest)
     list_display = ("name", "status_label", "due_at", "audience_count", "planned_count", "requested_by", "created_at")
+    wide_columns = ("audience_count", "planned_count")  # of all stores together
     list_select_related = ("requested_by",)
     list_filter = (("status", lists.ChoicesDropdownFilter),)
     ordering = ("-pk",)
@@ -184,6 +185,12 @@ class SendAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("state"), label=STATUS_COLOURS)
     def status_label(self, row: Send) -> Any:
         return state(row.status, row.get_status_display())
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns = super().get_list_display(request)
+        if org.scope_of(request.user).is_everything:
+            return columns
+        return [name for name in columns if name not in self.wide_columns]
 
     def may_plan(self, request: HttpRequest) -> bool:
         return org.scope_of(request.user).is_everything and self.has_right(request, Right.CHANGE)
@@ -222,6 +229,7 @@ class SendAdmin(ReadOnlyAdmin):
             left_out=sends.left_out(send=row) if scope.is_everything else [], total=sends.totals(send=row, scope=scope), lines=lines,
             level=level, under=UNDER.get(level, ""), job=row.job, is_busy=is_busy, is_live=is_busy or row.status == Send.Status.SENDING,
             problems=sends.prove(send=row) if scope.is_everything and row.ended_at else [], is_everything=scope.is_everything,
-            rests=list(row.rests.order_by("pk")),
+            rests=list(org.visible(row.rests.order_by("pk"), scope)),
+            rest_of=org.visible(Send.objects.filter(rests=row), scope).first(),
         )  # fmt: skip
         return TemplateResponse(request, "admin/campaigns/send/page.html", context)

@@ -48,7 +48,7 @@ class Send(models.Model):
     brand = models.ForeignKey(Brand, models.PROTECT, verbose_name=_("brand"), db_index=False)
     corp = models.ForeignKey(Corp, models.PROTECT, verbose_name=_("WeCom corp"), db_index=False, related_name="+")
     name = models.CharField(_("name"), max_length=64)
-    text = models.CharField(_("text"), max_length=1333)  # 4000 bytes
+    text = models.CharField(_("text"), max_length=4000)  # WeCom counts bytes: planning
     link_title = models.CharField(_("title of the link"), max_length=42, blank=True)
     link_url = models.CharField(_("link"), max_length=2048, blank=True)
     snapshot = models.ForeignKey(
@@ -130,6 +130,7 @@ class SendBatch(models.Model):
     excluded_count = models.IntegerField(_("taken out when sending"), default=0)
     made_at = models.DateTimeField(_("given to the guide at"), null=True)
     confirmed_at = models.DateTimeField(_("confirmed at"), null=True)
+    reminded_at = models.DateTimeField(_("reminded at"), null=True)
     poll_at = models.DateTimeField(null=True)  # when WeCom is asked next; null: not any more
     error_code = models.CharField(_("problem"), max_length=64, blank=True)
 

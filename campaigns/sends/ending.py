@@ -7,12 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from campaigns.models import Recipient, Send, SendBatch
 from campaigns.sends import handing, planning, results, stopping
 from campaigns.sends.planning import BadSend
-from scrm import audit, jobs
+from scrm import audit, db, jobs
 from scrm.models import OutboxMessage
 from scrm.wecom import corps, errors, mass_sends, outbox
 from scrm.wecom.outbox import Intent
@@ -32,14 +33,15 @@ def register() -> None:
 
 @transaction.atomic
 def remind(*, send: Send, actor: Any, now: dt.datetime) -> int:
-    """Remind every guide who has not confirmed; how many. Within REMINDERS_APART the same reminder is not sent twice."""
+    """Remind every guide who has not confirmed and was not reminded within REMINDERS_APART; how many."""
+    is_due = Q(reminded_at=None) | Q(reminded_at__lte=now - REMINDERS_APART)
+    # the tasks before their send, as whatever ends a task does
+    waiting = db.lock(SendBatch.objects.filter(is_due, send=send.pk, status=Status.MADE, confirmed_at=None))
     row = planning.locked(send.pk, Send.Status.SENDING)
-    waiting = SendBatch.objects.filter(send=row, status=Status.MADE, confirmed_at=None).order_by("pk")
-    slot = int(now.timestamp() // REMINDERS_APART.total_seconds())
     for batch in waiting:
-        outbox.enqueue(
-            topic=REMIND_TOPIC, corp=row.corp, key=f"{batch.msgid} {slot}", payload={"msgid": batch.msgid}, now=now
-        )
+        key = f"{batch.msgid} {now.isoformat(timespec='seconds')}"
+        outbox.enqueue(topic=REMIND_TOPIC, corp=row.corp, key=key, payload={"msgid": batch.msgid}, now=now)
+    SendBatch.objects.filter(pk__in=[batch.pk for batch in waiting]).update(reminded_at=now)
     audit.record(actor=actor, verb="send.remind", target=row, tasks=len(waiting))
     return len(waiting)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, F, Q, Sum
+from django.utils.translation import gettext as _
 
 from campaigns.models import Recipient, Send, SendBatch
 from scrm import org
@@ -85,27 +86,29 @@ def prove(*, send: Send) -> list[str]:
         Recipient.objects.filter(send=send).values_list("state").annotate(count=Count("member_id")).order_by("state")
     )
     if send.planned_at is not None and sum(states.values()) != send.audience_count:
-        problems.append("audience")
+        problems.append(_("members of the audience"))
     batches = SendBatch.objects.filter(send=send)
     ended = batches.filter(status__in=(SendBatch.Status.ENDED, SendBatch.Status.CANCELLED))
     parts = F("sent_count") + F("failed_count") + F("left_count") + F("excluded_count")
-    problems += [f"task {pk}" for pk in ended.exclude(planned_count=parts).values_list("pk", flat=True)]
+    problems += [
+        _("task %(number)s") % {"number": pk} for pk in ended.exclude(planned_count=parts).values_list("pk", flat=True)
+    ]
     told = batches.aggregate(sent=Sum("sent_count"), failed=Sum("failed_count"), left=Sum("left_count"))
     gone = states.get(Recipient.State.NOT_FRIENDS, 0) + states.get(Recipient.State.OVER_QUOTA, 0)
-    for name, count in (
-        ("sent", states.get(Recipient.State.SENT, 0)),
-        ("failed", gone),
-        ("left", states.get(Recipient.State.LEFT, 0)),
+    for name, count_told, count in (
+        (_("sent"), told["sent"], states.get(Recipient.State.SENT, 0)),
+        (_("failed"), told["failed"], gone),
+        (_("not executed"), told["left"], states.get(Recipient.State.LEFT, 0)),
     ):
         if (
             not batches.exclude(status__in=(SendBatch.Status.ENDED, SendBatch.Status.CANCELLED)).exists()
-            and (told[name] or 0) != count
+            and (count_told or 0) != count
         ):
             problems.append(name)
     if send.status in (Send.Status.ENDED, Send.Status.CANCELLED) and states.get(Recipient.State.PLANNED, 0):
         open_ones = batches.filter(status__in=(SendBatch.Status.MADE, SendBatch.Status.QUEUED))
         if not open_ones.exists():
-            problems.append("planned")
+            problems.append(_("members still waiting"))
     return problems
 
 

@@ -92,7 +92,7 @@ def _hand_over_next(send_id: int, now: dt.datetime) -> bool:
 
 def ask(batch: SendBatch, send: Send, *, now: dt.datetime) -> None:
     """Have WeCom give the task to its guide; in the caller's transaction."""
-    batch.status, batch.msgid, batch.poll_at = Status.QUEUED, None, None
+    batch.status, batch.msgid, batch.poll_at, batch.reminded_at = Status.QUEUED, None, None, None
     batch.save()
     payload = {"batch": batch.pk, "at": now.isoformat()}
     outbox.enqueue(topic=TOPIC, corp=send.corp, key=key_of(batch), payload=payload, now=now, expires_at=now + LATEST)

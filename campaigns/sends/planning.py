@@ -23,7 +23,6 @@ PLAN = "send.plan"
 FOUR_EYES_FROM = 500
 TEXT_BYTES = 4000
 TITLE_BYTES = 128
-ANALYSE_SECONDS = 60
 
 Status, State, Reason = Send.Status, Recipient.State, Recipient.Reason
 

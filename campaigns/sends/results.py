@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
+from django.utils import timezone
 
 from campaigns.models import Recipient, Send, SendBatch
 from guides.models import Contact
@@ -17,6 +18,7 @@ from scrm.wecom import corps, mass_sends, outbox
 from scrm.wecom.mass_sends import Result
 
 FIRST_LOOK = dt.timedelta(minutes=1)
+ASKED_AGAIN = dt.timedelta(minutes=10)  # after an error
 EXPIRES_AFTER = dt.timedelta(days=3)  # a task nobody has confirmed by then is taken back
 SETTLES_AFTER = dt.timedelta(hours=1)  # of a confirmed task: who has no result by then is not sent to
 BATCHES_AT_ONCE = 500
@@ -66,7 +68,7 @@ def poll_due(*, now: dt.datetime, limit: int = BATCHES_AT_ONCE) -> int:
                 count += poll(batch_id=pk, now=now)
             except RuleViolation as error:
                 log.warning("send_poll_failed", batch_id=pk, code=error.code)
-                SendBatch.objects.filter(pk=pk).update(poll_at=now + dt.timedelta(minutes=10), error_code=error.code)
+                SendBatch.objects.filter(pk=pk).update(poll_at=now + ASKED_AGAIN, error_code=error.code)
     return count
 
 
@@ -104,9 +106,11 @@ def take(*, batch_id: int, confirmed_at: dt.datetime | None, rows: Iterable[Resu
 
 
 def take_back(batch: SendBatch, *, now: dt.datetime) -> None:
-    """Have WeCom take an unconfirmed task away from its guide, which ends it (``stopping``); in the caller's transaction."""
+    """Have WeCom take an unconfirmed task away from its guide, which ends it (``stopping``); in the caller's transaction.
+    Asked once a day, for WeCom may have refused."""
     corp = Send.objects.select_related("corp").get(pk=batch.send_id).corp
-    outbox.enqueue(topic=CANCEL_TOPIC, corp=corp, key=str(batch.msgid), payload=named(batch), now=now)
+    key = f"{batch.msgid} {timezone.localdate(now)}"
+    outbox.enqueue(topic=CANCEL_TOPIC, corp=corp, key=key, payload=named(batch), now=now)
 
 
 def named(batch: SendBatch) -> dict[str, Any]:
@@ -120,6 +124,8 @@ def end(batch: SendBatch, *, now: dt.datetime, status: str = Status.ENDED) -> No
     batch.status, batch.poll_at = status, None
     _count(batch)
     batch.save()
+    # one at a time: of two last batches that end at once the second sees that the first has ended
+    Send.objects.select_for_update(of=("self",)).get(pk=batch.send_id)
     others = SendBatch.objects.filter(send=batch.send_id).exclude(status__in=(Status.ENDED, Status.CANCELLED))
     if not others.exists():
         Send.objects.filter(pk=batch.send_id, status=Send.Status.SENDING).update(status=Send.Status.ENDED, ended_at=now)

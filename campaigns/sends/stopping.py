@@ -2,7 +2,9 @@
 
 1. A task is cancelled at WeCom first; then WeCom is asked whether the guide was faster. If she was, her results are read as
    ever; only if she was not, the task ends here: nobody counts as not sent to who was.
-2. Once a minute the tasks are found that nobody has confirmed and that hold a member who has meanwhile said no. Such a task
+2. If WeCom refuses, the guide still has the task: it stays open and its results are read as ever, until WeCom takes it back
+   or she confirms. Only a task that WeCom does not know ends without an answer.
+3. Once a minute the tasks are found that nobody has confirmed and that hold a member who has meanwhile said no. Such a task
    is taken back in the same way and made again without her: nobody is sent to twice.
 """
 
@@ -81,12 +83,16 @@ def _taken_back(intent: Intent, answer: dict[str, Any] | None) -> SendBatch | No
 
 
 def _end(intent: Intent, answer: dict[str, Any] | None, error: errors.WecomError | None) -> None:
-    batch = _taken_back(intent, answer)
+    batch, now = _taken_back(intent, answer), timezone.now()
     if batch is None:
         return
-    batch.error_code = error.code if error else ""
+    code = error.code if error else ""
+    if answer is None and not isinstance(error, errors.NotFound):
+        SendBatch.objects.filter(pk=batch.pk).update(error_code=code, poll_at=now + results.ASKED_AGAIN)
+        return
+    batch.error_code = code
     is_cancelled = Send.objects.filter(pk=batch.send_id, status=Send.Status.CANCELLED).exists()
-    results.end(batch, now=timezone.now(), status=Status.CANCELLED if is_cancelled else Status.ENDED)
+    results.end(batch, now=now, status=Status.CANCELLED if is_cancelled else Status.ENDED)
 
 
 def _renew(intent: Intent, answer: dict[str, Any] | None, error: errors.WecomError | None) -> None:

@@ -63,7 +63,7 @@ def give(
     (coupon_id,) = db.next_ids(Coupon, 1)
     first = records.known_before(key=key, coupon_id=coupon_id, template=template_id, member=member_id, source=source)
     if first is not None:
-        return Given(Coupon.objects.get(pk=first), False)
+        return Given(Coupon.objects.get(pk=first.coupon_id), False)
     template = in_force(template_id, now)
     if source == Source.CLAIM and not template.is_claimable:
         raise CouponRefused(

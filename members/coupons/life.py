@@ -3,7 +3,8 @@
 1. A coupon in an order that is being paid is locked (锁券) for the minutes of its template. The order's cancellation releases it,
    once; a lock nobody ends lapses at its time. Locking it again for the same order says the same.
 2. A member gives a coupon away once (转赠), where the template allows it: the offer is a link with a secret, taken by another
-   active member who still has a place, or it comes back to the giver, by her wish or when its hours are over.
+   active member who still has a place, or it comes back to the giver, by her wish or when its hours are over. Nobody takes
+   it after the coupon's last day.
 3. A coupon expires when the business day (Shanghai) after its last one begins. The job of a day runs once; a coupon in an
    order or on its way to somebody waits until it is back. A printed code nobody has claimed lapses with its template and counts
    as never given out.
@@ -39,7 +40,7 @@ def lock(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.dateti
     """Hold the coupon for the order. Raises CouponRefused, RequestDiffers."""
     redeeming.lock_order(till)
     coupon = redeeming.locked(coupon_id)
-    said = {"locks": coupon_id, "channel": till.channel, "shop": till.shop, "order": till.order_no}
+    said: dict[str, Any] = {"locks": coupon_id, "channel": till.channel, "shop": till.shop, "order": till.order_no}
     of_order = coupon.locks.filter(order_no=till.order_no, channel=till.channel, shop=till.shop).order_by("-pk")
     if records.known_before(key=key, coupon_id=coupon_id, **said) is not None:
         return of_order[0]
@@ -114,7 +115,8 @@ def offer(*, coupon_id: int, giver_id: int, key: str, now: dt.datetime, where: W
             code="coupon_not_at_hand",
             field="code",
         )
-    until = now + dt.timedelta(hours=coupon.template.gift_hours)
+    assert coupon.expires_on is not None  # it is claimed
+    until = min(now + dt.timedelta(hours=coupon.template.gift_hours), terms.end_of(coupon.expires_on))
     row = CouponGift.objects.create(
         coupon=coupon, giver_id=giver_id, token=secrets.token_urlsafe(24), offered_at=now, until=until
     )
@@ -132,7 +134,8 @@ def take(*, token: str, taker_id: int, key: str, now: dt.datetime, where: Where 
     gift = CouponGift.objects.get(pk=found[0])
     if records.known_before(key=key, coupon_id=coupon.pk, takes=gift.pk, taker=taker_id) is not None:
         return coupon
-    if gift.ended_at is not None or now >= gift.until:
+    is_past = coupon.expires_on is not None and coupon.expires_on < terms.business_day(now)
+    if gift.ended_at is not None or now >= gift.until or is_past:
         raise CouponRefused(_("This gift was taken, or its time is over."), code="gift_over", field="token")
     if gift.giver_id == taker_id:
         raise CouponRefused(_("It is your own gift; take it back instead."), code="gift_own", field="member")

@@ -42,23 +42,31 @@ class Where:
 NOWHERE = Where()
 
 
-def known_before(*, key: str, coupon_id: int, **content: Any) -> int | None:
-    """None: the key is new, and taken now. Else the coupon of the first time. Raises RequestDiffers."""
+@dataclass(frozen=True, slots=True)
+class FirstTime:
+    """What the first request with a key was answered with; ``answer_id``: the redemption it made."""
+
+    coupon_id: int
+    answer_id: int | None
+
+
+def known_before(*, key: str, coupon_id: int, answer_id: int | None = None, **content: Any) -> FirstTime | None:
+    """None: the key is new, and taken now. Else what the first time was answered with. Raises RequestDiffers."""
     said = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
     digest = hashlib.sha256(said.encode()).hexdigest()
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO members_couponrequest (key, content_hash, coupon_id) VALUES (%s, %s, %s)"
+            "INSERT INTO members_couponrequest (key, content_hash, coupon_id, answer_id) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (key) DO NOTHING",
-            [key, digest, coupon_id],
+            [key, digest, coupon_id, answer_id],
         )
         if cursor.rowcount:
             return None
-        cursor.execute("SELECT content_hash, coupon_id FROM members_couponrequest WHERE key = %s", [key])
-        stored, first_id = cursor.fetchone()
+        cursor.execute("SELECT content_hash, coupon_id, answer_id FROM members_couponrequest WHERE key = %s", [key])
+        stored, *first = cursor.fetchone()
     if stored != digest:
         raise RequestDiffers(_("This request number was used for something else; send a new one."))
-    return int(first_id)
+    return FirstTime(*first)
 
 
 def note(kind: str, coupons: Sequence[tuple[int, int | None]], *, at: dt.datetime, where: Where = NOWHERE) -> None:

@@ -92,11 +92,10 @@ def redeem(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.date
         "store": till.store.pk, "channel": till.channel, "shop": till.shop, "order": till.order_no, "basket": basket.amount_fen,
         "lines": [[line.sku, line.amount_fen, str(line.quantity)] for line in basket.lines], "redeems": coupon_id,
     }  # fmt: skip
-    if records.known_before(key=key, coupon_id=coupon_id, **said) is not None:
-        first = Redemption.objects.filter(
-            coupon=coupon_id, order_no=till.order_no, channel=till.channel, shop=till.shop
-        )
-        return Redeemed(first.order_by("pk")[0], False)
+    (redemption_id,) = db.next_ids(Redemption, 1)
+    first = records.known_before(key=key, coupon_id=coupon_id, answer_id=redemption_id, **said)
+    if first is not None:
+        return Redeemed(_made_by(first, till), False)
     lock_order(till)
     coupon = locked(coupon_id)
     found = quote(coupon=coupon, till=till, basket=basket, now=now)
@@ -104,6 +103,7 @@ def redeem(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.date
         raise found.refusal
     CouponLock.objects.filter(coupon=coupon, ended_at=None).update(ended_at=now, ended_as=CouponLock.End.REDEEMED)
     row = _row(found, till, basket, now)
+    row.pk = redemption_id
     try:
         with transaction.atomic():
             row.save(force_insert=True)
@@ -113,6 +113,17 @@ def redeem(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.date
     records.note(Event.REDEEMED, [(coupon.pk, coupon.member_id)], at=now, where=till.where)
     records.tell(row)
     return Redeemed(row, True)
+
+
+def _made_by(first: records.FirstTime, till: Till) -> Redemption:
+    """The very redemption of that request: in one order a coupon may be used, taken back and used again. Requests of earlier
+    releases do not name it; theirs is the first of the order."""
+    if first.answer_id is not None:
+        return Redemption.objects.get(pk=first.answer_id)
+    of_order = Redemption.objects.filter(
+        coupon=first.coupon_id, order_no=till.order_no, channel=till.channel, shop=till.shop
+    )
+    return of_order.order_by("pk")[0]
 
 
 def done_before(*, key: str, coupon_id: int) -> bool:

@@ -46,6 +46,11 @@ def business_day(at: dt.datetime) -> dt.date:
     return at.astimezone(SHANGHAI).date()
 
 
+def end_of(day: dt.date) -> dt.datetime:
+    """When the business day after ``day`` begins."""
+    return dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), SHANGHAI)
+
+
 def month(at: dt.datetime) -> str:
     return f"{at.astimezone(SHANGHAI):%Y-%m}"
 

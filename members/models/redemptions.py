@@ -29,6 +29,7 @@ class CouponRequest(AppendOnlyModel):
     key = models.CharField(max_length=160, unique=True)
     content_hash = models.CharField(max_length=64)
     coupon_id = models.BigIntegerField()
+    answer_id = models.BigIntegerField(null=True)  # the redemption it made; null: the coupon is the answer
     created_at = models.DateTimeField(db_default=models.functions.Now())
 
     class Meta(AppendOnlyModel.Meta):

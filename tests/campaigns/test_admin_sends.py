@@ -15,7 +15,7 @@ from campaigns.sends import planning
 from scrm import jobs
 from scrm.models import Grant, Role
 from scrm.wecom import outbox
-from tests.campaigns.mailing import Mailing, mailing
+from tests.campaigns.mailing import DAY, Mailing, mailing
 from tests.campaigns.test_sends import confirm
 from tests.factories.console import Console
 from tests.factories.wecom import Wired, sandbox
@@ -110,6 +110,24 @@ def test_a_part_of_the_organisation_sees_its_own_tasks_and_acts_on_none(company:
     assert region.post(act(send, "cancel")).status_code == 403
     assert region.get(reverse(NEW)).status_code == 403
     assert client(company, "franchisee").get(page_of(send)).status_code == 404
+
+
+def test_a_part_of_the_organisation_sees_no_count_and_no_rest_of_others(company: Mailing) -> None:
+    members = [company.member("甲", "A"), company.member("乙", "B")]
+    send = company.out(*members, *[company.member(f"无好友{number}") for number in range(5)])
+    confirm(company, send, "g00001")
+    company.read(send)
+    company.read(send, after=4 * DAY)
+    rest = sends.send_rest(send=send, actor=company.hq, now=timezone.now())  # to 乙 of S2 only
+    run_job(rest)
+    hq, region = client(company, "hq"), client(company, "region")
+    wide, part = (one.get(page_of(send)).content.decode() for one in (hq, region))
+    assert "<b>7</b>" in wide and page_of(rest) in wide
+    assert "<b>7</b>" not in part and page_of(rest) not in part and "补发" not in part
+    lists = reverse("admin:campaigns_send_changelist")
+    wide, part = (one.get(lists).content.decode() for one in (hq, region))
+    assert "column-audience_count" in wide and "周三会员日" in part
+    assert "column-audience_count" not in part and "column-planned_count" not in part
 
 
 @pytest.mark.parametrize(

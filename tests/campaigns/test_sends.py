@@ -204,6 +204,14 @@ def test_content_that_wecom_would_refuse_is_refused_here(company: Mailing, wrong
     assert not Send.objects.exists()
 
 
+def test_a_text_is_as_long_as_wecom_takes_it(company: Mailing) -> None:
+    send = company.planned(company.member("甲", "A"), text="a" * 2000)
+    send.refresh_from_db()
+    assert send.text == "a" * 2000
+    with pytest.raises(sends.BadSend):
+        company.planned(company.member("乙", "A"), text="a" * 4001)
+
+
 # --- to the end ---
 
 
@@ -273,6 +281,29 @@ def test_whom_wecom_refuses_at_once_is_failed(company: Mailing) -> None:
     assert SendBatch.objects.get(userid="g00002").status == "ENDED"
 
 
+def test_a_task_that_wecom_does_not_take_back_stays_open(company: Mailing) -> None:
+    send = company.out(company.member("甲", "A"), company.member("乙", "B"))
+    company.wired.faults.add("code", "externalcontact/cancel_groupmsg_send", code=40058, times=2)
+    company.read(send, after=4 * DAY)
+    assert fates(send) == {"甲": "PLANNED", "乙": "PLANNED"} and send.status == "SENDING"
+    rows = SendBatch.objects.filter(send=send, status="MADE", poll_at__isnull=False)
+    assert rows.exclude(error_code="").count() == 2
+    confirm(company, send, "g00001")  # she still had it
+    company.read(send, after=5 * DAY)  # asked once more on another day
+    assert fates(send) == {"甲": "SENT", "乙": "LEFT"} and send.status == "ENDED"
+    assert sends.prove(send=send) == []
+
+
+def test_what_does_not_add_up_is_named_in_words(company: Mailing) -> None:
+    send = company.out(company.member("甲", "A"))
+    confirm(company, send)
+    company.read(send)
+    Send.objects.filter(pk=send.pk).update(audience_count=7)
+    SendBatch.objects.filter(send=send).update(sent_count=0, failed_count=1)
+    send.refresh_from_db()
+    assert sends.prove(send=send) == ["人群人数", "已发送", "失败"]
+
+
 def test_cancelled_half_way(company: Mailing) -> None:
     first, second = company.member("甲", "A"), company.member("乙", "B")
     send = company.out(first, second)
@@ -323,10 +354,11 @@ def test_reminders_go_to_those_who_wait_and_not_twice_at_once(company: Mailing) 
     send = company.out(company.member("甲", "A"), company.member("乙", "B"))
     confirm(company, send, "g00001")
     company.read(send)
-    for _again in range(2):
-        assert sends.remind(send=send, actor=company.hq, now=timezone.now()) == 1
-        outbox.send_due(now=timezone.now())
-    assert sorted(len(one.reminded_at) for one in company.wired.world.mass_sends.values()) == [0, 1]
+    now = timezone.now()
+    for after, count in ((0 * HOUR, 1), (HOUR, 0), (7 * HOUR, 0), (8 * HOUR, 1)):
+        assert sends.remind(send=send, actor=company.hq, now=now + after) == count
+        outbox.send_due(now=now + after)
+    assert sorted(len(one.reminded_at) for one in company.wired.world.mass_sends.values()) == [0, 2]
 
 
 # --- the contact budget ---

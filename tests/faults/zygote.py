@@ -76,11 +76,11 @@ POINTS: dict[str, Point] = {
     # a mass send
     "audience judged, not committed": Point("campaigns.sends.planning:plan", INSIDE),
     "send planned": Point("campaigns.sends.planning:plan", AFTER),
-    "task handed over, not committed": Point("campaigns.sends.handing:_hand_over_next", INSIDE),
+    "task handed over, not committed": Point("campaigns.sends.handing:ask", AFTER),
     "task handed over": Point("campaigns.sends.handing:_hand_over_next", AFTER),
     "customers looked at once more": Point("campaigns.sends.handing:_still_willing", AFTER),
     "task read": Point("campaigns.sends.results:take", BEFORE),
-    "fates written, not committed": Point("campaigns.sends.results:take", INSIDE),
+    "fates written, not committed": Point("campaigns.sends.results:_count", AFTER),
     "fates written": Point("campaigns.sends.results:take", AFTER),
     # an import
     "file staged": Point("scrm.copyin.staging:stage", AFTER),

@@ -19,6 +19,7 @@ from members.models import (
     Coupon,
     CouponBatch,
     CouponEvent,
+    CouponGift,
     CouponStock,
     CouponTemplate,
     Redemption,
@@ -285,6 +286,21 @@ def test_k4_reversal_gives_back_within_the_hours_and_not_after(shops: factory.Sh
     assert make.redeem(coupon, make.till(shops.stores["S2"]), now=NOW + 2 * DAY).status == "REDEEMED"
 
 
+def test_a_repeated_redemption_is_answered_with_its_own(shops: factory.Shops) -> None:
+    coupon = make.give(make.template(), shops.members["安琪"])
+    till = make.till(shops.stores["S1"], "again")
+
+    def redeem(key: str) -> Any:
+        return coupons.redeeming.redeem(coupon_id=coupon.pk, till=till, basket=Basket(12_000), key=key, now=NOW)
+
+    first = redeem("K1").redemption
+    coupons.redeeming.reverse(redemption_id=first.pk, reason="退货", key=make.key(), now=NOW)
+    second = redeem("K2").redemption
+    again = redeem("K2")
+    assert (again.redemption, again.redemption.status, again.is_new) == (second, "REDEEMED", False)
+    assert (redeem("K1").redemption, redeem("K1").redemption.status) == (first, "REVERSED")
+
+
 def test_k5_what_a_percentage_did_not_need_returns_when_it_is_final(shops: factory.Shops) -> None:
     row = make.template(
         kind="DISCOUNT", off_bp=1_000, value_fen=5_000, threshold_fen=0, budget_fen=9_999, total_cap=None
@@ -328,6 +344,25 @@ def test_a_gift_is_taken_once_by_another_with_a_place(shops: factory.Shops) -> N
     second = life.offer(coupon_id=full.pk, giver_id=third.pk, key=make.key(), now=NOW)
     assert code_of(lambda: take(taker, token=second.token)) == ("coupon_member_cap", "member")
     assert life.lapse_gifts(now=NOW + 2 * HOUR) == 1 and Coupon.objects.get(pk=full.pk).status == "HELD"
+
+
+def test_a_gift_is_not_taken_after_the_last_day_of_the_coupon(shops: factory.Shops) -> None:
+    row = make.template(is_giftable=True, gift_hours=240, valid_days=1)
+    coupon, other = make.give(row, shops.members["安琪"]), make.give(row, shops.members["付雪"])
+    gift = life.offer(coupon_id=coupon.pk, giver_id=coupon.member_id, key=make.key(), now=NOW)
+    midnight = dt.datetime.combine(coupon.expires_on + DAY, dt.time(), terms.SHANGHAI)
+    assert gift.until == midnight
+
+    CouponGift.objects.create(  # as earlier releases offered it
+        coupon=other, giver_id=other.member_id, token="long", offered_at=NOW, until=midnight + DAY
+    )
+
+    def take(now: dt.datetime, token: str = gift.token) -> Coupon:
+        return life.take(token=token, taker_id=shops.members["白鹭"].pk, key=make.key(), now=now)
+
+    assert code_of(lambda: take(midnight)) == ("gift_over", "token")
+    assert code_of(lambda: take(midnight, "long")) == ("gift_over", "token")
+    assert take(midnight - dt.timedelta(seconds=1)).member_id == shops.members["白鹭"].pk
 
 
 def test_printed_codes_are_claimed_once_and_the_rest_lapses(shops: factory.Shops) -> None:
