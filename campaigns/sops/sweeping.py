@@ -53,6 +53,10 @@ def enrol(*, now: dt.datetime) -> int:
 def _enrol_version(version: SopVersion, now: dt.datetime) -> int:
     floor = _floor(version)
     is_thorough = version.looked_at is None or now - version.looked_at >= EACH
+    if version.looked_at is not None and version.sop.anchor in anchors.DATED:
+        if not is_thorough and _day(version.looked_at) == _day(now):
+            return 0
+        is_thorough = True
     since = floor if version.looked_at is None else max(floor, now - (THOROUGH if is_thorough else QUICK))
     first = rules.first(_steps([version.pk])[version.pk])
     count = 0
@@ -64,6 +68,10 @@ def _enrol_version(version: SopVersion, now: dt.datetime) -> int:
     if is_thorough:
         SopVersion.objects.filter(pk=version.pk).update(looked_at=now)
     return count
+
+
+def _day(at: dt.datetime) -> dt.date:
+    return at.astimezone(rules.SHANGHAI).date()
 
 
 def _floor(version: SopVersion) -> dt.datetime:
@@ -88,7 +96,7 @@ def _entering(
     )
     values: dict[str, Any] = {
         "sop": sop.pk, "brand": sop.brand_id, "days": sop.anchor_days, "since": since, "until": now, "floor": floor,
-        "since_day": since.astimezone(rules.SHANGHAI).date(), "until_day": now.astimezone(rules.SHANGHAI).date(),
+        "since_day": _day(since), "until_day": _day(now),
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
