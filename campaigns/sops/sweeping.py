@@ -33,12 +33,14 @@ log = structlog.get_logger(__name__)
 
 # --- entering ---------------------------------------------------------------------------------------------------------
 
+# OFFSET 0: looked up for each who enters; as a join the planner would read every run there ever was
 ENTERING = """
     SELECT e.member_id, e.key, e.anchored_at FROM ({events}) e
     JOIN members_member m ON m.id = e.member_id AND m.status = 'ACTIVE' AND m.brand_id = %(brand)s
     WHERE e.anchored_at >= %(floor)s AND {allowed} AND NOT EXISTS (
         SELECT 1 FROM campaigns_soprun r WHERE r.sop_id = %(sop)s AND r.member_id = e.member_id
         AND (r.anchor_key = e.key OR r.status = 'ACTIVE' OR r.ended_at >= e.anchored_at AND r.why <> 'BOUGHT')
+        OFFSET 0
     )
     ORDER BY e.anchored_at, e.member_id
 """
