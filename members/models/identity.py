@@ -72,7 +72,8 @@ class Member(models.Model):
             # who has her birthday on a day of the year (``audiences.own_fields.MONTH_DAY``): one in 365 instead of everybody
             models.Index(
                 Cast(ExtractMonth("birthday") * 100 + ExtractDay("birthday"), models.IntegerField()),
-                name="member_month_day", condition=Q(birthday__isnull=False),
+                name="member_month_day",
+                condition=Q(birthday__isnull=False),
             ),
             models.Index(fields=["merged_into"], name="member_merged", condition=Q(merged_into__isnull=False)),
         )
