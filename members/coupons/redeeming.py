@@ -110,7 +110,7 @@ def _write(row: Redemption, books: clearing.Books, day: dt.date) -> None:
     try:
         db.write(
             _WRITE.format(
-                columns=", ".join(field.column for field in _COLUMNS),
+                columns=", ".join(str(field.column) for field in _COLUMNS),
                 values=", ".join(f"%({field.attname})s" for field in _COLUMNS),
             ),
             {
