@@ -149,7 +149,7 @@ def test_joining_a_group_begins_an_sop_and_a_new_group_begins_its_owners_posts(
     chats.invite(sandbox.world, chat.chat_id, "wm2")
     read(sandbox)
     soon = now + dt.timedelta(minutes=5)
-    sopping.sweep(soon)
+    sops.enrol(now=soon)
     assert [run.member for run in SopRun.objects.all()] == [company.members["李敏"]]  # the stranger is nobody's yet
     run = GroupRun.objects.get()
     day = max(run.due_at, SopRun.objects.get().due_at, soon)
