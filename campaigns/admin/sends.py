@@ -87,7 +87,9 @@ class SendForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         corp, snapshot = self.fields["corp"], self.fields["snapshot"]
-        corp.queryset = Corp.objects.order_by("pk")  # type: ignore[attr-defined]
+        corps = Corp.objects.order_by("pk")
+        corp.queryset = corps  # type: ignore[attr-defined]
+        corp.initial = corps[:1].first()
         ready = AudienceSnapshot.objects.filter(status=AudienceSnapshot.Status.READY).select_related(
             "version__audience"
         )
