@@ -124,16 +124,24 @@ def _end(action: Action, status: str, user: User, now: dt.datetime, **values: An
     return action
 
 
-OF_GUIDE = f"""
-    SELECT a.id, a.kind, a.source AS asked_by, a.title, a.reason, a.text, a.minutes, a.member_id, m.name AS member_name,
+OPEN = f"""
+    SELECT {{more}} a.id, a.kind, a.source AS asked_by, a.title, a.reason, a.text, a.minutes, a.member_id, m.name AS member_name,
         {db.iso("a.starts_at")} AS starts_at, {db.iso("a.due_at")} AS due_at
     FROM guides_action a LEFT JOIN members_member m ON m.id = a.member_id
     WHERE a.guide_id = %(guide)s AND a.status = 'OPEN' AND a.due_at > %(now)s AND a.starts_at <= %(now)s
       AND (a.kind <> 'MESSAGE' OR a.member_id IS NULL OR {consent.allowed_sql(Purpose.WECOM_MARKETING, "a.member_id")})
+      {{only}}
     ORDER BY a.due_at, a.id LIMIT %(limit)s
 """
 
 
 def of_guide(*, guide_id: int, now: dt.datetime) -> list[dict[str, Any]]:
     """What is open for her now, the most urgent first; up to ``SHOWN``. Who has said no since is not written to (S7)."""
-    return db.fetch_dicts(OF_GUIDE, {"guide": guide_id, "now": now, "limit": SHOWN})
+    return db.fetch_dicts(OPEN.format(more="", only=""), {"guide": guide_id, "now": now, "limit": SHOWN})
+
+
+def open_one(*, guide_id: int, action_id: int, now: dt.datetime) -> dict[str, Any] | None:
+    """One of them, with who asked for it (``source_id``, ``key``); None for one that is not in her list."""
+    statement = OPEN.format(more="a.source_id, a.key,", only="AND a.id = %(action)s")
+    rows = db.fetch_dicts(statement, {"guide": guide_id, "now": now, "limit": 1, "action": action_id})
+    return rows[0] if rows else None

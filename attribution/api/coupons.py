@@ -22,8 +22,8 @@ from attribution.api.channel_events import body_of, refusal
 from attribution.api.openings import NotReadable, read_text
 from members import coupons
 from members.coupons import faces, figures
+from members.coupons.quoting import Till
 from members.coupons.records import Where
-from members.coupons.redeeming import Till
 from members.coupons.terms import Basket, Goods
 from members.models import Coupon, Identity, Redemption
 from scrm import crypto
@@ -177,12 +177,13 @@ def count(throttle: WindowThrottle, owner: str) -> None:
 
 def offers(asked: Asked) -> dict[str, Any]:
     rows = figures.claimable(now=asked.now)
-    return {"items": [{"template_id": row.pk, **vars_of(faces.face(row))} for row in rows]}
+    shown_as = faces.of_templates(rows)
+    return {"items": [{"template_id": row.pk, **vars_of(face)} for row, face in zip(rows, shown_as, strict=True)]}
 
 
 def own(asked: Asked) -> dict[str, Any]:
     rows = figures.of_member(member_id=asked.member_id, is_open=True, after=None, limit=50)
-    return {"items": [shown(row) for row in rows]}
+    return {"items": [shown(row, face) for row, face in zip(rows, faces.of_coupons(rows), strict=True)]}
 
 
 def claim(asked: Asked) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def claim(asked: Asked) -> dict[str, Any]:
         template_id=asked.number("template_id"), member_id=member_id, source=Coupon.Source.CLAIM, key=asked.key,
         now=asked.now, where=asked.where,
     )  # fmt: skip
-    return shown(given.coupon)
+    return of_customer(given.coupon)
 
 
 def claim_code(asked: Asked) -> dict[str, Any]:
@@ -201,7 +202,7 @@ def claim_code(asked: Asked) -> dict[str, Any]:
     given = coupons.issuing.claim_code(
         code=asked.text("code"), member_id=member_id, key=asked.key, now=asked.now, where=asked.where
     )
-    return shown(given.coupon)
+    return of_customer(given.coupon)
 
 
 def show_pass(asked: Asked) -> dict[str, Any]:
@@ -216,8 +217,8 @@ def find(asked: Asked) -> dict[str, Any]:
     till, basket = asked.till, asked.basket
     member_id = owner(asked, uses=False)
     rows = figures.usable_by(member_id=member_id, today=coupons.terms.business_day(asked.now))
-    found = [coupons.redeeming.quote(coupon=row, till=till, basket=basket, now=asked.now) for row in rows]
-    return {"items": [quoted(each) for each in found]}
+    found = coupons.quoting.quotes(coupons=rows, till=till, basket=basket, now=asked.now)
+    return {"items": [quoted(each, face) for each, face in zip(found, faces.of_coupons(rows), strict=True)]}
 
 
 def owner(asked: Asked, *, uses: bool) -> int:
@@ -228,7 +229,8 @@ def owner(asked: Asked, *, uses: bool) -> int:
 
 def quote(asked: Asked) -> dict[str, Any]:
     coupon = coupons.redeeming.of_code(asked.text("code"))
-    return quoted(coupons.redeeming.quote(coupon=coupon, till=asked.till, basket=asked.basket, now=asked.now))
+    found = coupons.quoting.quote(coupon=coupon, till=asked.till, basket=asked.basket, now=asked.now)
+    return quoted(found, faces.face(coupon.template, coupon))
 
 
 def lock(asked: Asked) -> dict[str, Any]:
@@ -250,17 +252,17 @@ def release(asked: Asked) -> dict[str, Any]:
 
 def redeem(asked: Asked) -> dict[str, Any]:
     """By number, or by mobile number with the code on her screen and the coupon's id from ``find``."""
-    till, basket, key = asked.till, asked.basket, asked.key
+    till, basket, key, owner_id = asked.till, asked.basket, asked.key, None
     if "mobile" in asked.said:
         coupon_id = asked.number("coupon_id")
-        again = coupons.redeeming.done_before(key=key, coupon_id=coupon_id)
-        if not again and not Coupon.objects.filter(pk=coupon_id, member=owner(asked, uses=True)).exists():
-            raise coupons.issuing.unknown_code()
+        if not coupons.redeeming.done_before(key=key, coupon_id=coupon_id):
+            owner_id = owner(asked, uses=True)
     else:
-        coupon_id = coupons.redeeming.of_code(asked.text("code")).pk
-    return redeemed(
-        coupons.redeeming.redeem(coupon_id=coupon_id, till=till, basket=basket, key=key, now=asked.now).redemption
+        coupon_id = coupons.redeeming.id_of_code(asked.text("code"))
+    done = coupons.redeeming.redeem(
+        coupon_id=coupon_id, till=till, basket=basket, key=key, now=asked.now, owner_id=owner_id
     )
+    return redeemed(done.redemption)
 
 
 def reverse(asked: Asked) -> dict[str, Any]:
@@ -286,7 +288,7 @@ def offer_gift(asked: Asked) -> dict[str, Any]:
 def take_gift(asked: Asked) -> dict[str, Any]:
     member_id = asked.member_id
     count(ClaimThrottle(), str(member_id))
-    return shown(
+    return of_customer(
         coupons.life.take(
             token=asked.text("token"), taker_id=member_id, key=asked.key, now=asked.now, where=asked.where
         )
@@ -355,22 +357,26 @@ def vars_of(face: faces.Face) -> dict[str, Any]:
     return {"headline": face.headline, "name": face.name, "validity": face.validity, "rules": list(face.rules)}
 
 
-def shown(coupon: Coupon) -> dict[str, Any]:
+def of_customer(coupon: Coupon) -> dict[str, Any]:
+    return shown(coupon, faces.face(coupon.template, coupon))
+
+
+def shown(coupon: Coupon, face: faces.Face) -> dict[str, Any]:
     """For the customer's own screen, with the whole number."""
     return {
         "coupon_id": coupon.pk, "code": coupon.code, "state": coupon.status, "starts_on": str(coupon.starts_on),
-        "expires_on": str(coupon.expires_on), **vars_of(faces.face(coupon.template, coupon)),
+        "expires_on": str(coupon.expires_on), **vars_of(face),
     }  # fmt: skip
 
 
-def quoted(found: coupons.redeeming.Quote) -> dict[str, Any]:
+def quoted(found: coupons.quoting.Quote, face: faces.Face) -> dict[str, Any]:
     """For a till: without the number."""
     refused = found.refusal
     return {
         "coupon_id": found.coupon.pk, "number": str(found.coupon), "can_redeem": refused is None,
         "discount_fen": found.discount_fen, "code": refused.code if refused else "",
         "message": refused.message if refused else "", "field": refused.extra["field"] if refused else "",
-        **vars_of(faces.face(found.coupon.template, found.coupon)),
+        **vars_of(face),
     }  # fmt: skip
 
 

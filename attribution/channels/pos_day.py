@@ -39,7 +39,7 @@ from scrm.models import Job, Store
 KIND = "pos_day"
 CHANNEL = "POS"
 CHUNK_ROWS = 5_000
-TURN_SECONDS = 0.5
+TURN_MILLISECONDS = 500
 SALE, RETURN, VOID, TRAINING = "S", "R", "V", "T"
 KINDS = {
     "SALE": SALE, "销售": SALE, "销": SALE, "RETURN": RETURN, "退货": RETURN, "退": RETURN, "换货退": RETURN, "VOID": VOID, "作废": VOID, "取消": VOID,
@@ -207,7 +207,7 @@ def _turn(row: PosDay, progress: jobs.Progress) -> Iterator[None]:
                 yield
                 return
         progress.done(0)
-        time.sleep(TURN_SECONDS)
+        time.sleep(TURN_MILLISECONDS / 1000)
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from unfold.admin import StackedInline
 
 from campaigns import queries, sops
 from campaigns.models import Sop, SopRun, SopStep, SopStepDone, SopVersion
-from campaigns.sops import editing, picture, rules, texts
+from campaigns.sops import editing, handed, picture, rules, texts
 from members.models import Member
 from scrm import org
 from scrm.admin import lists, words
@@ -35,6 +35,8 @@ words.register(
 VERSION_COLOURS = {
     SopVersion.Status.DRAFT: BUSY, SopVersion.Status.PUBLISHED: GOOD, SopVersion.Status.RETIRED: QUIET,
 }  # fmt: skip
+WITH_COUPON, WITH_SCRIPT = (SopStep.Kind.COUPON,), (SopStep.Kind.MESSAGE,)
+WITH_CONTENT = (SopStep.Kind.MESSAGE, SopStep.Kind.COUPON)
 RUN_COLOURS = {SopRun.Status.ACTIVE: BUSY, SopRun.Status.DONE: GOOD, SopRun.Status.STOPPED: QUIET}
 
 
@@ -120,24 +122,45 @@ class SopAdmin(ScopedAdmin):
 class StepForm(forms.ModelForm):
     class Meta:
         model = SopStep
-        fields: ClassVar[list[str]] = [*editing.COPIED[:-4], "tag", "question", "yes_to", "next_to"]
+        fields: ClassVar[list[str]] = [*editing.WRITTEN, *editing.REFERRED, *editing.LEADS]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        for found in texts.unknown(data.get("text") or ""):
+        kind = data.get("kind") or ""
+        for found in texts.unknown(data.get("text") or "", kind):
             self.add_error(
                 "text",
                 _("There is no placeholder %(found)s. Possible are %(all)s.")
-                % {"found": found, "all": " ".join(texts.PLACEHOLDERS)},
+                % {"found": found, "all": " ".join(texts.possible(kind))},
             )
-        is_branch = data.get("kind") == SopStep.Kind.BRANCH
+        self._clean_branch(data, is_branch=kind == SopStep.Kind.BRANCH)
+        self._clean_handed(data, kind)
+        return data
+
+    def _clean_branch(self, data: dict[str, Any], *, is_branch: bool) -> None:
         if is_branch and not data.get("question"):
             self.add_error("question", _("A branch asks something."))
         if is_branch and data.get("yes_to") is None:
             self.add_error("yes_to", _("A branch says where it leads; 0 is the end."))
         if not is_branch and (data.get("question") or data.get("yes_to") is not None):
             self.add_error("kind", _("Only a branch has a question and a way for yes."))
-        return data
+
+    def _clean_handed(self, data: dict[str, Any], kind: str) -> None:
+        """What is handed over fits the kind, and can be handed over."""
+        chosen = {name: data.get(name) for name in ("coupon", "script", "content")}
+        if kind == SopStep.Kind.COUPON and chosen["coupon"] is None and "coupon" not in self.errors:
+            self.add_error("coupon", _("Choose the coupon that the customer gets."))
+        for name, kinds, sentence in (
+            ("coupon", WITH_COUPON, _("Only a step that gives a coupon has one; change its kind or leave this empty.")),
+            ("script", WITH_SCRIPT, _("Only a message has a script; change its kind or leave this empty.")),
+            ("content", WITH_CONTENT, _("Only something that is sent has a material; leave this empty.")),
+        ):
+            if chosen[name] is not None and kind not in kinds:
+                self.add_error(name, sentence)
+        if chosen["script"] is not None and not (data.get("text") or "").strip():
+            self.add_error("text", _("Write also what is said where the script cannot be filled."))
+        for name, sentence in handed.faults(SopStep(**chosen), brand_id=None, now=timezone.now()).items():
+            self.add_error(name, sentence)
 
 
 class StepFormSet(BaseInlineFormSet):
@@ -153,10 +176,10 @@ class StepInline(StackedInline):
     formset = StepFormSet
     extra = 0
     hide_title = True
-    autocomplete_fields = ("tag",)
+    autocomplete_fields = editing.REFERRED
     fields = (
-        ("position", "kind", "title"), ("wait_days", "at_time", "wait_minutes"), "text", ("valid_hours", "minutes", "tag"),
-        ("question", "yes_to", "next_to"),
+        ("position", "kind", "title"), ("wait_days", "at_time", "wait_minutes"), "text", ("coupon", "script", "content"),
+        ("valid_hours", "minutes", "tag"), ("question", "yes_to", "next_to"),
     )  # fmt: skip
 
     def _may(self, request: HttpRequest, obj: Any) -> bool:
@@ -210,11 +233,13 @@ class SopVersionAdmin(ScopedAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         version = context.get("original")
-        steps = list(version.steps.all()) if version else []
-        context |= {"problems": editing.problems(steps), "drawn": None, "timeline": []}
+        steps = list(version.steps.select_related(*editing.REFERRED)) if version else []
+        context |= {"problems": [], "drawn": None, "timeline": []}
+        if version and version.status == SopVersion.Status.DRAFT:
+            context["problems"] = editing.problems(steps, brand_id=version.sop.brand_id, now=timezone.now())
         plan = [editing.step_of(step) for step in steps]
         if plan and not any(fault.code in ("no_such_step", "circle") for fault in rules.faults(plan)):
-            context["drawn"] = picture.draw(plan)
+            context["drawn"] = picture.draw(plan, {step.position: told(step) for step in steps})
             context["timeline"] = shown_timeline(plan)
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -225,6 +250,14 @@ class SopVersionAdmin(ScopedAdmin):
     @display(description=gettext_lazy("state"), label=VERSION_COLOURS)
     def status_label(self, version: SopVersion) -> Any:
         return state(version.status, version.get_status_display())
+
+
+def told(step: SopStep) -> str:
+    """What a step hands over or asks, for the picture."""
+    parts = [str(getattr(step, name)) for name in ("coupon", "script", "content", "tag") if getattr(step, name)]
+    if step.question:
+        parts.insert(0, str(step.get_question_display()))
+    return " · ".join(parts)
 
 
 def shown_timeline(plan: list[rules.Step]) -> list[tuple[str, str, str]]:
@@ -252,9 +285,13 @@ def stop(self: Any, request: HttpRequest, run: SopRun, data: dict[str, Any]) -> 
 
 class StepDoneInline(ReadOnlyInline):
     model = SopStepDone
-    fields = ("position", "result", "at")
+    fields = ("position", "result", "note", "coupon_link", "at")
     readonly_fields = fields
     ordering = ("position",)
+
+    @display(description=gettext_lazy("coupon"))
+    def coupon_link(self, done: SopStepDone) -> Any:
+        return link("members_coupon", done.coupon_id, f"#{done.coupon_id}") if done.coupon_id else EMPTY
 
 
 @admin.register(SopRun)

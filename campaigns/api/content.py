@@ -89,7 +89,7 @@ class MaterialsView(GuideView):
             store_id=self.caller.store_id, now=now(), after=key[0] if key else None, limit=size + 1, **wanted
         )
         versions = content.current_of({row.pk: row for row in rows})
-        items = [_item(row, versions[row.pk]) for row in rows if row.pk in versions]
+        items = [material_item(row, versions[row.pk]) for row in rows if row.pk in versions]
         page = pagination.page(items, size=size, of=name, key=lambda row: [row["id"]])
         return Response({"items": page.items, "next_cursor": page.next_cursor})
 
@@ -196,7 +196,7 @@ class UseView(OwnMaterial):
         return {"media_state": READY if is_ready else WAITING, "media_id": row.media_id if is_ready else ""}
 
 
-def _item(row: Content, version: ContentVersion) -> dict[str, Any]:
+def material_item(row: Content, version: ContentVersion) -> dict[str, Any]:
     file = version.file
     return {
         "id": row.pk, "kind": row.kind, "kind_text": str(row.get_kind_display()), "name": row.name,

@@ -103,7 +103,7 @@ class ScriptsView(OwnMember):
             member=member, scripts=scripts.for_guide(store_id=caller.store_id, now=at, sku=wanted.get("sku")),
             bought=scripts.kept_lines(lines), guide=caller.name, store=caller.store_name, today=today,
         )  # fmt: skip
-        return Response({"items": [_item(script, one) for script, one in said[:MOST]]})
+        return Response({"items": [script_item(script, one) for script, one in said[:MOST]]})
 
 
 class UseView(OwnMember):
@@ -142,7 +142,7 @@ class UseView(OwnMember):
         return Response({"id": row.pk})
 
 
-def _item(script: Script, said: scripts.Said) -> dict[str, Any]:
+def script_item(script: Script, said: scripts.Said) -> dict[str, Any]:
     product = script.product
     return {
         "id": script.pk, "version": script.version_no, "name": script.name, "sku": product.sku if product else None,

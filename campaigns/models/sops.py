@@ -8,7 +8,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from members.models import Member, Tag
+from campaigns.models.content import Content
+from campaigns.models.scripts import Script
+from members.models import Coupon, CouponTemplate, Member, Tag
 from scrm import org
 from scrm.models import Brand
 
@@ -121,6 +123,7 @@ class SopStep(models.Model):
     class Kind(models.TextChoices):
         MESSAGE = "MESSAGE", _("the guide sends a message")
         CALL = "CALL", _("the guide calls")
+        COUPON = "COUPON", _("the customer gets a coupon")
         TAG = "TAG", _("the customer gets a tag")
         BRANCH = "BRANCH", _("branch")
 
@@ -135,14 +138,40 @@ class SopStep(models.Model):
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     title = models.CharField(_("title"), max_length=40)
     text = models.TextField(
-        _("what to say"), blank=True, max_length=1300, help_text=_("May hold {客户称呼} {导购姓名} {门店名称}.")
-    )
+        _("what to say"), blank=True, max_length=1300,
+        help_text=_(
+            "May hold {客户称呼} {导购姓名} {门店名称}; with a coupon also {优惠券} {有效期}. With a script: what is said where the "
+            "script cannot be filled."
+        ),
+    )  # fmt: skip
     wait_days = models.PositiveSmallIntegerField(_("days after the step before"), default=0)
     at_time = models.TimeField(_("time of day"), null=True, blank=True)
     wait_minutes = models.PositiveSmallIntegerField(_("minutes after the step before"), default=0)
     valid_hours = models.PositiveSmallIntegerField(_("to be done within hours"), default=24)
     minutes = models.PositiveSmallIntegerField(_("minutes of work"), default=2)
     tag = models.ForeignKey(Tag, models.PROTECT, verbose_name=_("tag"), null=True, blank=True, related_name="+")
+    coupon = models.ForeignKey(  # of its code the version in force is given
+        CouponTemplate,
+        models.PROTECT,
+        verbose_name=_("coupon"),
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+    )
+    script = models.ForeignKey(
+        Script, models.PROTECT, verbose_name=_("script"), null=True, blank=True, db_index=False, related_name="+",
+        help_text=_("Filled for the customer when her guide opens the action, as personally as what is known allows."),
+    )  # fmt: skip
+    content = models.ForeignKey(
+        Content,
+        models.PROTECT,
+        verbose_name=_("content material"),
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+    )
     question = models.CharField(_("question"), max_length=12, choices=Question, blank=True, default="")
     yes_to = models.PositiveSmallIntegerField(_("if so, to no."), null=True, blank=True)
     next_to = models.PositiveSmallIntegerField(
@@ -159,6 +188,10 @@ class SopStep(models.Model):
                 name="sop_step_branch",
                 condition=Q(kind="BRANCH", yes_to__isnull=False) & ~Q(question="")
                 | ~Q(kind="BRANCH") & Q(question="", yes_to=None),
+            ),
+            models.CheckConstraint(
+                name="sop_step_coupon",
+                condition=Q(kind="COUPON", coupon__isnull=False) | ~Q(kind="COUPON") & Q(coupon=None),
             ),
             models.CheckConstraint(
                 name="sop_step_numbers", condition=Q(position__gt=0, minutes__gt=0, valid_hours__range=(1, 720))
@@ -238,6 +271,8 @@ class SopStepDone(models.Model):
     class Result(models.TextChoices):
         GIVEN = "GIVEN", _("given to the guide")
         TAGGED = "TAGGED", _("tagged")
+        COUPON = "COUPON", _("coupon given")
+        REFUSED = "REFUSED", _("no coupon")
         YES = "YES", _("yes")
         NO = "NO", _("no")
         PASSED = "PASSED", _("passed over: its time was over")
@@ -246,6 +281,10 @@ class SopStepDone(models.Model):
     run = models.ForeignKey(SopRun, models.CASCADE, related_name="steps_done", db_index=False)
     position = models.PositiveSmallIntegerField(_("step"))
     result = models.CharField(_("result"), max_length=8, choices=Result)
+    note = models.CharField(_("why"), max_length=200, blank=True, db_default="", default="")
+    coupon = models.ForeignKey(
+        Coupon, models.PROTECT, verbose_name=_("coupon"), null=True, db_index=False, related_name="+"
+    )
     at = models.DateTimeField(_("at"))
 
     class Meta:

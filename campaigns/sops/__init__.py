@@ -9,8 +9,8 @@
 3. A step comes so many days or minutes after the one before it was planned, at a time of day if it names one, and reaches a
    customer between 9:00 and 21:00 only (``rules``). A step that is 24 hours behind its time is passed over: nobody gets the
    messages of an outage all at once.
-4. A message or a call becomes an action (待办) of the guide who serves the customer now; a branch asks one question and goes
-   its way at once; a tag is set by us.
+4. A message or a call becomes an action (待办) of the guide who serves the customer now, with a script or a material where the
+   step names one; a branch asks one question and goes its way at once; a tag is set and a coupon given by us (``handed``).
 5. A purchase after the event ends the run when the version says so; a reply lets it rest for the version's days, and the
    steps behind it move along. Who wants no messages, or is no member any more, leaves it.
 6. Runs are rows of ours with the moment of their next step: each minute those that are due are claimed with SKIP LOCKED, and

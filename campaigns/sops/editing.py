@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Sop, SopRun, SopStep, SopVersion
-from campaigns.sops import rules, texts
+from campaigns.sops import handed, rules, texts
 from guides import actions
 from guides.models import Action
 from scrm import audit, db
@@ -20,15 +20,17 @@ from scrm.errors import RuleViolation
 FAULTS = {
     "no_steps": gettext_lazy("The version has no steps."),
     "no_text": gettext_lazy("Step %(step)s is a message without a text."),
+    "no_fallback": gettext_lazy("Step %(step)s has a script; write also what is said where it cannot be filled."),
+    "no_coupon": gettext_lazy("Step %(step)s gives a coupon; choose which."),
     "no_tag": gettext_lazy("Step %(step)s needs a tag."),
     "no_such_step": gettext_lazy("Step %(step)s leads to a step that does not exist."),
     "circle": gettext_lazy("Step %(step)s leads back to itself."),
     "never_reached": gettext_lazy("Nobody ever comes to step %(step)s."),
 }
-COPIED = (
-    "position", "kind", "title", "text", "wait_days", "at_time", "wait_minutes", "valid_hours", "minutes", "tag_id",
-    "question", "yes_to", "next_to",
-)  # fmt: skip
+WRITTEN = ("position", "kind", "title", "text", "wait_days", "at_time", "wait_minutes", "valid_hours", "minutes")
+REFERRED = ("tag", "coupon", "script", "content")
+LEADS = ("question", "yes_to", "next_to")
+COPIED = (*WRITTEN, *(f"{name}_id" for name in REFERRED), *LEADS)
 Status = SopVersion.Status
 
 
@@ -40,16 +42,20 @@ def step_of(row: SopStep) -> rules.Step:
     return rules.Step(**{name: getattr(row, name) for name in COPIED})
 
 
-def problems(rows: Iterable[SopStep]) -> list[str]:
+def problems(rows: Iterable[SopStep], *, brand_id: int, now: dt.datetime) -> list[str]:
     """What keeps a draft from being published, a sentence each."""
+    rows = list(rows)
     steps = [step_of(row) for row in rows]
     found = [str(FAULTS[fault.code]) % {"step": fault.step} for fault in rules.faults(steps)]
     for step in steps:
         found += [
             _("Step %(step)s: there is no placeholder %(found)s. Possible are %(all)s.")
-            % {"step": step.position, "found": unknown, "all": " ".join(texts.PLACEHOLDERS)}
-            for unknown in texts.unknown(step.text)
+            % {"step": step.position, "found": unknown, "all": " ".join(texts.possible(step.kind))}
+            for unknown in texts.unknown(step.text, step.kind)
         ]
+    for row in rows:
+        wrong = handed.faults(row, brand_id=brand_id, now=now)
+        found += [_("Step %(step)s: %(problem)s") % {"step": row.position, "problem": said} for said in wrong.values()]
     return found
 
 
@@ -74,9 +80,10 @@ def publish(*, version: SopVersion, actor: Any, now: dt.datetime) -> None:
     """From now on events enter this version. Raises BadSop with the first thing that is wrong."""
     db.lock(Sop.objects.filter(pk=version.sop_id))
     version.refresh_from_db()
+    steps = version.steps.select_related(*REFERRED)
     if version.status != Status.DRAFT:
         raise BadSop(_("Only a draft can be published."))
-    found = problems(version.steps.all())
+    found = problems(steps, brand_id=version.sop.brand_id, now=now)
     if found:
         raise BadSop(" ".join(found))
     SopVersion.objects.filter(sop=version.sop_id, status=Status.PUBLISHED).update(status=Status.RETIRED, retired_at=now)

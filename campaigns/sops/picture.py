@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from campaigns.sops import rules
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 200, 64, 40, 44, 16
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 200, 84, 40, 44, 16
 END_SIZE = 28
 
 
@@ -18,6 +18,7 @@ class Box:
     x: int
     y: int
     step: rules.Step | None
+    told: str = ""  # what the step hands over or asks
 
     @property
     def middle(self) -> int:
@@ -42,15 +43,17 @@ class Picture:
     arrows: tuple[Arrow, ...]
 
 
-def draw(steps: Sequence[rules.Step]) -> Picture:
-    """Rows by the longest way from the first step; within a row in the order of the numbers. Raises ValueError for a plan
-    with faults."""
+def draw(steps: Sequence[rules.Step], told: Mapping[int, str] | None = None) -> Picture:
+    """Rows by the longest way from the first step; within a row in the order of the numbers. ``told``: a line per step.
+
+    Raises ValueError for a plan with faults.
+    """
     if rules.faults(steps) and any(
         fault.code in ("no_steps", "no_such_step", "circle") for fault in rules.faults(steps)
     ):
         raise ValueError("this plan cannot be drawn")
     by_number = {step.position: step for step in steps}
-    boxes = _place(by_number, _depths(by_number))
+    boxes = _place(by_number, _depths(by_number), told or {})
     arrows = [
         _arrow(boxes[number], boxes[to], answer)
         for number, step in by_number.items()
@@ -76,7 +79,7 @@ def _depths(steps: Mapping[int, rules.Step]) -> dict[int, int]:
     return depths
 
 
-def _place(steps: Mapping[int, rules.Step], depths: Mapping[int, int]) -> dict[int, Box]:
+def _place(steps: Mapping[int, rules.Step], depths: Mapping[int, int], told: Mapping[int, str]) -> dict[int, Box]:
     rows: dict[int, list[int]] = {}
     for number in (*sorted(steps), rules.END):
         rows.setdefault(depths[number], []).append(number)
@@ -86,7 +89,7 @@ def _place(steps: Mapping[int, rules.Step], depths: Mapping[int, int]) -> dict[i
         left = MARGIN + (widest - len(row)) * (WIDTH + GAP_X) // 2
         for column, number in enumerate(row):
             x, y = left + column * (WIDTH + GAP_X), MARGIN + depth * (HEIGHT + GAP_Y)
-            boxes[number] = Box(x, y, steps.get(number))
+            boxes[number] = Box(x, y, steps.get(number), told.get(number, ""))
     return boxes
 
 

@@ -27,6 +27,9 @@ class Step:
     valid_hours: int = 24
     minutes: int = 2
     tag_id: int | None = None
+    coupon_id: int | None = None  # a template
+    script_id: int | None = None
+    content_id: int | None = None
     question: str = ""
     yes_to: int | None = None
     next_to: int | None = None
@@ -84,8 +87,7 @@ def faults(steps: Sequence[Step]) -> list[Fault]:
     if not steps:
         return [Fault(0, "no_steps")]
     by_number = {step.position: step for step in steps}
-    found = [Fault(step.position, "no_text") for step in steps if step.kind == "MESSAGE" and not step.text.strip()]
-    found += [Fault(step.position, "no_tag") for step in steps if _needs_tag(step) and step.tag_id is None]
+    found = [Fault(step.position, code) for step in steps for code in _lacks(step)]
     missing = [Fault(step.position, "no_such_step") for step in steps if not _leads(by_number, step)]
     if missing:
         return found + missing
@@ -100,8 +102,19 @@ def ways(steps: Mapping[int, Step], step: Step) -> tuple[int, ...]:
     return (follower(steps, step, True), no) if step.kind == "BRANCH" else (no,)
 
 
-def _needs_tag(step: Step) -> bool:
-    return step.kind == "TAG" or step.question == "TAGGED"
+def _lacks(step: Step) -> list[str]:
+    """What a step needs and has not; a coupon speaks for itself."""
+    found = []
+    if step.kind == "MESSAGE" and not step.text.strip():
+        if step.script_id:
+            found.append("no_fallback")
+        elif not step.content_id:
+            found.append("no_text")
+    if (step.kind == "TAG" or step.question == "TAGGED") and step.tag_id is None:
+        found.append("no_tag")
+    if step.kind == "COUPON" and step.coupon_id is None:
+        found.append("no_coupon")
+    return found
 
 
 def _leads(steps: Mapping[int, Step], step: Step) -> bool:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from django.db import connection, transaction
+import structlog
+from django.db import OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
 
 from campaigns.models import SopRun, SopStep, SopStepDone, SopVersion
-from campaigns.sops import anchors, rules, texts
+from campaigns.sops import anchors, handed, rules, texts
 from campaigns.sops.editing import step_of
 from guides import actions
 from guides.actions import NewAction
@@ -23,7 +26,9 @@ from scrm import db
 QUICK = dt.timedelta(hours=2)  # what each minute looks back
 THOROUGH, EACH = dt.timedelta(days=3), dt.timedelta(hours=1)  # orders are booked days late
 CHUNK = 500
+GIVEN_AT_ONCE = 200  # runs that are looked up together and get their coupons one after the other
 Why, Result, Status = SopRun.Why, SopStepDone.Result, SopRun.Status
+log = structlog.get_logger(__name__)
 
 
 # --- entering ---------------------------------------------------------------------------------------------------------
@@ -122,6 +127,7 @@ class Around:
 
     now: dt.datetime
     steps: dict[int, dict[int, rules.Step]]
+    may_give: bool = False  # one coupon
     names: dict[int, str] = field(default_factory=dict)  # of members who are active
     refusing: set[int] = field(default_factory=set)
     servers: dict[int, Server] = field(default_factory=dict)
@@ -140,29 +146,60 @@ class Written:
 
 
 def advance(*, now: dt.datetime, limit: int = CHUNK) -> int:
-    """Take the steps of up to ``limit`` runs that are due; how many runs. In its own transaction."""
+    """Take the steps of up to ``limit`` runs that are due; how many runs. In its own transactions."""
     with transaction.atomic():
-        due = SopRun.objects.filter(status=Status.ACTIVE, due_at__lte=now).order_by("due_at", "pk")
-        runs = list(due.select_for_update(skip_locked=True, of=("self",)).select_related("version__sop")[:limit])
-        if not runs:
-            return 0
-        around, written = _look(runs, now), Written()
-        for run in runs:
-            _go_on(run, around, written)
-        _write(runs, written, now)
-    return len(runs)
+        runs = _claimed(_due(now).exclude(ON_COUPON)[:limit])
+        _take_steps(runs, now, may_give=False)
+    return len(runs) or _give_coupons(now, min(limit, GIVEN_AT_ONCE))
+
+
+ON_COUPON = Exists(
+    SopStep.objects.filter(version=OuterRef("version"), position=OuterRef("position"), kind=SopStep.Kind.COUPON)
+)
+
+
+def _give_coupons(now: dt.datetime, limit: int) -> int:
+    """Each in a transaction of its own: it holds the stock of its template, for which others wait, and no second one."""
+    given = 0
+    for run_id in list(_due(now).filter(ON_COUPON).values_list("pk", flat=True)[:limit]):
+        try:
+            with transaction.atomic():
+                runs = _claimed(_due(now).filter(ON_COUPON, pk=run_id))
+                _take_steps(runs, now, may_give=True)
+                given += len(runs)
+        except OperationalError:  # somebody holds the stock for long: the next minute comes for her
+            log.warning("sop_coupon_waits", run_id=run_id)
+    return given
+
+
+def _due(now: dt.datetime) -> QuerySet[SopRun]:
+    return SopRun.objects.filter(status=Status.ACTIVE, due_at__lte=now).order_by("due_at", "pk")
+
+
+def _claimed(due: QuerySet[SopRun]) -> list[SopRun]:
+    return list(due.select_for_update(skip_locked=True, of=("self",)).select_related("version__sop"))
+
+
+def _take_steps(runs: list[SopRun], now: dt.datetime, *, may_give: bool) -> None:
+    if not runs:
+        return
+    around, written = _look(runs, now), Written()
+    around.may_give = may_give
+    for run in runs:
+        _go_on(run, around, written)
+    _write(runs, written, now)
 
 
 def _go_on(run: SopRun, around: Around, written: Written) -> None:
-    """As far as the steps are due; a branch and a step passed over take no time."""
+    """As far as the steps are due; a branch and a step passed over take no time. Up to a coupon that is not given here."""
     steps = around.steps[run.version_id]
     why = _leaves(run, around)
     while not why and run.due_at <= around.now:
         step = steps[run.position]
-        if _rests(run, step, around):
-            return
-        result, answer = _take(run, step, around, written)
-        written.taken.append(SopStepDone(run=run, position=step.position, result=result, at=around.now))
+        if _rests(run, step, around) or (step.kind == "COUPON" and not around.may_give):
+            break
+        done, answer = _take(run, step, around, written)
+        written.taken.append(done)
         following = rules.follower(steps, step, answer)
         if following == rules.END:
             why = Why.THROUGH
@@ -195,23 +232,42 @@ def _rests(run: SopRun, step: rules.Step, around: Around) -> bool:
     return True
 
 
-def _take(run: SopRun, step: rules.Step, around: Around, written: Written) -> tuple[str, bool | None]:
+def _take(run: SopRun, step: rules.Step, around: Around, written: Written) -> tuple[SopStepDone, bool | None]:
     """What became of the step, and a branch's answer."""
+    done, answer = SopStepDone(run=run, position=step.position, at=around.now), None
     if step.kind == "BRANCH":
         answer = _answer(run, step, around)
-        return (Result.YES if answer else Result.NO), answer
-    if step.kind == "TAG":
+        done.result = Result.YES if answer else Result.NO
+    elif step.kind == "TAG":
         assert step.tag_id is not None
         written.tags.append(MemberTag(member_id=run.member_id, tag_id=step.tag_id, source=MemberTag.Source.SOP))
         around.tagged.add((run.member_id, step.tag_id))
-        return Result.TAGGED, None
-    if around.now - run.due_at >= rules.LATE:
-        return Result.PASSED, None
+        done.result = Result.TAGGED
+    elif around.now - run.due_at >= rules.LATE:
+        done.result = Result.PASSED
+    elif step.kind == "COUPON":
+        _hand_coupon(run, step, done, around, written)
+    elif (server := around.servers.get(run.member_id)) is None:
+        done.result = Result.NOBODY
+    else:
+        written.actions.append(_action(run, step, server, around))
+        done.result = Result.GIVEN
+    return done, answer
+
+
+def _hand_coupon(run: SopRun, step: rules.Step, done: SopStepDone, around: Around, written: Written) -> None:
+    """The coupon is hers; her guide tells her of it."""
+    assert step.coupon_id is not None
+    around.may_give = False
+    given = handed.give_coupon(run=run, position=step.position, template_id=step.coupon_id, now=around.now)
+    done.result, done.coupon, done.note = Result.COUPON if given.coupon else Result.REFUSED, given.coupon, given.note
+    if given.coupon is None:
+        return
     server = around.servers.get(run.member_id)
     if server is None:
-        return Result.NOBODY, None
-    written.actions.append(_action(run, step, server, around))
-    return Result.GIVEN, None
+        done.note = _("No guide serves her, so nobody tells her of it.")
+    else:
+        written.actions.append(_action(run, step, server, around, given))
 
 
 def _answer(run: SopRun, step: rules.Step, around: Around) -> bool:
@@ -221,15 +277,21 @@ def _answer(run: SopRun, step: rules.Step, around: Around) -> bool:
         return run.pk in around.replies
     if step.question == "TAGGED":
         return (run.member_id, step.tag_id) in around.tagged
-    return any(_key(run, number) in around.done for number in around.steps[run.version_id])
+    return any(handed.key_of(run.pk, number) in around.done for number in around.steps[run.version_id])
 
 
-def _action(run: SopRun, step: rules.Step, server: Server, around: Around) -> NewAction:
-    text = texts.render(step.text, customer=around.names[run.member_id], guide=server.guide, store=server.store)
+def _action(
+    run: SopRun, step: rules.Step, server: Server, around: Around, given: handed.Handed | None = None
+) -> NewAction:
+    text, reason = step.text, _reason(run)
+    if given is not None:
+        text = texts.with_coupon(text, coupon=given.words, until=given.until)
+        reason = f"{reason}，已为她发放{given.words}"
+    text = texts.render(text, customer=around.names[run.member_id], guide=server.guide, store=server.store)
     return NewAction(
-        key=_key(run, step.position), guide_id=server.guide_id, store_id=server.store_id, member_id=run.member_id,
-        kind=Action.Kind.CALL if step.kind == "CALL" else Action.Kind.MESSAGE, source=Action.Source.SOP, source_id=run.pk,
-        title=step.title, reason=_reason(run), text=text, starts_at=around.now,
+        key=handed.key_of(run.pk, step.position), guide_id=server.guide_id, store_id=server.store_id,
+        member_id=run.member_id, kind=Action.Kind.CALL if step.kind == "CALL" else Action.Kind.MESSAGE,
+        source=Action.Source.SOP, source_id=run.pk, title=step.title, reason=reason[:200], text=text, starts_at=around.now,
         due_at=around.now + dt.timedelta(hours=step.valid_hours), minutes=step.minutes,
     )  # fmt: skip
 
@@ -239,10 +301,6 @@ def _reason(run: SopRun) -> str:
     day = run.anchored_at.astimezone(rules.SHANGHAI)
     said = {"FRIEND_ADDED": f"{day:%m月%d日}加了企业微信", "BIRTHDAY": "生日快到了"}
     return f"{said.get(run.version.sop.anchor, '到了该跟进的时候')}（{run.version.sop.name}）"
-
-
-def _key(run: SopRun, position: int) -> str:
-    return f"sop {run.pk} {position}"
 
 
 # --- reading and writing ----------------------------------------------------------------------------------------------

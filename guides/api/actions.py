@@ -50,7 +50,10 @@ class ActionsView(GuideView):
         operation_id="actions",
         tags=["today"],
         summary="What I am to do",
-        description="Open now, the most urgent first; at most 200.",
+        description=(
+            "Open now, the most urgent first; at most 200. Open one (``…/actions/{id}``) for its text filled for the customer and "
+            "its material."
+        ),
         responses={200: ActionList},
     )
     def get(self, request: Request) -> Response:

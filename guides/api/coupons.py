@@ -15,10 +15,10 @@ from guides import queries
 from guides.api.base import GuideView, now
 from members import coupons
 from members.coupons import faces, figures
+from members.coupons.quoting import Till
 from members.coupons.records import Where
-from members.coupons.redeeming import Till
 from members.coupons.terms import Basket, Goods
-from members.models import Coupon, CouponTemplate, Redemption
+from members.models import Coupon, Redemption
 from scrm.api import pagination, throttles
 from scrm.api.idempotency import HEADER, idempotent
 from scrm.models import Store
@@ -113,7 +113,8 @@ class CouponTemplatesView(GuideView):
         at = now()
         rows = figures.for_guides(now=at)
         left = coupons.issuing.quota_left(user=request.user, templates=rows, now=at)
-        return Response({"items": [{**_face(row), "id": row.pk, "quota_left": left[row.pk]} for row in rows]})
+        shown = zip(rows, faces.of_templates(rows), strict=True)
+        return Response({"items": [{**_face(face), "id": row.pk, "quota_left": left[row.pk]} for row, face in shown]})
 
 
 class MemberCouponsView(OfMember):
@@ -142,8 +143,9 @@ class MemberCouponsView(OfMember):
             member_id=member_id, is_open=wanted["is_open"], after=key[0] if key else None, limit=wanted["size"] + 1
         )
         page = pagination.page(
-            [_coupon(row) for row in rows], size=wanted["size"], of=COUPONS, key=lambda row: [row["id"]]
-        )
+            [_coupon(row, face) for row, face in zip(rows, faces.of_coupons(rows), strict=True)],
+            size=wanted["size"], of=COUPONS, key=lambda row: [row["id"]],
+        )  # fmt: skip
         return Response({"items": page.items, "next_cursor": page.next_cursor})
 
 
@@ -174,7 +176,7 @@ class GiveCouponView(OfMember):
             template_id=template_id, member_id=member_id, source=Coupon.Source.GUIDE, key=_key(request), now=now(),
             where=Where(actor=request.user, store_id=self.caller.store_id),
         )  # fmt: skip
-        return Response(_coupon(given.coupon))
+        return Response(_coupon(given.coupon, faces.face(given.coupon.template, given.coupon)))
 
 
 class OrderGoods(serializers.Serializer[Any]):
@@ -260,11 +262,11 @@ class QuoteView(TillView):
         said = self.read(OrderInput, request.data)
         till, basket = self.till(said)
         coupon = self.coupon(request, said["code"])
-        found = coupons.redeeming.quote(coupon=coupon, till=till, basket=basket, now=now())
+        found = coupons.quoting.quote(coupon=coupon, till=till, basket=basket, now=now())
         refusal = found.refusal
         return Response(
             {
-                **_face(coupon.template, coupon), "can_redeem": refusal is None, "discount_fen": found.discount_fen,
+                **_face(faces.face(coupon.template, coupon)), "can_redeem": refusal is None, "discount_fen": found.discount_fen,
                 "reason": refusal.message if refusal else "", "field": refusal.extra["field"] if refusal else "",
             }
         )  # fmt: skip
@@ -367,14 +369,13 @@ def _key(request: Request) -> str:
     return f"guide {request.user.pk} {request.headers[HEADER]}"
 
 
-def _face(template: CouponTemplate, coupon: Coupon | None = None) -> dict[str, Any]:
-    face = faces.face(template, coupon)
+def _face(face: faces.Face) -> dict[str, Any]:
     return {"headline": face.headline, "name": face.name, "validity": face.validity, "rules": list(face.rules)}
 
 
-def _coupon(row: Coupon) -> dict[str, Any]:
+def _coupon(row: Coupon, face: faces.Face) -> dict[str, Any]:
     return {
-        **_face(row.template, row), "id": row.pk, "number": str(row), "coupon_state": row.status,
+        **_face(face), "id": row.pk, "number": str(row), "coupon_state": row.status,
         "state_text": row.get_status_display(), "starts_on": row.starts_on, "expires_on": row.expires_on,
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from members.coupons import batches, recipients, redeeming, templates
+from members.coupons import batches, names, recipients, templates
 from members.models import AudienceSnapshot, Category, Channel, CouponTemplate, Product, Tag, Tier
 from scrm.admin import inputs, lists
 from scrm.admin.shown import SHANGHAI
@@ -79,7 +79,7 @@ class TemplateForm(forms.ModelForm):
     category_ids: Any = IdsField(label=gettext_lazy("categories"))
     channels: Any = IdsField(label=gettext_lazy("channels"), coerce=str, help_text=gettext_lazy("Empty: every channel"))
     weekdays: Any = IdsField(
-        label=gettext_lazy("weekdays"), choices=list(redeeming.WEEKDAYS.items()), widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        label=gettext_lazy("weekdays"), choices=list(names.WEEKDAYS.items()), widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=gettext_lazy("Empty: every day"),
     )  # fmt: skip
 

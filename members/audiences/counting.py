@@ -53,14 +53,14 @@ def count(node: Node, ask: Ask, *, limit_ms: int = COUNT_MS) -> Count:
 
 
 def estimate(node: Node, ask: Ask, *, size: int = SAMPLE, seed: int = 20_251) -> int:
-    """From ``size`` numbers spread evenly over those ever given to a member: unbiased whoever is missing among them."""
+    """From ``size`` numbers spread evenly from the first member's to the last's: unbiased whoever is missing among them."""
     query = compiling.query(node, replace(ask, alone=True))
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(id), 0) FROM members_member")
-        last = cursor.fetchone()[0]
-        step = max(1, last // size)
+        cursor.execute("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM members_member")
+        first, last = cursor.fetchone()
+        step = max(1, (last - first + 1) // size)
         drawn = random.Random(seed)  # noqa: S311  the same rule shows the same estimate
-        ids = [start + drawn.randrange(step) for start in range(1, last + 1, step)]
+        ids = [start + drawn.randrange(step) for start in range(first, last + 1, step)]
         cursor.execute(f"{query.count()} AND members_member.id = ANY(%s::bigint[])", [*query.params, ids])
         return int(cursor.fetchone()[0]) * step
 

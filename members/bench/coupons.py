@@ -17,7 +17,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from members import coupons
-from members.coupons.redeeming import Till
+from members.coupons.quoting import Till
 from members.coupons.terms import Basket
 from members.models import Coupon, CouponTemplate, Member
 from scrm import bench

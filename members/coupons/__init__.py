@@ -5,7 +5,7 @@
 2. Coupons are given to members (``issuing``), to many at once or as printed codes (``batches``, ``recipients``), within caps and
    budget that the database keeps.
 3. A coupon is locked for an order, given away, expires or is made void (``life``), and is used in any store of its scope
-   (``redeeming``); by number, or by mobile number with the code on the customer's own screen (``passes``).
+   (``quoting``, ``redeeming``); by number, or by mobile number with the code on the customer's own screen (``passes``).
 4. Every write carries a key and can be repeated; every change leaves an event, and redemptions make news for the apps above
    (``records``).
 5. Companies clear what they bear for each other by the month (``clearing``).
@@ -22,6 +22,7 @@ from members.coupons import (
     issuing,
     life,
     passes,
+    quoting,
     recipients,
     records,
     redeeming,
@@ -34,8 +35,8 @@ from scrm import jobs
 follow, take_news = records.follow, records.take_news
 
 __all__ = [
-    "CouponRefused", "RequestDiffers", "batches", "clearing", "constraint_of", "daily", "follow", "issuing", "life", "passes", "recipients",
-    "records", "redeeming", "register", "take_news", "templates", "terms",
+    "CouponRefused", "RequestDiffers", "batches", "clearing", "constraint_of", "daily", "follow", "issuing", "life", "passes", "quoting",
+    "recipients", "records", "redeeming", "register", "take_news", "templates", "terms",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
@@ -22,7 +23,7 @@ from django.utils.translation import gettext as _
 from members.coupons import terms
 from members.coupons.refusals import CouponRefused
 from members.models import ClearingEntry, ClearingMonth, Redemption
-from scrm import audit, org
+from scrm import audit, db, org
 from scrm.models import LegalEntity
 from scrm.money import yuan
 from scrm.org import Scope
@@ -37,22 +38,50 @@ def hq() -> LegalEntity:
     return found
 
 
-def post(*, redemption: Redemption, now: dt.datetime) -> None:
-    """Entries of a redemption, or of its end. Needs the transaction of the redemption."""
-    is_reversal = redemption.status == Redemption.Status.REVERSED
-    owed: dict[int, int] = {}
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where entries go: the HQ company, and the last closed month, empty before the first."""
+
+    hq_id: int | None
+    closed: str | None
+
+    @property
+    def hq(self) -> int:
+        return self.hq_id or hq().pk
+
+
+BOOKS = """
+    SELECT (SELECT min(id) FROM scrm_legalentity WHERE kind = 'HQ'), (SELECT max(period) FROM members_clearingmonth)
+"""
+
+
+def owed(redemption: Redemption, books: Books) -> dict[int, int]:
+    """``{company: what it bears}``, by the company's id."""
+    found: dict[int, int] = {}
     if redemption.hq_fen:
-        owed[hq().pk] = redemption.hq_fen
+        found[books.hq] = redemption.hq_fen
     if redemption.rest_fen:
-        owed[redemption.bearer_id] = owed.get(redemption.bearer_id, 0) + redemption.rest_fen
+        found[redemption.bearer_id] = found.get(redemption.bearer_id, 0) + redemption.rest_fen
+    return dict(sorted(found.items()))
+
+
+def period_of(redemption: Redemption, now: dt.datetime, books: Books) -> tuple[str, str]:
+    """The month in which it is posted, and the month it corrects."""
     of = terms.month(redemption.redeemed_at)
-    period = max(terms.month(now), first_open())
+    period = max(terms.month(now), next_month(books.closed) if books.closed else "")
+    return period, "" if of == period else of
+
+
+def post_reversal(*, redemption: Redemption, now: dt.datetime) -> None:
+    """The entries of a redemption again, negative. Needs the transaction in which it is taken back."""
+    books = Books(*db.read(BOOKS)[0])
+    period, adjusts = period_of(redemption, now, books)
     ClearingEntry.objects.bulk_create(
         ClearingEntry(
-            redemption=redemption, is_reversal=is_reversal, payer_id=payer, payee_id=redemption.entity_id,
-            amount_fen=-fen if is_reversal else fen, period=period, adjusts_period="" if of == period else of, posted_at=now,
+            redemption=redemption, is_reversal=True, payer_id=payer, payee_id=redemption.entity_id, amount_fen=-fen,
+            period=period, adjusts_period=adjusts, posted_at=now,
         )
-        for payer, fen in sorted(owed.items())
+        for payer, fen in owed(redemption, books).items()
     )  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from members.coupons import redeeming
-from members.models import Channel, Coupon, CouponTemplate
+from members.coupons import names
+from members.coupons.names import Names
+from members.models import Coupon, CouponTemplate
 from scrm.money import BP, yuan
 
 Kind = CouponTemplate.Kind
@@ -26,7 +28,25 @@ class Face:
 
 def face(template: CouponTemplate, coupon: Coupon | None = None) -> Face:
     """Of a template, or of one coupon with its own days."""
-    return Face(headline(template), template.name, validity(template, coupon), tuple(rules(template)))
+    return _face(template, coupon, Names([template]))
+
+
+def of_templates(templates: Iterable[CouponTemplate]) -> list[Face]:
+    """In their order; the number of statements does not grow with them."""
+    rows = list(templates)
+    known = Names(rows)
+    return [_face(row, None, known) for row in rows]
+
+
+def of_coupons(coupons: Iterable[Coupon]) -> list[Face]:
+    """In their order, with their templates at hand; the number of statements does not grow with them."""
+    rows = list(coupons)
+    known = Names({row.template_id: row.template for row in rows}.values())
+    return [_face(row.template, row, known) for row in rows]
+
+
+def _face(template: CouponTemplate, coupon: Coupon | None, known: Names) -> Face:
+    return Face(headline(template), template.name, validity(template, coupon), tuple(_rules(template, known)))
 
 
 def headline(template: CouponTemplate) -> str:
@@ -50,20 +70,17 @@ def validity(template: CouponTemplate, coupon: Coupon | None = None) -> str:
     return _days(template.valid_from, template.valid_until)
 
 
-def rules(template: CouponTemplate) -> list[str]:
+def _rules(template: CouponTemplate, known: Names) -> list[str]:
     found = []
     if template.threshold_fen and template.kind != Kind.FULL_CUT:
         found.append(_("From ¥%(fen)s on.") % {"fen": short(template.threshold_fen)})
-    if redeeming.is_for_goods(template):
-        found.append(_("For: %(goods)s.") % {"goods": redeeming.goods(template)})
-    if places := redeeming.places(template):
+    if names.is_for_goods(template):
+        found.append(_("For: %(goods)s.") % {"goods": known.goods(template)})
+    if places := known.places(template):
         found.append(_("In: %(places)s.") % {"places": places})
     if template.channels:
-        names = dict(Channel.objects.filter(code__in=template.channels).values_list("code", "name"))
-        found.append(
-            _("Channels: %(names)s.") % {"names": "、".join(names.get(code, code) for code in template.channels)}
-        )
-    if hours := redeeming.hours(template):
+        found.append(_("Channels: %(names)s.") % {"names": known.channels(template)})
+    if hours := names.hours(template):
         found.append(_("At: %(hours)s.") % {"hours": hours})
     if template.member_cap is not None:
         found.append(_("At most %(cap)s a member.") % {"cap": template.member_cap})

@@ -21,9 +21,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from members.coupons import issuing, records, redeeming, terms
+from members.coupons import issuing, quoting, records, redeeming, terms
+from members.coupons.quoting import Till
 from members.coupons.records import Where
-from members.coupons.redeeming import Till
 from members.coupons.refusals import CouponRefused, constraint_of
 from members.coupons.terms import Basket
 from members.models import Coupon, CouponEvent, CouponGift, CouponLock
@@ -38,13 +38,13 @@ Status, Event = Coupon.Status, CouponEvent.Kind
 @transaction.atomic
 def lock(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.datetime) -> CouponLock:
     """Hold the coupon for the order. Raises CouponRefused, RequestDiffers."""
-    redeeming.lock_order(till)
+    redeeming.lock_order(channel=till.channel, shop=till.shop, order_no=till.order_no)
     coupon = redeeming.locked(coupon_id)
     said: dict[str, Any] = {"locks": coupon_id, "channel": till.channel, "shop": till.shop, "order": till.order_no}
     of_order = coupon.locks.filter(order_no=till.order_no, channel=till.channel, shop=till.shop).order_by("-pk")
     if records.known_before(key=key, coupon_id=coupon_id, **said) is not None:
         return of_order[0]
-    found = redeeming.quote(coupon=coupon, till=till, basket=basket, now=now)
+    found = quoting.quote(coupon=coupon, till=till, basket=basket, now=now)
     if found.refusal is not None:
         raise found.refusal
     standing = of_order.filter(ended_at=None).first()
@@ -62,7 +62,7 @@ def lock(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.dateti
 @transaction.atomic
 def release(*, channel: str, shop: str, order_no: str, now: dt.datetime, where: Where = records.NOWHERE) -> int:
     """The order is cancelled: its coupons come back; how many. Again: none."""
-    redeeming.lock_named_order(channel, shop, order_no)
+    redeeming.lock_order(channel=channel, shop=shop, order_no=order_no)
     rows = CouponLock.objects.filter(order_no=order_no, channel=channel, shop=shop, ended_at=None)
     return _end_locks(rows, CouponLock.End.RELEASED, now, where)
 

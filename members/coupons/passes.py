@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import hmac
 import secrets
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from members.coupons.refusals import CouponRefused
 from members.models import CouponPass, Identity, Member
-from scrm import crypto, db
+from scrm import crypto
 
 LASTS = dt.timedelta(minutes=5)
 TRIES = 5
@@ -48,20 +47,22 @@ def owner(*, mobile: str, digits: str, now: dt.datetime, uses: bool) -> int:
     return member_id
 
 
+_TRY = """
+    UPDATE members_couponpass SET
+        tries_left = tries_left - (digest <> %(digest)s)::int,
+        used_at = CASE WHEN digest = %(digest)s AND %(uses)s THEN %(now)s ELSE used_at END
+    WHERE member_id = %(member)s AND used_at IS NULL AND expires_at > %(now)s AND tries_left > 0
+    RETURNING digest = %(digest)s
+"""
+
+
 @transaction.atomic(durable=True)
 def _try(member_id: int, digits: str, now: dt.datetime, uses: bool) -> bool:
-    rows = db.lock(CouponPass.objects.filter(member=member_id))
-    row: CouponPass | None = rows[0] if rows else None
-    if row is None or row.used_at is not None or now >= row.expires_at or row.tries_left <= 0:
-        return False
-    if not hmac.compare_digest(row.digest, _digest(member_id, digits)):
-        row.tries_left -= 1
-        row.save(update_fields=["tries_left"])
-        return False
-    if uses:
-        row.used_at = now
-        row.save(update_fields=["used_at"])
-    return True
+    """One statement looks, counts and uses up; what is compared is a keyed digest, whose time to compare tells nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TRY, {"digest": _digest(member_id, digits), "uses": uses, "now": now, "member": member_id})
+        row = cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 def _member_of(mobile: str) -> int | None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connection, models
 from django.utils.translation import gettext as _
 
 from members.coupons.refusals import RequestDiffers
@@ -52,21 +52,47 @@ class FirstTime:
 
 def known_before(*, key: str, coupon_id: int, answer_id: int | None = None, **content: Any) -> FirstTime | None:
     """None: the key is new, and taken now. Else what the first time was answered with. Raises RequestDiffers."""
-    said = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
-    digest = hashlib.sha256(said.encode()).hexdigest()
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO members_couponrequest (key, content_hash, coupon_id, answer_id) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (key) DO NOTHING",
-            [key, digest, coupon_id, answer_id],
+            [key, digest(content), coupon_id, answer_id],
         )
         if cursor.rowcount:
             return None
-        cursor.execute("SELECT content_hash, coupon_id, answer_id FROM members_couponrequest WHERE key = %s", [key])
-        stored, *first = cursor.fetchone()
-    if stored != digest:
-        raise RequestDiffers(_("This request number was used for something else; send a new one."))
+    return first_time(key, content)
+
+
+_TAKE = """
+    INSERT INTO members_couponrequest (key, content_hash, coupon_id, answer_id)
+    VALUES (%s, %s, %s, nextval(pg_get_serial_sequence(%s, 'id'))) ON CONFLICT (key) DO NOTHING RETURNING answer_id
+"""
+
+
+def taking(
+    key: str, content: Mapping[str, Any], *, coupon_id: int, answers: type[models.Model]
+) -> tuple[str, list[Any]]:
+    """A statement that takes the key and says the id that the row of ``answers`` will have; no row: the key came before."""
+    return _TAKE, [key, digest(content), coupon_id, answers._meta.db_table]
+
+
+def first_time(key: str, content: Mapping[str, Any]) -> FirstTime:
+    """What a key that came before was answered with. Raises RequestDiffers."""
+    ((stored, *first),) = db.read(
+        "SELECT content_hash, coupon_id, answer_id FROM members_couponrequest WHERE key = %s", [key]
+    )
+    require_same(stored, content)
     return FirstTime(*first)
+
+
+def require_same(stored: str, content: Mapping[str, Any]) -> None:
+    if stored != digest(content):
+        raise RequestDiffers(_("This request number was used for something else; send a new one."))
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    said = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def note(kind: str, coupons: Sequence[tuple[int, int | None]], *, at: dt.datetime, where: Where = NOWHERE) -> None:
@@ -96,9 +122,13 @@ def follow(follower: str) -> None:
     _followers.add(follower)
 
 
+def followers() -> list[str]:
+    return sorted(_followers)
+
+
 def tell(redemption: Redemption) -> None:
     RedemptionNews.objects.bulk_create(
-        RedemptionNews(follower=name, redemption=redemption, status=redemption.status) for name in sorted(_followers)
+        RedemptionNews(follower=name, redemption=redemption, status=redemption.status) for name in followers()
     )
 
 

@@ -1,73 +1,34 @@
 """Using a coupon (核销): in any store of its scope, once.
 
-1. Scope is held against the store, the channel, the moment and the goods of the redemption, not of the claim. The database holds
-   store, channel, moment and worth once more when the row is written.
+1. What a coupon takes off and why not is ``quoting``'s word; the database holds store, channel, moment and worth once more when the
+   row is written.
 2. A coupon is used once. Of many tills with one code one wins; the others hear where and when it was used.
 3. An order takes one coupon that stands alone, or any number that may be combined; each takes its part of what is still to pay.
-4. A coupon held for an order is used in that order only.
-5. The redemption keeps whose store it was, who bears what, and posts the clearing between the companies.
-6. It is taken back within the hours of the template, with a reason; the coupon comes back and can be used for at least three days
+4. The redemption keeps whose store it was, who bears what, and posts the clearing between the companies.
+5. It is taken back within the hours of the template, with a reason; the coupon comes back and can be used for at least three days
    more. After that it is final, and what the coupon did not need returns to its budget.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Sum
 from django.utils.translation import gettext as _
 
-from members.coupons import clearing, issuing, records, terms
+from members.coupons import clearing, issuing, quoting, records, terms
+from members.coupons.quoting import Facts, Quote, Till
 from members.coupons.records import Where
 from members.coupons.refusals import CouponRefused, constraint_of
 from members.coupons.terms import Basket
-from members.models import (
-    Category,
-    Channel,
-    Coupon,
-    CouponEvent,
-    CouponLock,
-    CouponRequest,
-    CouponTemplate,
-    Product,
-    Redemption,
-)
+from members.models import Coupon, CouponEvent, CouponRequest, CouponTemplate, Redemption
 from scrm import audit, db
-from scrm.models import LegalEntity, Region, Store
 
-Status, Event = Coupon.Status, CouponEvent.Kind
+Event = CouponEvent.Kind
 AT_ONCE = 2_000  # redemptions made final in one transaction
 LONGEST_REASON = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Till:
-    """Where the customer pays. ``shop`` tells shops of one channel apart, as orders do."""
-
-    store: Store
-    channel: str
-    order_no: str
-    shop: str = ""
-    actor: Any = None
-    cashier_code: str = ""
-
-    @property
-    def where(self) -> Where:
-        return Where(actor=self.actor, store_id=self.store.pk, channel=self.channel, order_no=self.order_no)
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a coupon would take off, or why not."""
-
-    coupon: Coupon
-    discount_fen: int
-    eligible_fen: int
-    refusal: CouponRefused | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +37,89 @@ class Redeemed:
     is_new: bool
 
 
-def quote(*, coupon: Coupon, till: Till, basket: Basket, now: dt.datetime) -> Quote:
-    """Look only; nothing is written. ``coupon`` with its template."""
-    used = _used_in(till)
-    eligible = _eligible(coupon.template, basket)
-    amount = _discount(coupon, basket, eligible, used)
-    refusal = _refusal(coupon, till, basket, eligible, amount, now) or _order_refusal(coupon, till)
-    return Quote(coupon, 0 if refusal else amount, sum(line.amount_fen for line in eligible), refusal)
+# The rows that belong to a redemption are written by one statement: it and its lock's end, what companies owe each other, its news,
+# its event. Triggers move the coupon and its stock.
+_WRITE = """
+    WITH unlocked AS (
+        UPDATE members_couponlock SET ended_at = %(redeemed_at)s, ended_as = 'REDEEMED'
+        WHERE coupon_id = %(coupon_id)s AND ended_at IS NULL
+    ), made AS (
+        INSERT INTO members_redemption ({columns}) VALUES ({values}) RETURNING id
+    ), cleared AS (
+        INSERT INTO members_clearingentry
+            (redemption_id, is_reversal, payer_id, payee_id, amount_fen, period, adjusts_period, posted_at)
+        SELECT made.id, false, owed.payer, %(entity_id)s::bigint, owed.fen, %(period)s::text, %(adjusts)s::text, %(redeemed_at)s::timestamptz
+        FROM made, unnest(%(payers)s::bigint[], %(fens)s::bigint[]) owed(payer, fen)
+    ), told AS (
+        INSERT INTO members_redemptionnews (follower, redemption_id, status)
+        SELECT name, made.id, 'REDEEMED' FROM made, unnest(%(followers)s::text[]) name
+    )
+    INSERT INTO members_couponevent (happened_on, coupon_id, kind, at, actor_id, member_id, store_id, channel, order_no, note)
+    VALUES (%(day)s, %(coupon_id)s, 'REDEEMED', %(redeemed_at)s, %(clerk_id)s, %(member_id)s, %(store_id)s, %(channel)s, %(order_no)s, '')
+"""
+_COLUMNS = tuple(field for field in Redemption._meta.concrete_fields)
+_COUPON = tuple(Coupon._meta.concrete_fields)
+_TEMPLATE = tuple(CouponTemplate._meta.concrete_fields)
+_BOTH = ", ".join([*(f"c.{field.column}" for field in _COUPON), *(f"t.{field.column}" for field in _TEMPLATE)])
+_LOCKED = f"""
+    SELECT {_BOTH} FROM members_coupon c JOIN members_coupontemplate t ON t.id = c.template_id WHERE c.id = %s FOR UPDATE OF c
+"""
+_LOCK_NAMED = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 
-@transaction.atomic
-def redeem(*, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.datetime) -> Redeemed:
-    """Use the coupon in the order. Raises CouponRefused, RequestDiffers."""
+def redeem(
+    *, coupon_id: int, till: Till, basket: Basket, key: str, now: dt.datetime, owner_id: int | None = None
+) -> Redeemed:
+    """Use the coupon in the order; of ``owner_id`` only, where given. Raises CouponRefused, RequestDiffers.
+
+    Four times the server is waited for: the request's key, the order's turn, the coupon and what else must be known are asked
+    together and in that order, so that each is seen as it stands once the one before is held.
+    """
     said = {
         "store": till.store.pk, "channel": till.channel, "shop": till.shop, "order": till.order_no, "basket": basket.amount_fen,
         "lines": [[line.sku, line.amount_fen, str(line.quantity)] for line in basket.lines], "redeems": coupon_id,
     }  # fmt: skip
-    (redemption_id,) = db.next_ids(Redemption, 1)
-    first = records.known_before(key=key, coupon_id=coupon_id, answer_id=redemption_id, **said)
-    if first is not None:
-        return Redeemed(_made_by(first, till), False)
-    lock_order(till)
-    coupon = locked(coupon_id)
-    found = quote(coupon=coupon, till=till, basket=basket, now=now)
-    if found.refusal is not None:
-        raise found.refusal
-    CouponLock.objects.filter(coupon=coupon, ended_at=None).update(ended_at=now, ended_as=CouponLock.End.REDEEMED)
-    row = _row(found, till, basket, now)
-    row.pk = redemption_id
+    day = terms.business_day(now)
+    db.ensure_partitions(CouponEvent, day, day)
+    with db.plans_kept():
+        taken_key, _turn, rows, taken, books = db.read_together(
+            records.taking(key, said, coupon_id=coupon_id, answers=Redemption),
+            (_LOCK_NAMED, [_order_name(*till.order)]),
+            (_LOCKED, [coupon_id]),
+            (quoting.TAKEN, [*till.order, *till.order]),
+            (clearing.BOOKS, []),
+        )
+        if not taken_key:
+            return Redeemed(_made_by(records.first_time(key, said), till), False)
+        coupon = _read_coupon(rows)
+        if owner_id is not None and coupon.member_id != owner_id:
+            raise issuing.unknown_code()
+        found = quoting.by_facts(coupon, Facts(till, basket, [coupon], taken), now)
+        if found.refusal is not None:
+            raise found.refusal
+        row = _row(found, till, basket, clearing.Books(*books[0]), now)
+        row.pk = taken_key[0][0]
+        _write(row, clearing.Books(*books[0]), day)
+    return Redeemed(row, True)
+
+
+def _write(row: Redemption, books: clearing.Books, day: dt.date) -> None:
+    owed = clearing.owed(row, books)
+    period, adjusts = clearing.period_of(row, row.redeemed_at, books)
+    values = {field.attname: getattr(row, field.attname) for field in _COLUMNS}
     try:
-        with transaction.atomic():
-            row.save(force_insert=True)
+        db.write(
+            _WRITE.format(
+                columns=", ".join(str(field.column) for field in _COLUMNS),
+                values=", ".join(f"%({field.attname})s" for field in _COLUMNS),
+            ),
+            {
+                **values, "payers": list(owed), "fens": list(owed.values()), "period": period, "adjusts": adjusts, "day": day,
+                "followers": records.followers(),
+            },
+        )  # fmt: skip
     except IntegrityError as error:
         raise _by_constraint(constraint_of(error), error) from None
-    clearing.post(redemption=row, now=now)
-    records.note(Event.REDEEMED, [(coupon.pk, coupon.member_id)], at=now, where=till.where)
-    records.tell(row)
-    return Redeemed(row, True)
 
 
 def _made_by(first: records.FirstTime, till: Till) -> Redemption:
@@ -160,7 +167,7 @@ def reverse(
         reason[:LONGEST_REASON],
     )
     row.save(update_fields=["status", "reversed_at", "reversed_by", "reason"])
-    clearing.post(redemption=row, now=now)
+    clearing.post_reversal(redemption=row, now=now)
     place = where or Where(actor, row.store_id, row.channel, row.order_no, row.reason)
     records.note(Event.REVERSED, [(row.coupon_id, row.member_id)], at=now, where=place)
     records.tell(row)
@@ -199,15 +206,14 @@ def _make_final(now: dt.datetime) -> int:
 # --- what locks share -----------------------------------------------------------------------------------------------
 
 
-def lock_order(till: Till) -> None:
+def lock_order(*, channel: str, shop: str, order_no: str) -> None:
     """Two coupons of one order follow each other. Before the coupon's own lock, always."""
-    lock_named_order(till.channel, till.shop, till.order_no)
-
-
-def lock_named_order(channel: str, shop: str, order_no: str) -> None:
     with connection.cursor() as cursor:
-        name = f"coupon order {channel} {shop} {order_no}"
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        cursor.execute(_LOCK_NAMED, [_order_name(order_no, channel, shop)])
+
+
+def _order_name(order_no: str, channel: str, shop: str) -> str:
+    return f"coupon order {channel} {shop} {order_no}"
 
 
 def locked(coupon_id: int) -> Coupon:
@@ -217,6 +223,13 @@ def locked(coupon_id: int) -> Coupon:
     return rows[0]
 
 
+def id_of_code(code: str) -> int:
+    rows = db.fetch("SELECT id FROM members_coupon WHERE code = %(code)s", {"code": issuing.typed_code(code)})
+    if not rows:
+        raise issuing.unknown_code()
+    return int(rows[0][0])
+
+
 def of_code(code: str) -> Coupon:
     found = Coupon.objects.filter(code=issuing.typed_code(code)).select_related("template").first()
     if found is None:
@@ -224,201 +237,23 @@ def of_code(code: str) -> Coupon:
     return found
 
 
-# --- reasons --------------------------------------------------------------------------------------------------------
+# --- what a redemption says -------------------------------------------------------------------------------------------
 
 
-def scope_refusal(template: CouponTemplate, *, store: Store, channel: str, now: dt.datetime) -> CouponRefused | None:
-    """Store, channel and time of day."""
-    if not _is_in_stores(template, store):
-        message = _("This coupon is not valid in %(store)s, but in %(places)s.")
-        return CouponRefused(
-            message % {"store": store.name, "places": places(template)}, code="coupon_wrong_store", field="store"
-        )
-    if template.channels and channel not in template.channels:
-        names = dict(Channel.objects.filter(code__in=template.channels).values_list("code", "name"))
-        message = _("This coupon is valid in: %(channels)s.")
-        channels = "、".join(names.get(code, code) for code in template.channels)
-        return CouponRefused(message % {"channels": channels}, code="coupon_wrong_channel", field="channel")
-    if not terms.is_at_hour(template, now):
-        message = _("This coupon is not valid at this hour, but: %(hours)s.")
-        return CouponRefused(message % {"hours": hours(template)}, code="coupon_wrong_time", field="time")
-    return None
+def _read_coupon(rows: list[tuple[Any, ...]]) -> Coupon:
+    if not rows:
+        raise issuing.unknown_code()
+    coupon = Coupon.from_db("default", [field.attname for field in _COUPON], rows[0][: len(_COUPON)])
+    coupon.template = CouponTemplate.from_db("default", [field.attname for field in _TEMPLATE], rows[0][len(_COUPON) :])
+    return coupon
 
 
-def places(template: CouponTemplate) -> str:
-    """Where it is valid, in words."""
-    named = [
-        *Region.objects.filter(pk__in=template.region_ids).values_list("name", flat=True)[:4],
-        *LegalEntity.objects.filter(pk__in=template.entity_ids).values_list("name", flat=True)[:4],
-        *Store.objects.filter(pk__in=template.store_ids).order_by("pk").values_list("name", flat=True)[:4],
-    ]
-    count = len(template.region_ids) + len(template.entity_ids) + len(template.store_ids)
-    text = "、".join(named[:4])
-    return text if count <= 4 else _("%(names)s and others") % {"names": text}
-
-
-def hours(template: CouponTemplate) -> str:
-    days = "、".join(str(WEEKDAYS[day]) for day in template.weekdays)
-    times = (
-        f"{template.hour_from:%H:%M}–{template.hour_until:%H:%M}" if template.hour_from and template.hour_until else ""
-    )
-    return " ".join(filter(None, [days, times]))
-
-
-WEEKDAYS = {1: "周一", 2: "周二", 3: "周三", 4: "周四", 5: "周五", 6: "周六", 7: "周日"}
-
-
-def _refusal(
-    coupon: Coupon, till: Till, basket: Basket, eligible: Sequence[terms.Goods], amount: int, now: dt.datetime
-) -> CouponRefused | None:
-    template = coupon.template
-    return (
-        _state_refusal(coupon, till)
-        or _day_refusal(coupon, now)
-        or scope_refusal(template, store=till.store, channel=till.channel, now=now)
-        or _goods_refusal(template, basket, eligible, amount)
-    )
-
-
-def _state_refusal(coupon: Coupon, till: Till) -> CouponRefused | None:
-    if coupon.status == Status.HELD:
-        return None
-    if coupon.status == Status.LOCKED:
-        lock = coupon.locks.filter(ended_at=None).first()
-        if lock is None or (lock.order_no, lock.channel, lock.shop) == (till.order_no, till.channel, till.shop):
-            return None
-        until = f"{lock.until.astimezone(terms.SHANGHAI):%H:%M}"
-        message = _("This coupon is held for another order until %(until)s; cancel that order or wait.") % {
-            "until": until
-        }
-        return CouponRefused(message, code="coupon_locked", field="code")
-    if coupon.status == Status.REDEEMED:
-        used = coupon.redemptions.filter(status=Redemption.Status.REDEEMED).select_related("store")[0]
-        at = f"{used.redeemed_at.astimezone(terms.SHANGHAI):%Y-%m-%d %H:%M}"
-        message = _("This coupon was used on %(at)s in %(store)s.") % {"at": at, "store": used.store.name}
-        return CouponRefused(message, code="coupon_used", field="code")
-    texts = {
-        Status.UNCLAIMED: _("This code is not claimed yet; let the customer claim it first."),
-        Status.GIVEN: _("The customer is giving this coupon away; she has to take it back first."),
-        Status.EXPIRED: _("This coupon has expired."),
-    }
-    message = texts.get(Status(coupon.status), _("This coupon was made void."))
-    return CouponRefused(message, code=f"coupon_{coupon.status.lower()}", field="code")
-
-
-def _day_refusal(coupon: Coupon, now: dt.datetime) -> CouponRefused | None:
-    today = terms.business_day(now)
-    assert coupon.starts_on is not None and coupon.expires_on is not None  # it is claimed
-    if today < coupon.starts_on:
-        message = _("This coupon is valid from %(day)s on.") % {"day": coupon.starts_on}
-        return CouponRefused(message, code="coupon_not_yet", field="code")
-    if today > coupon.expires_on:
-        message = _("This coupon expired on %(day)s.") % {"day": coupon.expires_on}
-        return CouponRefused(message, code="coupon_expired", field="code")
-    return None
-
-
-def _goods_refusal(
-    template: CouponTemplate, basket: Basket, eligible: Sequence[terms.Goods], amount: int
-) -> CouponRefused | None:
-    if sum(line.amount_fen for line in basket.lines) > basket.amount_fen:
-        message = _("The lines come to more than the order; send the amount before coupons.")
-        return CouponRefused(message, code="coupon_lines_exceed", field="lines")
-    if is_for_goods(template) and not basket.lines:
-        message = _("This coupon is for some products only; send the lines of the order.")
-        return CouponRefused(message, code="coupon_needs_lines", field="lines")
-    worth = sum(line.amount_fen for line in eligible)
-    if is_for_goods(template) and not worth:
-        message = _("Nothing in this order is what the coupon is for: %(goods)s.") % {"goods": goods(template)}
-        return CouponRefused(message, code="coupon_wrong_product", field="lines")
-    if worth < template.threshold_fen:
-        from scrm.money import yuan
-
-        message = _("It counts from ¥%(threshold)s, and the goods come to ¥%(worth)s; ¥%(lacking)s is missing.")
-        values = {
-            "threshold": yuan(template.threshold_fen), "worth": yuan(worth), "lacking": yuan(template.threshold_fen - worth),
-        }  # fmt: skip
-        return CouponRefused(message % values, code="coupon_below_threshold", field="amount")
-    if amount <= 0:
-        return CouponRefused(_("There is nothing left to take off."), code="coupon_nothing_off", field="amount")
-    return None
-
-
-def _order_refusal(coupon: Coupon, till: Till) -> CouponRefused | None:
-    place = {"order_no": till.order_no, "channel": till.channel, "shop": till.shop}
-    others = Redemption.objects.filter(**place, status=Redemption.Status.REDEEMED)
-    held = CouponLock.objects.filter(**place, ended_at=None).exclude(coupon=coupon)
-    is_alone = not coupon.template.is_stackable
-    if (others.exists() or held.exists()) if is_alone else (
-        others.filter(is_stackable=False).exists() or held.filter(is_stackable=False).exists()
-    ):  # fmt: skip
-        return _alone()
-    return None
-
-
-def _alone() -> CouponRefused:
-    return CouponRefused(
-        _("This order has a coupon already, and these two do not go together; take one of them out."),
-        code="coupon_not_stackable", field="order_no",
-    )  # fmt: skip
-
-
-def _by_constraint(name: str, error: IntegrityError) -> CouponRefused:
-    """What the database said before our own look could."""
-    if name == "coupon_order_alone":
-        return _alone()
-    if name in ("coupon_redeemed_once", "coupon_at_hand"):
-        return CouponRefused(_("This coupon was used a moment ago."), code="coupon_used", field="code")
-    raise error
-
-
-# --- amounts --------------------------------------------------------------------------------------------------------
-
-
-def is_for_goods(template: CouponTemplate) -> bool:
-    return bool(template.product_ids or template.category_ids)
-
-
-def goods(template: CouponTemplate) -> str:
-    named = [
-        *Category.objects.filter(pk__in=template.category_ids).order_by("pk").values_list("name", flat=True)[:4],
-        *Product.objects.filter(pk__in=template.product_ids).order_by("pk").values_list("name", flat=True)[:4],
-    ]
-    count = len(template.category_ids) + len(template.product_ids)
-    text = "、".join(named[:4])
-    return text if count <= 4 else _("%(names)s and others") % {"names": text}
-
-
-def _eligible(template: CouponTemplate, basket: Basket) -> tuple[terms.Goods, ...]:
-    if not is_for_goods(template):
-        return (terms.Goods("", basket.amount_fen),)
-    skus = [line.sku for line in basket.lines]
-    known = Product.objects.filter(sku__in=skus).values_list("sku", "pk", "category_id")
-    right = {sku for sku, pk, category in known if pk in template.product_ids or category in template.category_ids}
-    return terms.covered(basket.lines, right)
-
-
-def _discount(coupon: Coupon, basket: Basket, eligible: Sequence[terms.Goods], used_fen: int) -> int:
-    template = coupon.template
-    return terms.takes_off(
-        kind=template.kind, value_fen=coupon.value_fen, off_bp=template.off_bp, payable_fen=basket.amount_fen - used_fen,
-        eligible_fen=sum(line.amount_fen for line in eligible), unit_fen=terms.dearest_unit(eligible),
-    )  # fmt: skip
-
-
-def _used_in(till: Till) -> int:
-    others = Redemption.objects.filter(
-        order_no=till.order_no, channel=till.channel, shop=till.shop, status=Redemption.Status.REDEEMED
-    )
-    return int(others.aggregate(fen=Sum("discount_fen"))["fen"] or 0)
-
-
-def _row(found: Quote, till: Till, basket: Basket, now: dt.datetime) -> Redemption:
+def _row(found: Quote, till: Till, basket: Basket, books: clearing.Books, now: dt.datetime) -> Redemption:
     coupon, template = found.coupon, found.coupon.template
     assert coupon.member_id is not None  # a constraint of the table
     hq_fen, rest_fen = terms.shares(found.discount_fen, template.hq_share_bp)
     is_issuer = template.bearer == CouponTemplate.Bearer.ISSUER
-    bearer_id = (coupon.issuer_id or clearing.hq().pk) if is_issuer else till.store.entity_id
+    bearer_id = (coupon.issuer_id or books.hq) if is_issuer else till.store.entity_id
     return Redemption(
         coupon=coupon, template=template, member_id=coupon.member_id, store=till.store, entity_id=till.store.entity_id,
         bearer_id=bearer_id, channel=till.channel, shop=till.shop, order_no=till.order_no, is_stackable=template.is_stackable,
@@ -427,12 +262,10 @@ def _row(found: Quote, till: Till, basket: Basket, now: dt.datetime) -> Redempti
     )  # fmt: skip
 
 
-def _is_in_stores(template: CouponTemplate, store: Store) -> bool:
-    if not (template.store_ids or template.region_ids or template.entity_ids):
-        return True
-    if store.pk in template.store_ids or store.entity_id in template.entity_ids:
-        return True
-    if not template.region_ids:
-        return False
-    above = Region.objects.ancestors(store.region_id, include_self=True)
-    return any(region.pk in template.region_ids for region in above)
+def _by_constraint(name: str, error: IntegrityError) -> CouponRefused:
+    """What the database said before our own look could."""
+    if name == "coupon_order_alone":
+        return quoting.alone()
+    if name in ("coupon_redeemed_once", "coupon_at_hand"):
+        return CouponRefused(_("This coupon was used a moment ago."), code="coupon_used", field="code")
+    raise error

@@ -21,6 +21,8 @@ from guides.models import Action, Contact, ServiceAct, Touch
 from members import consent
 from members.models import MemberTag, Tag
 from scrm.models import Corp
+from tests.campaigns import sopping
+from tests.campaigns.sopping import sweep
 from tests.factories import shops as factory
 from tests.factories.shops import Shops
 
@@ -106,34 +108,14 @@ def shops(db: None) -> Shops:
     return factory.shops()
 
 
-def sop(
-    shops: Shops, *steps: dict[str, Any], anchor: str = "BOUGHT", at: dt.datetime | None = None, **values: Any
-) -> Sop:
-    row = Sop.objects.create(
-        brand=shops.brand, name=f"跟进{Sop.objects.count()}", anchor=anchor, anchor_days=values.pop("days", 0)
-    )
-    version = sops.draft_from(sop=row, actor=None)
-    SopVersion.objects.filter(pk=version.pk).update(**values)
-    for number, step in enumerate(steps, start=1):
-        given = {"position": number, "kind": "MESSAGE", "title": f"第{number}步", **step}
-        if given["kind"] == "MESSAGE":
-            given.setdefault("text", "{客户称呼}您好，我是{门店名称}的{导购姓名}")
-        SopStep.objects.create(version=version, **given)
-    version.refresh_from_db()
-    sops.publish(version=version, actor=None, now=at or NOON - dt.timedelta(hours=3))
-    return row
+def sop(shops: Shops, *steps: dict[str, Any], at: dt.datetime | None = None, **values: Any) -> Sop:
+    return sopping.sop(shops, *steps, at=at or NOON - dt.timedelta(hours=3), **values)
 
 
 def bought(shops: Shops, name: str = "李敏", at: dt.datetime = NOON) -> None:
     if name not in shops.members:
         shops.member(name, store="S1", guide="A")
     shops.line(f"{name} {at}", member=name, store="S1", paid_fen=10_000, at=at)
-
-
-def sweep(at: dt.datetime) -> None:
-    sops.enrol(now=at)
-    while sops.advance(now=at):
-        pass
 
 
 def given_to(name: str = "A") -> list[str]:

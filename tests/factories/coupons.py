@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from members import coupons
-from members.coupons.redeeming import Till
+from members.coupons.quoting import Till
 from members.coupons.terms import Basket
 from members.models import Coupon, CouponTemplate, Redemption
 from scrm.models import Brand, Store, User

@@ -87,10 +87,10 @@ POINTS: dict[str, Point] = {
     "rows checked": Point("scrm.imports:Run.check", AFTER),
     "members written": Point("members.legacy_import.merge:_write_chunk", AFTER),
     # the money
-    "lines claimed": Point("attribution.decisions:_claim", AFTER),
+    "lines claimed": Point("attribution.decisions.running:_claim", AFTER),
     "lines decided, not posted": Point("attribution.ledger:post", BEFORE),
-    "lines posted, not committed": Point("attribution.decisions:_settle", AFTER),
-    "lines posted": Point("attribution.decisions:_drain", AFTER),
+    "lines posted, not committed": Point("attribution.decisions.running:_settle", AFTER),
+    "lines posted": Point("attribution.decisions.running:_drain", AFTER),
     "file written, not committed": Point("attribution.payouts:produce", INSIDE),
     "file written": Point("attribution.payouts:produce", AFTER),
     "payments booked, not committed": Point("attribution.payouts:take_results", INSIDE),

@@ -79,6 +79,7 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-dispute-picture": ("get", {"picture": ("A", "B", "M")}, None),
     "guide-dispute-opinion": ("post", {"dispute": ("M",), 10**9: ()}, {"opinion": "FOR", "text": "我当时在场"}),
     "guide-dispute-withdraw": ("post", {"dispute": ("A",), 10**9: ()}, {}),
+    "guide-action": ("get", {"action": ("A",), 10**9: ()}, None),
     "guide-materials": ("get", {None: GUIDES}, None),
     "guide-material-file": ("get", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, None),
     "guide-material-use": ("post", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, {}),

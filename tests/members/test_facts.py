@@ -346,19 +346,19 @@ def standing() -> dict[int, tuple[Any, ...]]:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(programme=st.lists(acts, min_size=1, max_size=25))
 def test_refreshing_ends_in_what_a_rebuild_says_after_any_history(programme):
-    savepoint = transaction.savepoint()
-    world = World()
-    for act in programme:
-        world.act(*act)
-    facts.refresh_all(now=world.now)
-    world.night()
-    refreshed = standing()
-    assert refreshed == oracle(world.now)
-    assert facts.differing(now=world.now) == 0
-    MemberFacts.objects.all().delete()
-    facts.rebuild(now=world.now)
-    assert standing() == refreshed
-    transaction.savepoint_rollback(savepoint)
+    with transaction.atomic():  # each example leaves nothing behind, also one that fails
+        world = World()
+        for act in programme:
+            world.act(*act)
+        facts.refresh_all(now=world.now)
+        world.night()
+        refreshed = standing()
+        assert refreshed == oracle(world.now)
+        assert facts.differing(now=world.now) == 0
+        MemberFacts.objects.all().delete()
+        facts.rebuild(now=world.now)
+        assert standing() == refreshed
+        transaction.set_rollback(True)
 
 
 # --- what members are worth -------------------------------------------------------------------------------------------
@@ -379,29 +379,29 @@ def test_equal_values_have_equal_scores_and_nobody_above_is_scored_below(values)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spends=st.lists(st.integers(1, 8), min_size=1, max_size=14))
 def test_the_database_cuts_where_the_rule_says(spends):
-    savepoint = transaction.savepoint()
-    brand = Brand.objects.get(code="MAIN")
-    said = []
-    for place, spend in enumerate(spends):
-        member = person(f"会员{place}")
-        said += [
-            line(f"{place}-{n}", card=member.name, at=START + spend * DAY, fen=spend * 100)
-            for n in range(spend % 3 + 1)
-        ]
-    purchases.record_lines(lines=said)
-    facts.refresh_all(now=START + 10 * DAY)
-    member_value.cut(now=START + 10 * DAY)
-    found = RfmCuts.objects.get(brand=brand)
-    rows = list(MemberFacts.objects.values_list("last_on", "orders_count", "spend_fen"))
-    for place, name in enumerate(("recency", "frequency", "money")):
-        assert getattr(found, name) == member_value.cuts([row[place] for row in rows]), name
-    figures = member_value.figures(brand=brand, scope=member_value.org.EVERYTHING)
-    assert figures is not None and found.member_count == figures.members == len(spends)
-    assert sum(map(sum, figures.grid)) == len(spends)
-    for fifths in figures.fifths.values():
-        assert sum(one.members for one in fifths) == len(spends)
-        assert sum(one.spend_fen for one in fifths) == figures.spend_fen
-    ordered = sorted((row[2] for row in rows), reverse=True)
-    assert figures.top_fen == sum(ordered[: -(-len(ordered) // 10)])
-    assert figures.repeat_members == sum(row[1] >= 2 for row in rows)
-    transaction.savepoint_rollback(savepoint)
+    with transaction.atomic():  # an example leaves nothing behind, also one that fails
+        brand = Brand.objects.get(code="MAIN")
+        said = []
+        for place, spend in enumerate(spends):
+            member = person(f"会员{place}")
+            said += [
+                line(f"{place}-{n}", card=member.name, at=START + spend * DAY, fen=spend * 100)
+                for n in range(spend % 3 + 1)
+            ]
+        purchases.record_lines(lines=said)
+        facts.refresh_all(now=START + 10 * DAY)
+        member_value.cut(now=START + 10 * DAY)
+        found = RfmCuts.objects.get(brand=brand)
+        rows = list(MemberFacts.objects.values_list("last_on", "orders_count", "spend_fen"))
+        for place, name in enumerate(("recency", "frequency", "money")):
+            assert getattr(found, name) == member_value.cuts([row[place] for row in rows]), name
+        figures = member_value.figures(brand=brand)
+        assert figures is not None and found.member_count == figures.members == len(spends)
+        assert sum(map(sum, figures.grid)) == len(spends)
+        for fifths in figures.fifths.values():
+            assert sum(one.members for one in fifths) == len(spends)
+            assert sum(one.spend_fen for one in fifths) == figures.spend_fen
+        ordered = sorted((row[2] for row in rows), reverse=True)
+        assert figures.top_fen == sum(ordered[: -(-len(ordered) // 10)])
+        assert figures.repeat_members == sum(row[1] >= 2 for row in rows)
+        transaction.set_rollback(True)

@@ -149,11 +149,20 @@ POINTS = [
 ]
 
 
+def end_sessions() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user"
+        )
+
+
 def run_and_die(job: Job, point: str, nth: int) -> bool:
     """Run the job in a child process that kills itself after the nth return of ``point``. False: it got to the end."""
     pid = os.fork()
     if pid:
         _, status = os.waitpid(pid, 0)
+        end_sessions()  # PostgreSQL notices a client's death only after its statement, and holds the job's lock until then
         return os.WIFSIGNALED(status)
     kept = connection.connection  # the parent's: never closed here, closing would end its session too
     connection.connection = None

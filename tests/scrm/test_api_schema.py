@@ -48,7 +48,7 @@ def test_every_error_has_the_one_shape(schema):
 
 
 def test_writes_say_that_they_want_a_key(schema):
-    exempt = {"login", "logout", "search_members"}  # nobody yet, harmless to repeat, reads
+    exempt = {"login", "logout", "search_members", "quote_coupon"}  # nobody yet, harmless to repeat, reads
     for path, method, operation in operations(schema):
         if method != "get" and operation["operationId"] not in exempt and path.startswith("/api/guide/"):
             names = {parameter["name"] for parameter in operation["parameters"]}

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from attribution import intake
 from members.models import Coupon, CouponLock, Redemption
+from scrm import db
 from tests.factories import coupons as make
 from tests.factories import shops as factory
 from tests.factories.coupons import DAY
@@ -84,6 +85,39 @@ def test_by_mobile_with_the_code_on_her_screen_only(ask: Any, shops: factory.Sho
     again = ask("redeem", **{**said, "request_id": "r-2"})
     assert (again.status_code, again.json()["code"]) == (409, "coupon_pass_wrong")  # used up
     assert Redemption.objects.count() == 1
+
+
+def test_lists_ask_as_often_for_three_coupons_as_for_one(ask: Any, shops: factory.Shops) -> None:
+    """Faces with places, channels and goods, and quotes of coupons that are refused for each of them."""
+    now, stores = timezone.now(), shops.stores
+    product = factory.product("A1")
+    given = {"claim_from": now - DAY, "claim_until": now + 9 * DAY}
+    place: dict[str, Any] = {"store_ids": [stores["S2"].pk], "region_ids": [stores["S2"].region_id]}
+    channel, goods = {"channels": ["MINI_PROGRAM"]}, {"product_ids": [product.pk]}
+    names = ("安琪", "白鹭")
+    for name, scopes in zip(names, ([{**place, **channel, **goods}], [place, channel, goods]), strict=True):
+        for scope in scopes:
+            make.give(make.template(now, **given, **scope), shops.members[name], now)
+    asked: dict[str, list[int]] = {}
+    for name in names:
+        digits = ask("pass", member=who(shops, name)).json()["pass"]
+        for act, said in (
+            ("own", {"member": who(shops, name)}),
+            ("find", {"mobile": mobile(shops, name), "pass": digits, **ORDER, "lines": [{"sku": product.sku, "amount_fen": 12_000}]}),
+        ):  # fmt: skip
+            statements: list[str] = []
+
+            def heard(statement: str, _seconds: float, into: list[str] = statements) -> None:
+                into.append(statement)
+
+            with db.watching(heard):
+                items = ask(act, **said).json()["items"]
+            assert all(item["rules"] for item in items) and len(items) == (1 if name == "安琪" else 3)
+            asked.setdefault(act, []).append(len(statements))
+    # where her store is wrong the channel is not looked at: one less
+    assert all(three <= one + 1 for one, three in asked.values()), asked
+    told = {item["field"]: item["message"] for item in items}
+    assert set(told) == {"store", "channel", ""} and "S2店" in told["store"] and "小程序" in told["channel"]
 
 
 def test_a_gift_goes_from_one_to_another(ask: Any, shops: factory.Shops, template: Any) -> None:

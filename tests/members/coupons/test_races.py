@@ -15,6 +15,7 @@ from members import coupons
 from members.coupons import CouponRefused, life
 from members.coupons.terms import Basket
 from members.models import ClearingEntry, Coupon, CouponClaim, CouponEvent, CouponLock, CouponStock, Redemption
+from scrm import db
 from tests.factories import coupons as make
 from tests.factories.coupons import NOW
 
@@ -43,6 +44,18 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return answers
+
+
+def test_a_claim_asks_the_server_twice_and_a_redemption_three_times(real_shops: Any) -> None:
+    """The hot paths: what one of them holds, nobody else of the template can have until it has committed."""
+    row, store = make.template(member_cap=9), real_shops.stores["S1"]
+    make.redeem(make.give(row, real_shops.members["安琪"]), make.till(store))  # partitions are there
+    statements: list[str] = []
+    with db.watching(lambda statement, _seconds: statements.append(statement)):
+        coupon = make.give(row, real_shops.members["安琪"])
+        claim = len(statements)
+        make.redeem(coupon, make.till(store))
+    assert (claim, len(statements) - claim) == (2, 3), statements
 
 
 def test_k2_fifty_tills_one_code(real_shops: Any) -> None:

@@ -348,13 +348,15 @@ def test_a_gift_is_taken_once_by_another_with_a_place(shops: factory.Shops) -> N
 
 def test_a_gift_is_not_taken_after_the_last_day_of_the_coupon(shops: factory.Shops) -> None:
     row = make.template(is_giftable=True, gift_hours=240, valid_days=1)
-    coupon, other = make.give(row, shops.members["安琪"]), make.give(row, shops.members["付雪"])
-    gift = life.offer(coupon_id=coupon.pk, giver_id=coupon.member_id, key=make.key(), now=NOW)
+    giver, keeper = shops.members["安琪"], shops.members["付雪"]
+    coupon, other = make.give(row, giver), make.give(row, keeper)
+    gift = life.offer(coupon_id=coupon.pk, giver_id=giver.pk, key=make.key(), now=NOW)
+    assert coupon.expires_on
     midnight = dt.datetime.combine(coupon.expires_on + DAY, dt.time(), terms.SHANGHAI)
     assert gift.until == midnight
 
     CouponGift.objects.create(  # as earlier releases offered it
-        coupon=other, giver_id=other.member_id, token="long", offered_at=NOW, until=midnight + DAY
+        coupon=other, giver=keeper, token="long", offered_at=NOW, until=midnight + DAY
     )
 
     def take(now: dt.datetime, token: str = gift.token) -> Coupon:
