@@ -18,6 +18,8 @@ class CampaignsConfig(AppConfig):
         jobs.register(experiments.LOOK, experiments.work_look)
         jobs.register(sends.PLAN, sends.work_plan)
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
+        jobs.register(sends.REMIND, sends.work_remind)
+        jobs.register(sends.STOP, sends.work_stop)
         sends.register()
         ending.register()
         bench.register("send", benches.send)
