@@ -35,6 +35,7 @@ from django.utils.translation import gettext as _
 from attribution import decisions, payments
 from attribution.channels import order_event, platform_orders
 from attribution.models import ChannelEndpoint, ChannelEvent
+from guides import coupon_touches
 from members import purchase_import, purchases
 from members.models import Channel, LineToDecide
 from scrm import audit, crypto, db, jobs
@@ -94,6 +95,7 @@ def _and_decide(progress: jobs.Progress, summary: dict[str, Any]) -> dict[str, A
     purchases.apply_waiting()
     if not params.get("attribute", True):
         return summary
+    coupon_touches.hear()
     progress.stage("decide", LineToDecide.objects.count())
     return {**summary, "decided": decisions.decide_open(progress=progress.done, workers=params.get("workers") or 1)}
 
@@ -220,6 +222,7 @@ def sweep(*, now: dt.datetime) -> dict[str, Any]:
         _park_killers(now)
         done = process(now=now, again=True)
         applied = purchases.apply_waiting()
+        coupon_touches.hear()
         decided = decisions.decide_open()
     return {**vars(done), "refunds_applied": applied.applied, "decided": decided}
 
@@ -269,6 +272,7 @@ def _process(event_ids: list[int], now: dt.datetime, done: Processed) -> None:
     done.processed += processed
     done.parked += parked
     try:
+        coupon_touches.hear()
         decisions.decide_lines(line_ids=line_ids)
     except Exception:  # the lines wait in their queue, and the sweep decides them
         log.exception("lines_of_events_not_decided", events=event_ids)

@@ -10,7 +10,7 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models import Exists, OuterRef, Q
 
-        from guides import audience_fields, binding_import, staff_import, waiting
+        from guides import audience_fields, binding_import, coupon_touches, rewards, staff_import, waiting
         from guides.bench.contacts import contact_sync
         from guides.bench.members import import_members
         from guides.bench.welcome import ROWS, welcome
@@ -31,6 +31,8 @@ class GuidesConfig(AppConfig):
         bench.register("contact_sync", contact_sync)
         bench.register("welcome", welcome, rows=ROWS)
         waiting.register()
+        coupon_touches.register()
+        rewards.register()
         self._listen_to_wecom()
         self._take_jobs()
 

@@ -7,13 +7,13 @@
    worked in. A friend whom an administrator assigned is nobody's. A person, known by her unionid, is one claim of the brand:
    whoever comes second is told so. Until WeCom has told the unionid the claim waits.
 3. A claim is held (CLAIMED) and earned (VESTED) by behaviour: the person is new to the brand, the friendship has lasted the
-   days of the programme, and she has registered with a verified number, bought, or written to the guide.
+   days of the programme, and she has registered with a verified number, bought or used a coupon, or written to the guide.
 4. A claim ends (VOID) when she was known before, is a guide herself, left too early, would exceed a cap, or nothing followed
    until it expires. Caps count what was earned, the earliest friend first.
 5. A claim under review (``integrity``) is neither earned nor ended until a person has decided.
 6. What was earned and later proven fake is taken back (CLAWED_BACK). Whoever keeps the books follows the status.
-7. Every claim is judged each day in one pass, and at once when its person becomes a member or writes. Judging twice says the
-   same.
+7. Every claim is judged each day in one pass, and at once when its person becomes a member, writes or uses a coupon. Judging
+   twice says the same.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ from django.utils.translation import gettext as _
 
 from guides.models import Contact, Friendship, RewardClaim, RewardProgramme
 from guides.touches import SHANGHAI
+from members import coupons
+from members.models import Redemption, RedemptionNews
 from scrm import audit, db, jobs
 from scrm.errors import RuleViolation
 from scrm.models import Brand
 
 KIND = "judge_rewards"
+FOLLOWER = "rewards"  # of redemptions
 CHUNK = 5_000  # claims in one transaction
 LOCK = "reward claims"
 SKEW = dt.timedelta(minutes=5)  # between the chat archive's clock and ours
@@ -84,6 +87,11 @@ def over_cap(caps: Caps, *, of_guide_today: int, of_store_this_month: int) -> st
     if caps.store_month is not None and of_store_this_month >= caps.store_month:
         return Reason.OVER_MONTH_CAP
     return Reason.NONE
+
+
+def register() -> None:
+    """Called from ``AppConfig.ready``."""
+    coupons.follow(FOLLOWER)
 
 
 # --- programmes ---------------------------------------------------------------------------------------------------------
@@ -182,6 +190,26 @@ def hear_message(
     if is_new:
         _judge_of([friendship.contact_id])
     return is_new
+
+
+def hear_redemptions() -> int:
+    """Who has used a coupon may have earned somebody a reward: it is judged now; how many redemptions were heard of."""
+    heard = 0
+    while RedemptionNews.objects.filter(follower=FOLLOWER).exists():
+        count = _hear_redemptions()
+        heard += count
+        if not count:  # another worker has them
+            break
+    return heard
+
+
+@transaction.atomic
+def _hear_redemptions() -> int:
+    lock()  # before the rows of the news, as every judge does: two workers never wait for each other
+    news = coupons.take_news(follower=FOLLOWER)
+    members = {row.member_id for row, status in news if status == Redemption.Status.REDEEMED}
+    _judge_of(list(Contact.objects.filter(member__in=members).order_by("pk").values_list("pk", flat=True)))
+    return len(news)
 
 
 def _judge_of(contact_ids: Sequence[int]) -> None:
@@ -289,6 +317,10 @@ _KNOWN = """
                 SELECT 1 FROM members_orderline l
                 WHERE l.member_id = k.member_id AND l.paid_at >= c.added_at AND l.paid_at <= %(now)s AND NOT l.is_voided
                     AND NOT l.is_test AND l.paid_fen > l.refunded_fen) THEN 'PURCHASE'
+            WHEN p.by_purchase AND k.member_id IS NOT NULL AND EXISTS (
+                SELECT 1 FROM members_redemption r
+                WHERE r.member_id = k.member_id AND r.redeemed_at >= c.added_at AND r.redeemed_at <= %(now)s
+                    AND r.status = 'REDEEMED') THEN 'REDEMPTION'
             WHEN p.by_message AND EXISTS (
                 SELECT 1 FROM guides_firstmessage m WHERE m.friendship_id = f.id AND m.at >= c.added_at) THEN 'MESSAGE'
             ELSE ''

@@ -10,6 +10,7 @@ from guides import (
     contact_ways,
     contacts,
     corp_tags,
+    coupon_touches,
     directory,
     directory_sweep,
     integrity,
@@ -137,3 +138,10 @@ def expire_actions() -> None:
     now = timezone.now()
     while actions.expire(now=now) >= 5_000:
         pass
+
+
+@shared_task
+def hear_redemptions() -> None:
+    """Coupons used since the last minute: touches of guides, and rewards they may have earned."""
+    coupon_touches.hear()
+    rewards.hear_redemptions()

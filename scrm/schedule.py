@@ -39,6 +39,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "SOPs": {"task": "campaigns.tasks.sweep_sops", "schedule": 60.0},
     "coupons in orders": {"task": "members.tasks.sweep_coupons", "schedule": 60.0},
     "coupons that end": {"task": "members.tasks.end_coupons", "schedule": 3600.0},  # one job a day, by its key
+    "coupons that were used": {"task": "guides.tasks.hear_redemptions", "schedule": 60.0},
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
     "experiments that have ended": {"task": "campaigns.tasks.read_experiments", "schedule": 600.0},

@@ -33,12 +33,14 @@ log = structlog.get_logger(__name__)
 
 # --- entering ---------------------------------------------------------------------------------------------------------
 
+# OFFSET 0: looked up for each who enters; as a join the planner would read every run there ever was
 ENTERING = """
     SELECT e.member_id, e.key, e.anchored_at FROM ({events}) e
     JOIN members_member m ON m.id = e.member_id AND m.status = 'ACTIVE' AND m.brand_id = %(brand)s
     WHERE e.anchored_at >= %(floor)s AND {allowed} AND NOT EXISTS (
         SELECT 1 FROM campaigns_soprun r WHERE r.sop_id = %(sop)s AND r.member_id = e.member_id
         AND (r.anchor_key = e.key OR r.status = 'ACTIVE' OR r.ended_at >= e.anchored_at AND r.why <> 'BOUGHT')
+        OFFSET 0
     )
     ORDER BY e.anchored_at, e.member_id
 """
@@ -53,6 +55,10 @@ def enrol(*, now: dt.datetime) -> int:
 def _enrol_version(version: SopVersion, now: dt.datetime) -> int:
     floor = _floor(version)
     is_thorough = version.looked_at is None or now - version.looked_at >= EACH
+    if version.looked_at is not None and version.sop.anchor in anchors.DATED:
+        if not is_thorough and _day(version.looked_at) == _day(now):
+            return 0
+        is_thorough = True
     since = floor if version.looked_at is None else max(floor, now - (THOROUGH if is_thorough else QUICK))
     first = rules.first(_steps([version.pk])[version.pk])
     count = 0
@@ -64,6 +70,10 @@ def _enrol_version(version: SopVersion, now: dt.datetime) -> int:
     if is_thorough:
         SopVersion.objects.filter(pk=version.pk).update(looked_at=now)
     return count
+
+
+def _day(at: dt.datetime) -> dt.date:
+    return at.astimezone(rules.SHANGHAI).date()
 
 
 def _floor(version: SopVersion) -> dt.datetime:
@@ -88,7 +98,7 @@ def _entering(
     )
     values: dict[str, Any] = {
         "sop": sop.pk, "brand": sop.brand_id, "days": sop.anchor_days, "since": since, "until": now, "floor": floor,
-        "since_day": since.astimezone(rules.SHANGHAI).date(), "until_day": now.astimezone(rules.SHANGHAI).date(),
+        "since_day": _day(since), "until_day": _day(now),
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

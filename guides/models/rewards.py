@@ -40,7 +40,7 @@ class RewardProgramme(models.Model):
     kept_days = models.PositiveSmallIntegerField(_("friend kept for days"), default=7)
     expires_days = models.PositiveSmallIntegerField(_("claim expires after days"), default=60)
     by_registration = models.BooleanField(_("earned by registration with a verified number"), default=True)
-    by_purchase = models.BooleanField(_("earned by a first purchase"), default=True)
+    by_purchase = models.BooleanField(_("earned by a first purchase or coupon used"), default=True)
     by_message = models.BooleanField(_("earned by a message of the customer"), default=True)
     counts_members = models.BooleanField(
         _("members count as new"), default=False, help_text=_("Off: who was a member before is not new to the brand")
@@ -112,6 +112,7 @@ class RewardClaim(models.Model):
         NOT_YET = "", _("not yet")
         REGISTRATION = "REGISTRATION", _("registered with a verified number")
         PURCHASE = "PURCHASE", _("bought")
+        REDEMPTION = "REDEMPTION", _("used a coupon")
         MESSAGE = "MESSAGE", _("wrote to the guide")
 
     brand = models.ForeignKey(Brand, models.PROTECT, related_name="+", db_index=False)
