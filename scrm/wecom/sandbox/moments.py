@@ -44,7 +44,7 @@ def post_own(world: World, userid: str, text: str) -> str:
     """Seen by all her customers at once; the id."""
     with world.lock:
         member = world.members.get(userid.lower())
-        if member is None:
+        if member is None or member.left_at:
             raise Impossible("没有这位导购")
         now = world.clock.epoch()
         friends = tuple(one for one, follow in member.follows.items() if not follow.customer_left_at)

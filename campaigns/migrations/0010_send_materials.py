@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0007_sop_coupons_scripts_materials'),
+        ('campaigns', '0009_one_index_of_versions'),
     ]
 
     operations = [
