@@ -21,6 +21,8 @@ class CampaignsConfig(AppConfig):
         jobs.register(calendar.COMPILE, calendar.work_compile)
         jobs.register(calendar.CHECK, calendar.work_check)
         waiting.register()
+        jobs.register(sends.REMIND, sends.work_remind)
+        jobs.register(sends.STOP, sends.work_stop)
         sends.register()
         ending.register()
         bench.register("send", benches.send)

@@ -98,8 +98,8 @@ class EntryForm(forms.ModelForm):
         ):  # fmt: skip
             if data.get(name) and not audience and "audience" not in self.errors:
                 self._wrong("audience", text)
-        if data.get("corp") and not (data.get("text") or "").strip():
-            self._wrong("text", _("A mass send needs a text."))
+        if data.get("corp") and not ((data.get("text") or "").strip() or data.get("content")):
+            self._wrong("text", _("A mass send needs a text or a material."))
         if data.get("holdout_percent") and not data.get("corp"):
             self._wrong("holdout_percent", _("Only a mass send has a control group."))
         brand = data.get("brand")

@@ -14,9 +14,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from campaigns import content, sends, sops
+from campaigns import sends, sops
 from campaigns.calendar import rules
-from campaigns.models import CalendarCompiled, CalendarDay, CalendarStoreDay, Content, Send
+from campaigns.models import CalendarCompiled, CalendarDay, CalendarStoreDay, Send
 from members import audiences
 from members.audiences import BadRule
 from members.coupons import batches
@@ -146,11 +146,9 @@ def _draft(row: CalendarDay, now: dt.datetime) -> None:
         return
     entry = row.entry
     assert entry.corp is not None
-    version = content.current(entry.content) if entry.content and entry.content.kind == Content.Kind.LINK else None
     row.send = sends.draft(
         corp=entry.corp, name=f"{entry.title} {row.day:%m-%d}", text=entry.text, due_at=row.starts_at, actor=entry.changed_by,
-        snapshot=row.snapshot, link_title=version.title[:42] if version else "", link_url=version.url if version else "",
-        holdout_bp=entry.holdout_percent * 100,
+        snapshot=row.snapshot, materials=[entry.content] if entry.content else [], holdout_bp=entry.holdout_percent * 100,
     )  # fmt: skip
     row.save(update_fields=["send"])
 

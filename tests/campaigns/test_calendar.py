@@ -270,7 +270,11 @@ def test_send_coupon_and_sop_are_prepared_and_wait_for_people(shops: Shops, reac
         reached.text,
         at(9, TUESDAY),
     )
-    assert day.send.link_title == "榴莲怎么挑" and not CouponBatch.objects.exists() and not SopRun.objects.exists()
+    assert (
+        [row.version.title for row in day.send.materials.all()] == ["榴莲怎么挑"]
+        and not CouponBatch.objects.exists()
+        and not SopRun.objects.exists()
+    )
     with pytest.raises(reaching.NotPossible):
         calendar.approve_coupons(day=day, actor=shops.staff["hq"], now=at(9))  # who wrote the entry
     second = User.objects.create_user("second")
@@ -313,7 +317,7 @@ def test_a_store_that_leaves_it_out_starts_the_preparation_anew_until_it_is_sent
 
 
 def test_what_cannot_be_prepared_says_why(shops: Shops, reached: CalendarEntry) -> None:
-    CalendarEntry.objects.filter(pk=reached.pk).update(text="")
+    CalendarEntry.objects.filter(pk=reached.pk).update(text="", content=None)
     compiled(at(8))
     calendar.prepare(now=at(8))
     assert day_of(reached).problem == "消息没有文字。"

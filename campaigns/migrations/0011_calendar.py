@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0009_one_index_of_versions'),
+        ('campaigns', '0010_send_materials'),
         ('members', '0016_coupon_request_answers'),
         ('scrm', '0014_own_partitions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
