@@ -9,7 +9,7 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns import bench as benches
-        from campaigns import communities, experiments, sends
+        from campaigns import calendar, communities, experiments, sends, waiting
         from campaigns.communities import listing
         from campaigns.sends import ending
         from guides import contacts
@@ -23,6 +23,11 @@ class CampaignsConfig(AppConfig):
         jobs.register(listing.KIND, listing.run)
         communities.register()
         contacts.on_member_linked(communities.member_linked)
+        jobs.register(calendar.COMPILE, calendar.work_compile)
+        jobs.register(calendar.CHECK, calendar.work_check)
+        waiting.register()
+        jobs.register(sends.REMIND, sends.work_remind)
+        jobs.register(sends.STOP, sends.work_stop)
         sends.register()
         ending.register()
         bench.register("send", benches.send)

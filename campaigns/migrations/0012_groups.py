@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0009_one_index_of_versions'),
+        ('campaigns', '0011_calendar'),
         ('guides', '0017_actions_of_groups'),
         ('members', '0018_last_purchases_by_day'),
         ('scrm', '0014_own_partitions'),
