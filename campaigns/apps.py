@@ -9,7 +9,7 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns import bench as benches
-        from campaigns import experiments, sends
+        from campaigns import experiments, moments, sends
         from campaigns.sends import ending
         from scrm import bench, jobs
 
@@ -20,6 +20,8 @@ class CampaignsConfig(AppConfig):
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(sends.REMIND, sends.work_remind)
         jobs.register(sends.STOP, sends.work_stop)
+        jobs.register(moments.PLAN, moments.work_plan)
+        moments.register()
         sends.register()
         ending.register()
         bench.register("send", benches.send)

@@ -42,6 +42,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "coupons that were used": {"task": "guides.tasks.hear_redemptions", "schedule": 60.0},
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
+    "moments": {"task": "campaigns.tasks.sweep_moments", "schedule": 60.0},
     "experiments that have ended": {"task": "campaigns.tasks.read_experiments", "schedule": 600.0},
     "rewards in the books": {"task": "attribution.tasks.follow_rewards", "schedule": 60.0},
     "waiting lines": {"task": "attribution.tasks.decide_waiting", "schedule": 60.0},

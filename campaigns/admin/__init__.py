@@ -1,5 +1,5 @@
 """Campaigns in the console."""
 
-from campaigns.admin import content, experiments, knowledge, links, posters, scripts, sends, sops
+from campaigns.admin import content, experiments, knowledge, links, moments, posters, scripts, sends, sops
 
-__all__ = ["content", "experiments", "knowledge", "links", "posters", "scripts", "sends", "sops"]
+__all__ = ["content", "experiments", "knowledge", "links", "moments", "posters", "scripts", "sends", "sops"]

@@ -133,6 +133,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         _("Campaigns"),
         (
             (_("Mass sends"), "forward_to_inbox", "campaigns_send"),
+            (_("Moments"), "photo_library", "campaigns_moment"),
+            (_("Assessment of moments"), "leaderboard", "campaigns_moment_assessment"),
             (_("Contact budgets"), "timer", "campaigns_contactbudget"),
             (_("SOPs"), "account_tree", "campaigns_sop"),
             (_("Versions of SOPs"), "history_edu", "campaigns_sopversion"),
@@ -241,6 +243,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "waiting": lambda user: org.may(user, Right.ACT) or org.may(user, Right.CHANGE),
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
+    "campaigns_moment_assessment": lambda user: org.may(user, Right.VIEW),
     "members_audience_value": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "wecom_check": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),
     "imports": lambda user: org.scope_of(user).is_everything and org.may(user, Right.ACT),

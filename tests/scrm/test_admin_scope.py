@@ -46,6 +46,8 @@ from campaigns.models import (
     FileUpload,
     Folder,
     LinkHost,
+    Moment,
+    MomentPost,
     Poster,
     Script,
     ScriptUse,
@@ -158,7 +160,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -170,6 +172,8 @@ PAGES: dict[str, set[str]] = {
     "members_audience_value": {"hq", "operator", "auditor"},
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
+    "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_moment_assessment": set(SEES),
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
@@ -235,6 +239,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
         Send: sends_of(company, guides),
+        **moments_of(company, guides),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -355,6 +360,21 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
         )
         task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
         SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
+    return found
+
+
+def moments_of(company: Console, guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """A moment that a guide of the store is to publish."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    found: dict[Any, dict[str, Any]] = {Moment: {}, MomentPost: {}}
+    for code in STORES:
+        values = {"text": "到货", "due_at": timezone.now()}
+        moment, _is_new = Moment.objects.get_or_create(brand=company.shops.brand, corp=corp, name=code, defaults=values)
+        post = {"corp": corp, "store": company.shops.stores[code], "state": "PLANNED", "at": moment.due_at}
+        found[Moment][code] = moment
+        found[MomentPost][code], _is_new = MomentPost.objects.get_or_create(
+            moment=moment, guide=guides[code], defaults=post
+        )
     return found
 
 
