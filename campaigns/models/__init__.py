@@ -1,5 +1,13 @@
 """Tables of campaigns, one module per topic."""
 
+from campaigns.models.calendar import (
+    CalendarAdaptation,
+    CalendarCompiled,
+    CalendarConflict,
+    CalendarDay,
+    CalendarEntry,
+    CalendarStoreDay,
+)
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.knowledge import Answer, AnswerVote
@@ -11,7 +19,8 @@ from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, Se
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
 
 __all__ = [
-    "Answer", "AnswerVote", "Arm", "Assignment", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
+    "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
+    "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
     "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
     "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion",
 ]  # fmt: skip

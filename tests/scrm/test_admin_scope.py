@@ -39,6 +39,9 @@ from attribution.models import (
 from campaigns import content, links, scripts
 from campaigns.models import (
     Answer,
+    CalendarAdaptation,
+    CalendarDay,
+    CalendarEntry,
     ContactBudget,
     Content,
     ContentUse,
@@ -160,7 +163,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -174,6 +177,8 @@ PAGES: dict[str, set[str]] = {
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
+    "campaigns_calendar": set(SEES),
+    "campaigns_calendar_compile": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
@@ -240,6 +245,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Statement: statements(company),
         Send: sends_of(company, guides),
         **moments_of(company, guides),
+        **calendar_of(company),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -374,6 +380,27 @@ def moments_of(company: Console, guides: dict[str, Any]) -> dict[Any, dict[str, 
         found[Moment][code] = moment
         found[MomentPost][code], _is_new = MomentPost.objects.get_or_create(
             moment=moment, guide=guides[code], defaults=post
+        )
+    return found
+
+
+def calendar_of(company: Console) -> dict[Any, dict[str, Any]]:
+    """An entry for each store alone, adapted by it, on one day."""
+    found: dict[Any, dict[str, Any]] = {CalendarEntry: {}, CalendarAdaptation: {}, CalendarDay: {}}
+    today = timezone.localdate()
+    for code in STORES:
+        store = company.shops.stores[code]
+        said = {"kind": "TASTING", "span": "CAMPAIGN", "starts_on": today, "ends_on": today, "from_time": dt.time(9)}
+        row, _is_new = CalendarEntry.objects.get_or_create(
+            brand=company.shops.brand, title=code, store=store, defaults=said | {"until_time": dt.time(21)}
+        )
+        found[CalendarEntry][code] = row
+        found[CalendarAdaptation][code], _is_new = CalendarAdaptation.objects.get_or_create(
+            entry=row, store=store,
+            defaults={"starts_on": today, "ends_on": today, "is_dropped": True, "reason": "修路", "made_by": company.staff["hq"]},
+        )  # fmt: skip
+        found[CalendarDay][code], _is_new = CalendarDay.objects.get_or_create(
+            entry=row, day=today, defaults={"kind": "TASTING", "title": code, "starts_at": timezone.now()}
         )
     return found
 
