@@ -26,7 +26,7 @@ Span = CalendarEntry.Span
 
 class EntryForm(forms.ModelForm):
     weekdays: Any = forms.TypedMultipleChoiceField(
-        label=gettext_lazy("weekdays"), choices=WEEKDAYS, coerce=int, empty_value=[], required=False,
+        label=gettext_lazy("on weekdays"), choices=WEEKDAYS, coerce=int, empty_value=[], required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=gettext_lazy("A campaign without weekdays takes place every day."),
     )  # fmt: skip
 

@@ -130,7 +130,7 @@ def test_a_region_adapts_its_own_stores_and_sees_its_own_part_of_the_week(compan
     calendar.compile_days(brand_id=row.brand_id, days=[tomorrow], now=timezone.now())
     assert set(CalendarStoreDay.objects.filter(status="DROPPED").values_list("store__code", flat=True)) == {"S1", "F1"}
     page = region.get(f"{WEEK}?on={tomorrow}").content.decode()
-    assert "2 家不做" in page and south.title not in page and "新建条目" not in page
+    assert "2 家不参加" in page and south.title not in page and "新建条目" not in page
     assert company.client("franchisee").get(new).status_code == 403
     act = reverse("admin:campaigns_calendaradaptation_act", args=(made.pk, "withdraw"))
     assert company.client("manager").post(act, {"reason": "我要做"}).status_code == 403
