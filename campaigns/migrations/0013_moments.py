@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0011_calendar'),
+        ('campaigns', '0012_groups'),
         ('guides', '0016_rewards_by_coupons'),
         ('scrm', '0014_own_partitions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
