@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
+from attribution.sample import audiences, content, disputes, files, logins, people, planning, rewards, wecom
 from attribution.sample import company as companies
-from attribution.sample import audiences, content, disputes, files, logins, people, rewards, wecom
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
 from guides import assignments, delegations, staff_import
@@ -120,6 +120,7 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     facts.refresh_all(now=timezone.now())
     member_value.cut(now=timezone.now())
     audiences.load(now=timezone.now())
+    planning.load(now=until)
     if not settings.PRODUCTION:
         logins.create()
         done["disputes"] = disputes.open_some(until)
