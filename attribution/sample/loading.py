@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
 from attribution.sample import company as companies
-from attribution.sample import content, disputes, files, logins, people, rewards, wecom
+from attribution.sample import content, coupons, disputes, files, logins, people, rewards, wecom
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
 from guides import assignments, delegations, staff_import
@@ -114,6 +114,7 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     if not settings.PRODUCTION:
         logins.create()
         done["disputes"] = disputes.open_some(until)
+        done["coupons"] = coupons.load(until)
     return done
 
 

@@ -35,6 +35,7 @@ from members.audiences.freezing import (
     archive,
     build,
     freeze,
+    is_small,
     members_of,
     run,
     save,
@@ -46,7 +47,7 @@ from scrm import org
 
 __all__ = [
     "KIND", "Ask", "BadAudience", "BadRule", "Count", "Field", "Kind", "Problem", "Query", "Reason", "add_fields", "archive", "build",
-    "business_ask", "by_store", "compile", "count", "freeze", "members_of", "read", "run", "save", "scope_of", "tags_named", "why",
+    "business_ask", "by_store", "compile", "count", "freeze", "is_small", "members_of", "read", "run", "save", "scope_of", "tags_named", "why",
 ]  # fmt: skip
 
 
