@@ -11,7 +11,7 @@ from django.db.models import F, Sum
 
 from attribution import rules, statements
 from attribution.commissions import Role, Share
-from attribution.models import Account, Decision, Entry, Hold, Statement, Txn
+from attribution.models import Account, Decision, Entry, Hold, Statement, StoreDay, Txn
 from attribution.rules import explanation as explaining
 from guides.models import Guide
 from members.models import OrderLine, Refund
@@ -366,3 +366,9 @@ def _statement(row: Statement) -> dict[str, Any]:
         "line_count": row.line_count,
         **figures,
     }
+
+
+def sales_by_day(*, scope: org.Scope, first: dt.date, last: dt.date) -> dict[dt.date, int]:
+    """``{day: GMV in fen}`` of the stores of the scope, net of refunds, out of the figures per store and day."""
+    rows = org.visible(StoreDay.objects.filter(day__gte=first, day__lte=last), scope).values("day").order_by("day")
+    return {row["day"]: int(row["net"]) for row in rows.annotate(net=Sum(F("gmv_fen") - F("refunded_fen")))}

@@ -9,7 +9,7 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns import bench as benches
-        from campaigns import experiments, sends
+        from campaigns import calendar, experiments, sends, waiting
         from campaigns.sends import ending
         from scrm import bench, jobs
 
@@ -18,6 +18,11 @@ class CampaignsConfig(AppConfig):
         jobs.register(experiments.LOOK, experiments.work_look)
         jobs.register(sends.PLAN, sends.work_plan)
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
+        jobs.register(calendar.COMPILE, calendar.work_compile)
+        jobs.register(calendar.CHECK, calendar.work_check)
+        waiting.register()
+        jobs.register(sends.REMIND, sends.work_remind)
+        jobs.register(sends.STOP, sends.work_stop)
         sends.register()
         ending.register()
         bench.register("send", benches.send)

@@ -180,6 +180,12 @@ def current_of(contents: Mapping[int, Content]) -> dict[int, ContentVersion]:
     return {row.content_id: row for row in versions.select_related("file").defer("file__content")}
 
 
+def is_usable(content: Content, at: dt.datetime) -> bool:
+    """Whether it is in use at that time, somewhere."""
+    starts, ends = content.starts_at, content.ends_at
+    return content.is_active and (starts is None or starts <= at) and (ends is None or ends > at)
+
+
 def usable_in(store_id: int, now: dt.datetime) -> QuerySet[Content]:
     """What a guide of the store may use now."""
     return Content.objects.filter(usable(now), part_q([store_id]))

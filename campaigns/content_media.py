@@ -50,6 +50,29 @@ def ready(*, file: ContentFile, corp: Corp, use: str = Use.MESSAGE, now: dt.date
     return row
 
 
+def have_ready(*, versions: Sequence[tuple[ContentVersion, str]], corp: Corp, use: str, now: dt.datetime) -> bool:
+    """Whether all files of ``(version, kind)`` are at WeCom, sent up now where they are not; one worker at a time. What WeCom
+    says against one stands beside it. Not inside a transaction."""
+    for version, kind in versions:
+        if version.file is None:
+            continue
+        of = Use.ADDRESS if kind == Content.Kind.LINK and use == Use.MESSAGE else use
+        row, _is_new = FileUpload.objects.update_or_create(
+            file=version.file, corp=corp, use=of, defaults={"wanted_at": now}
+        )
+        if is_ready(row, now):
+            continue
+        with db.advisory_lock(f"upload {row.pk}") as is_ours:
+            if not is_ours:
+                return False
+            try:
+                _send(row, now)
+            except RuleViolation as error:
+                FileUpload.objects.filter(pk=row.pk).update(error_text=error.message[:300], tried_at=now)
+                return False
+    return True
+
+
 def is_ready(row: FileUpload, now: dt.datetime) -> bool:
     if row.use == Use.ADDRESS:
         return bool(row.url)

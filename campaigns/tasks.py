@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import content_media, experiments, sends, sops
+from campaigns import calendar, content_media, experiments, sends, sops
 
 
 @shared_task
@@ -32,3 +32,15 @@ def sweep_sops() -> None:
     sops.enrol(now=timezone.now())
     while sops.advance(now=timezone.now()):
         pass
+
+
+@shared_task
+def sweep_calendar() -> None:
+    """The coming days where wishes have changed, and what the days bring."""
+    calendar.sweep(now=timezone.now())
+
+
+@shared_task
+def count_calendar() -> None:
+    """How far the stores are, today and yesterday."""
+    calendar.count(now=timezone.now())

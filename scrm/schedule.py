@@ -37,6 +37,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "corp tags": {"task": "guides.tasks.sweep_tags", "schedule": 60.0},
     "actions not done in time": {"task": "guides.tasks.expire_actions", "schedule": 300.0},
     "SOPs": {"task": "campaigns.tasks.sweep_sops", "schedule": 60.0},
+    "marketing calendar": {"task": "campaigns.tasks.sweep_calendar", "schedule": 60.0},
+    "figures of the calendar": {"task": "campaigns.tasks.count_calendar", "schedule": 300.0},
     "coupons in orders": {"task": "members.tasks.sweep_coupons", "schedule": 60.0},
     "coupons that end": {"task": "members.tasks.end_coupons", "schedule": 3600.0},  # one job a day, by its key
     "coupons that were used": {"task": "guides.tasks.hear_redemptions", "schedule": 60.0},

@@ -1,5 +1,27 @@
 """Campaigns in the console."""
 
-from campaigns.admin import content, experiments, knowledge, links, posters, scripts, sends, sops
+from campaigns.admin import (
+    calendar,
+    calendar_days,
+    content,
+    experiments,
+    knowledge,
+    links,
+    posters,
+    scripts,
+    sends,
+    sops,
+)
 
-__all__ = ["content", "experiments", "knowledge", "links", "posters", "scripts", "sends", "sops"]
+__all__ = [
+    "calendar",
+    "calendar_days",
+    "content",
+    "experiments",
+    "knowledge",
+    "links",
+    "posters",
+    "scripts",
+    "sends",
+    "sops",
+]

@@ -13,9 +13,11 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from campaigns import sends
-from campaigns.models import ContactBudget, Send
+from campaigns.models import ContactBudget, Content, FileUpload, Send
+from campaigns.models.content import usable
 from members.models import AudienceSnapshot
 from scrm import org
 from scrm.admin import lists, words
@@ -33,6 +35,7 @@ words.register(
         "send.approve": gettext_lazy("approved a mass send"),
         "send.cancel": gettext_lazy("cancelled a mass send"),
         "send.remind": gettext_lazy("reminded guides of a mass send"),
+        "send.stop": gettext_lazy("taking tasks back from the guides"),
         "send.hand_over": gettext_lazy("handing tasks to the guides"),
         "campaigns.send": gettext_lazy("task of a mass send"),
         "campaigns.send_cancel": gettext_lazy("taking back a task of a mass send"),
@@ -62,7 +65,14 @@ class SendForm(forms.Form):
         AudienceSnapshot.objects.none(), label=gettext_lazy("audience"),
         help_text=gettext_lazy("Frozen audiences, the newest first. Freeze one under Audiences."),
     )  # fmt: skip
-    text = forms.CharField(label=gettext_lazy("text"), widget=forms.Textarea, strip=False)
+    text = forms.CharField(
+        label=gettext_lazy("text"), widget=forms.Textarea, strip=False, required=False,
+        help_text=gettext_lazy("At most 4,000 bytes, about 1,333 Chinese characters. Left empty, the texts of the materials are taken."),
+    )  # fmt: skip
+    materials = forms.ModelMultipleChoiceField(
+        Content.objects.none(), label=gettext_lazy("materials"), required=False,
+        help_text=gettext_lazy("Pictures, links, mini-program pages, videos and files of the content library, at most nine."),
+    )  # fmt: skip
     link_title = forms.CharField(label=gettext_lazy("title of the link"), max_length=42, required=False)
     link_url = forms.CharField(label=gettext_lazy("link"), max_length=2048, required=False)
     due_at = forms.DateTimeField(label=gettext_lazy("to be sent at"))
@@ -87,13 +97,20 @@ class SendForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         corp, snapshot = self.fields["corp"], self.fields["snapshot"]
-        corp.queryset = Corp.objects.order_by("pk")  # type: ignore[attr-defined]
+        those = Content.objects.filter(usable(timezone.now()), version_no__gt=0)
+        self.fields["materials"].queryset = those.order_by("kind", "-pk")  # type: ignore[attr-defined]
+        self.fields["materials"].label_from_instance = _material_text  # type: ignore[attr-defined]
+        corps = Corp.objects.order_by("pk")
+        corp.queryset = corps  # type: ignore[attr-defined]
+        corp.initial = corps[:1].first()
         ready = AudienceSnapshot.objects.filter(status=AudienceSnapshot.Status.READY).select_related(
             "version__audience"
         )
         snapshot.queryset = ready.order_by("-pk")  # type: ignore[attr-defined]
         snapshot.label_from_instance = _snapshot_text  # type: ignore[attr-defined]
         lists.styled(self)
+        materials = self.fields["materials"]
+        materials.widget = UnfoldAdminSelect2MultipleWidget(choices=materials.choices)  # type: ignore[attr-defined]
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -103,6 +120,10 @@ class SendForm(forms.Form):
             **data, "holdout_bp": int(holdout * 100), "cost_fen": None if cost is None else int(cost * 100),
             "margin_bp": None if margin is None else int(margin * 100),
         }  # fmt: skip
+
+
+def _material_text(row: Content) -> str:
+    return f"{row.get_kind_display()} · {row.name}"
 
 
 def _snapshot_text(row: AudienceSnapshot) -> str:
@@ -201,12 +222,19 @@ class SendAdmin(ReadOnlyAdmin):
     def new_view(self, request: HttpRequest) -> HttpResponse:
         if not self.may_plan(request):
             raise PermissionDenied
-        form = SendForm(request.POST or None, initial={"due_at": timezone.localtime().replace(second=0, microsecond=0)})
+        form = SendForm(
+            request.POST or None,
+            initial={
+                "due_at": timezone.localtime().replace(second=0, microsecond=0),
+                "snapshot": request.GET.get("snapshot"),
+            },
+        )
         if request.method == "POST" and form.is_valid():
             try:
                 return HttpResponseRedirect(self.url_of(sends.draft(actor=request.user, **form.asked)))
             except RuleViolation as error:
-                form.add_error(None, error.message)
+                for name, sentence in error.extra.get("fields", {None: error.message}).items():
+                    form.add_error(name, sentence)
         back = reverse("admin:campaigns_send_changelist")
         context = self.page_context(request, None, title=_("New mass send"), form=form, back=back)
         status = 400 if form.errors else 200
@@ -230,6 +258,14 @@ class SendAdmin(ReadOnlyAdmin):
             level=level, under=UNDER.get(level, ""), job=row.job, is_busy=is_busy, is_live=is_busy or row.status == Send.Status.SENDING,
             problems=sends.prove(send=row) if scope.is_everything and row.ended_at else [], is_everything=scope.is_everything,
             rests=list(org.visible(row.rests.order_by("pk"), scope)),
-            rest_of=org.visible(Send.objects.filter(rests=row), scope).first(),
+            materials=_materials_of(row), rest_of=org.visible(Send.objects.filter(rests=row), scope).first(),
         )  # fmt: skip
         return TemplateResponse(request, "admin/campaigns/send/page.html", context)
+
+
+def _materials_of(send: Send) -> list[dict[str, Any]]:
+    """What goes along, with what WeCom says against its file."""
+    versions = sends.versions_of(send)
+    uploads = FileUpload.objects.filter(corp=send.corp, file__in=[version.file_id for version, _kind in versions])
+    said = dict(uploads.exclude(error_text="").values_list("file_id", "error_text"))
+    return [{"content": version.content, "problem": said.get(version.file_id or 0, "")} for version, _kind in versions]

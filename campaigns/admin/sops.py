@@ -89,9 +89,10 @@ class VersionInline(ReadOnlyInline):
         return self._count(version, SopRun.Status.STOPPED)
 
     def _count(self, version: Any, status: str) -> str:
-        if not hasattr(version, "run_counts"):
-            version.run_counts = queries.run_counts(version_id=version.pk)
-        return queries.at_most(version.run_counts.get(status, 0))
+        sop = version.sop  # the page's own: all rows share it
+        if not hasattr(sop, "run_counts"):
+            sop.run_counts = queries.run_counts(sop_id=sop.pk)
+        return queries.at_most(sop.run_counts.get((version.pk, status), 0))
 
 
 @admin.register(Sop)

@@ -102,12 +102,19 @@ def p_text(p: float) -> str:
 def sentence(report: Report, found: Finding, arm: str) -> str:
     """One metric of one arm in words. That there is no effect is never said."""
     words = {
-        "metric": name_of(found.metric), "arm": arm, "size": size(found.difference, found.kind), "level": level(report),
+        "metric": name_of(found.metric), "arm": arm, "treated": amount(found.treated, found.kind), "size": size(found.difference, found.kind), "level": level(report),
         "low": amount(found.low, found.kind, signed=True), "high": amount(found.high, found.kind, signed=True),
         "worth": size(found.worth, found.kind), "detectable": size(found.detectable, found.kind),
         "relative": f"{100 * abs(found.difference / found.control):.1f}%" if found.control else "—",
     }  # fmt: skip
     verdict = Verdict(found.verdict)
+    if verdict in (Verdict.GAIN, Verdict.LOSS) and not found.control:  # nothing to be a part of
+        return (
+            _(
+                "In the control group there was no %(metric)s at all; in “%(arm)s” it is %(treated)s, the %(level)s range of the difference is %(low)s to %(high)s."
+            )
+            % words
+        )
     if verdict == Verdict.GAIN:
         return (
             _(

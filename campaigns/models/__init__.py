@@ -1,16 +1,25 @@
 """Tables of campaigns, one module per topic."""
 
+from campaigns.models.calendar import (
+    CalendarAdaptation,
+    CalendarCompiled,
+    CalendarConflict,
+    CalendarDay,
+    CalendarEntry,
+    CalendarStoreDay,
+)
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.posters import Poster, PosterPicture
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
-from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch
+from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, SendMaterial
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
 
 __all__ = [
-    "Answer", "AnswerVote", "Arm", "Assignment", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
-    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "ShortLink",
+    "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
+    "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
+    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
     "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.models.content import ContentVersion
 from campaigns.models.experiments import Experiment
 from guides.models import Guide
 from members.models import AudienceSnapshot, Member
@@ -48,7 +49,7 @@ class Send(models.Model):
     brand = models.ForeignKey(Brand, models.PROTECT, verbose_name=_("brand"), db_index=False)
     corp = models.ForeignKey(Corp, models.PROTECT, verbose_name=_("WeCom corp"), db_index=False, related_name="+")
     name = models.CharField(_("name"), max_length=64)
-    text = models.CharField(_("text"), max_length=4000)  # WeCom counts bytes: planning
+    text = models.CharField(_("text"), max_length=4000, blank=True)  # WeCom counts bytes: planning
     link_title = models.CharField(_("title of the link"), max_length=42, blank=True)
     link_url = models.CharField(_("link"), max_length=2048, blank=True)
     snapshot = models.ForeignKey(
@@ -101,6 +102,24 @@ class Send(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SendMaterial(models.Model):
+    """A material that a send carries, in the version it had when the send was planned."""
+
+    send = models.ForeignKey(Send, models.PROTECT, related_name="materials", db_index=False)
+    position = models.PositiveSmallIntegerField()
+    version = models.ForeignKey(
+        ContentVersion, models.PROTECT, verbose_name=_("content material"), related_name="+", db_index=False
+    )
+
+    class Meta:
+        verbose_name = _("material of a send")
+        verbose_name_plural = _("materials of sends")
+        constraints = (models.UniqueConstraint(name="send_material_once", fields=["send", "position"]),)
+
+    def __str__(self) -> str:
+        return f"{self.send_id} {self.position}"
 
 
 class SendBatch(models.Model):

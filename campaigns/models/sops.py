@@ -225,7 +225,9 @@ class SopRun(models.Model):
         HAND = "HAND", _("stopped by hand")
 
     sop = models.ForeignKey(Sop, models.PROTECT, verbose_name=_("SOP"), db_index=False, related_name="runs")
-    version = models.ForeignKey(SopVersion, models.PROTECT, verbose_name=_("version"), related_name="runs")
+    version = models.ForeignKey(
+        SopVersion, models.PROTECT, verbose_name=_("version"), db_index=False, related_name="runs"
+    )
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"), db_index=False, related_name="+")
     anchor_key = models.CharField(max_length=64)  # the event, see ``sops.anchors``
     anchored_at = models.DateTimeField(_("event at"))
@@ -255,6 +257,7 @@ class SopRun(models.Model):
             models.Index(fields=["due_at"], name="sop_run_due", condition=Q(status="ACTIVE")),
             models.Index(fields=["member", "-id"], name="sop_run_member"),
             models.Index(fields=["sop", "-id"], name="sop_run_sop"),
+            models.Index(fields=["version", "status"], name="sop_run_version"),  # counted beside each version
         )
 
     @staticmethod

@@ -16,12 +16,14 @@
 9. Results are asked for more often while they are fresh (``pace``), until every task has ended or EXPIRES_AFTER has passed;
    what nobody has confirmed by then is taken back.
 10. Cancelled: what is not handed over never is, what is not confirmed is taken back, what was sent stays sent. The rest of a
-    send that has ended may be sent again as a send of its own.
+    send that has ended may be sent again as a send of its own. Reminding and taking back are jobs that go on after a kill.
+11. Materials (素材) go along in the version they had when the send was planned; their files are at WeCom before anything is
+   handed over. A link is the guide's own short link, a mini-program's page has her token.
 """
 
-from campaigns.sends.ending import cancel, remind, send_rest, sweep
+from campaigns.sends.ending import REMIND, STOP, cancel, remind, send_rest, sweep, work_remind, work_stop
 from campaigns.sends.figures import Line, execution, left_out, prove, totals
-from campaigns.sends.handing import HAND_OVER, hand_over, register, work_hand_over
+from campaigns.sends.handing import HAND_OVER, hand_over, register, versions_of, work_hand_over
 from campaigns.sends.planning import (
     FOUR_EYES_FROM,
     PLAN,
@@ -36,7 +38,7 @@ from campaigns.sends.planning import (
 from campaigns.sends.results import pace, poll, poll_due
 
 __all__ = [
-    "FOUR_EYES_FROM", "HAND_OVER", "PLAN", "BadSend", "Line", "WrongState", "approve", "cancel", "draft", "execution", "hand_over",
-    "left_out", "pace", "plan", "poll", "poll_due", "prove", "register", "remind", "send_rest", "submit", "sweep", "totals", "work_hand_over",
-    "work_plan",
+    "FOUR_EYES_FROM", "HAND_OVER", "PLAN", "REMIND", "STOP", "BadSend", "Line", "WrongState", "approve", "cancel", "draft", "execution", "hand_over",
+    "left_out", "pace", "plan", "poll", "poll_due", "prove", "register", "remind", "send_rest", "submit", "sweep", "totals",
+    "versions_of", "work_hand_over", "work_plan", "work_remind", "work_stop",
 ]  # fmt: skip

@@ -8,17 +8,20 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.models import Recipient, Send, SendBatch
 from campaigns.sends import handing, planning, results, stopping
 from campaigns.sends.planning import BadSend
 from scrm import audit, db, jobs
-from scrm.models import OutboxMessage
+from scrm.models import Job, OutboxMessage
 from scrm.wecom import corps, errors, mass_sends, outbox
 from scrm.wecom.outbox import Intent
 
+REMIND, STOP = "send.remind", "send.stop"
 REMIND_TOPIC = "campaigns.send_remind"
+AT_ONCE = 200  # tasks of one transaction
 REMINDERS_APART = dt.timedelta(hours=8)  # WeCom takes three a day
 
 Status, State = SendBatch.Status, Recipient.State
@@ -33,41 +36,78 @@ def register() -> None:
 
 @transaction.atomic
 def remind(*, send: Send, actor: Any, now: dt.datetime) -> int:
-    """Remind every guide who has not confirmed and was not reminded within REMINDERS_APART; how many."""
-    is_due = Q(reminded_at=None) | Q(reminded_at__lte=now - REMINDERS_APART)
-    # the tasks before their send, as whatever ends a task does
-    waiting = db.lock(SendBatch.objects.filter(is_due, send=send.pk, status=Status.MADE, confirmed_at=None))
+    """Have every guide reminded who has not confirmed and was not reminded within REMINDERS_APART; how many. A job does it."""
     row = planning.locked(send.pk, Send.Status.SENDING)
+    if row.job is not None and row.job.kind == REMIND and row.job.status in (Job.Status.QUEUED, Job.Status.RUNNING):
+        raise BadSend(_("The guides are being reminded already."))
+    count = _to_remind(row.pk, now).count()
+    if count:
+        row.job = jobs.enqueue(REMIND, actor=actor, params={"send": row.pk, "at": now.isoformat()})
+        row.save(update_fields=["job"])
+        audit.record(actor=actor, verb="send.remind", target=row, tasks=count)
+    return count
+
+
+def work_remind(progress: jobs.Progress) -> dict[str, Any]:
+    """In parts, each its own transaction; who is reminded is not due again, so that a killed run goes on."""
+    send_id, at = progress.job.params["send"], dt.datetime.fromisoformat(progress.job.params["at"])
+    progress.stage(REMIND, _to_remind(send_id, at).count())
+    count = 0
+    while found := _remind_some(send_id, at):
+        count += found
+        progress.done(count)
+    return {"tasks": count}
+
+
+@transaction.atomic(durable=True)
+def _remind_some(send_id: int, at: dt.datetime) -> int:
+    # the tasks before their send, as whatever ends a task does
+    ids = list(_to_remind(send_id, at).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    waiting = db.lock(_to_remind(send_id, at).filter(pk__in=ids))
+    send = Send.objects.select_related("corp").get(pk=send_id)
+    if send.status != Send.Status.SENDING:
+        return 0
     for batch in waiting:
-        key = f"{batch.msgid} {now.isoformat(timespec='seconds')}"
-        outbox.enqueue(topic=REMIND_TOPIC, corp=row.corp, key=key, payload={"msgid": batch.msgid}, now=now)
-    SendBatch.objects.filter(pk__in=[batch.pk for batch in waiting]).update(reminded_at=now)
-    audit.record(actor=actor, verb="send.remind", target=row, tasks=len(waiting))
+        key = f"{batch.msgid} {at.isoformat(timespec='seconds')}"
+        outbox.enqueue(topic=REMIND_TOPIC, corp=send.corp, key=key, payload={"msgid": batch.msgid}, now=at)
+    SendBatch.objects.filter(pk__in=[batch.pk for batch in waiting]).update(reminded_at=at)
     return len(waiting)
 
 
-def cancel(*, send: Send, actor: Any, now: dt.datetime) -> int:
-    """Stop it: nothing more is handed over, unconfirmed tasks are taken back. How many tasks were open."""
-    _mark_cancelled(send.pk, actor, now)
-    return _stop_open(send.pk, now)
+def _to_remind(send_id: int, at: dt.datetime) -> Any:
+    is_due = Q(reminded_at=None) | Q(reminded_at__lte=at - REMINDERS_APART)
+    return SendBatch.objects.filter(is_due, send=send_id, status=Status.MADE, confirmed_at=None)
 
 
 @transaction.atomic
-def _mark_cancelled(send_id: int, actor: Any, now: dt.datetime) -> None:
-    row = planning.locked(send_id, Send.Status.PLANNING, Send.Status.PLANNED, Send.Status.ASKED, Send.Status.SENDING)
+def cancel(*, send: Send, actor: Any, now: dt.datetime) -> int:
+    """Stop it: nothing more is handed over from now on, and a job takes unconfirmed tasks back. How many tasks are open."""
+    row = planning.locked(send.pk, Send.Status.PLANNING, Send.Status.PLANNED, Send.Status.ASKED, Send.Status.SENDING)
     row.status, row.ended_at = Send.Status.CANCELLED, now
-    row.save(update_fields=["status", "ended_at"])
     if row.job is not None:
         jobs.cancel(job=row.job, actor=actor)
+    count = SendBatch.objects.filter(send=row, status__in=OPEN).count()
+    if count:
+        row.job = jobs.enqueue(STOP, actor=actor, params={"send": row.pk})
+    row.save(update_fields=["status", "ended_at", "job"])
     audit.record(actor=actor, verb="send.cancel", target=row)
+    return count
 
 
-def _stop_open(send_id: int, now: dt.datetime) -> int:
+def work_stop(progress: jobs.Progress) -> dict[str, Any]:
+    send_id = progress.job.params["send"]
+    progress.stage(STOP, SendBatch.objects.filter(send=send_id, status__in=OPEN).count())
+    return {"tasks": _stop_open(send_id, timezone.now(), done=progress.done)}
+
+
+def _stop_open(send_id: int, now: dt.datetime, done: Any = None) -> int:
     """Each task in a transaction of its own, in the order in which the outbox takes its locks; the sweep goes on where this
     was cut short."""
     ids = list(SendBatch.objects.filter(send=send_id, status__in=OPEN).order_by("pk").values_list("pk", flat=True))
-    for pk in ids:
+    for count, pk in enumerate(ids, start=1):
         _stop_one(pk, now)
+        if done is not None and count % AT_ONCE == 0:
+            done(count)
     return len(ids)
 
 

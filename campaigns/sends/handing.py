@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from campaigns.models import Recipient, Send, SendBatch
+from campaigns import content_media, links, queries
+from campaigns.models import Content, ContentVersion, FileUpload, Recipient, Send, SendBatch
 from campaigns.sends import planning, results
-from guides.models import Contact
+from guides import shares
+from guides.models import Contact, Share
 from members import consent
 from members.models import Purpose
 from scrm import jobs
+from scrm.errors import RuleViolation
+from scrm.models import Corp
 from scrm.wecom import corps, errors, mass_sends, outbox
-from scrm.wecom.attachments import Attachment, Link
+from scrm.wecom.attachments import Attachment, Link, MiniProgram
 from scrm.wecom.outbox import Intent, Verdict
 
 HAND_OVER = "send.hand_over"
@@ -58,7 +64,11 @@ def work_hand_over(progress: jobs.Progress) -> dict[str, Any]:
 
 
 def hand_over(*, send_id: int, now: dt.datetime, done: Any = None) -> int:
-    """Put every batch that is due and not yet handed over into the outbox, each in a transaction of its own; how many."""
+    """Put every batch that is due and not yet handed over into the outbox, each in a transaction of its own; how many. The files
+    go up first: while WeCom does not take one, nothing is handed over."""
+    send = Send.objects.select_related("corp").get(pk=send_id)
+    if send.status != Send.Status.SENDING or send.due_at > now or not _files_are_up(send, now):
+        return 0
     count = 0
     while _hand_over_next(send_id, now):
         count += 1
@@ -116,8 +126,8 @@ def _send(intent: Intent) -> dict[str, Any]:
     if not wanted:
         return {"msgid": "", "failed": []}
     made = mass_sends.create(
-        corps.app_of(intent.corp), text=batch.send.text, attachments=_attachments(batch.send), sender=batch.userid,
-        external_userids=wanted,
+        corps.app_of(intent.corp), text=batch.send.text, attachments=_attachments(batch, intent.corp, timezone.now()),
+        sender=batch.userid, external_userids=wanted,
     )  # fmt: skip
     return {"msgid": made.msgid, "failed": list(made.failed)}
 
@@ -177,5 +187,47 @@ def _reconcile(intent: Intent) -> Verdict:
     return Verdict.NOT_DONE
 
 
-def _attachments(send: Send) -> list[Attachment]:
-    return [Link(title=send.link_title, url=send.link_url)] if send.link_url else []
+def _files_are_up(send: Send, now: dt.datetime) -> bool:
+    if not SendBatch.objects.filter(send=send, status=Status.PLANNED).exists():
+        return True
+    return content_media.have_ready(versions=versions_of(send), corp=send.corp, use=FileUpload.Use.MESSAGE, now=now)
+
+
+def versions_of(send: Send) -> list[tuple[ContentVersion, str]]:
+    """``(version, kind)`` of the materials, in their order, without the bytes of their files."""
+    rows = send.materials.select_related("version__content", "version__file").defer("version__file__content")
+    return [(row.version, row.version.content.kind) for row in rows.order_by("position")]
+
+
+def _attachments(batch: SendBatch, corp: Corp, now: dt.datetime) -> list[Attachment]:
+    """What the task carries: the send's link, then its materials, of which a link is the guide's own and a card has her token."""
+    send = batch.send
+    found: list[Attachment] = [Link(title=send.link_title, url=send.link_url)] if send.link_url else []
+    for version, kind in versions_of(send):
+        one = content_media.attachment(
+            version=version, kind=kind, corp=corp, now=now, url=_own_link(batch, version, now)
+        )
+        if isinstance(one, MiniProgram):
+            one = replace(one, page=_own_page(batch, version.page, now))
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def _own_link(batch: SendBatch, version: ContentVersion, now: dt.datetime) -> str:
+    """The guide's short link, so that an opening is a touch of hers; the plain address where she may not share."""
+    if version.content.kind != Content.Kind.LINK or not settings.PUBLIC_URL:
+        return ""
+    try:
+        link = links.make(guide_id=batch.guide_id, target=version.url, content=version.content, now=now)
+    except RuleViolation:
+        return version.url
+    return queries.address_of(link)
+
+
+def _own_page(batch: SendBatch, page: str, now: dt.datetime) -> str:
+    try:
+        _share, token = shares.share(guide_id=batch.guide_id, kind=Share.Kind.SHARE, now=now)
+    except RuleViolation:
+        return page
+    return links.page_with_token(page, token)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from campaigns import experiments
+from campaigns import content, experiments
 from campaigns.experiments import draw
-from campaigns.models import Recipient, Send, SendBatch
+from campaigns.models import Content, ContentVersion, Recipient, Send, SendBatch, SendMaterial
 from members import consent
 from members.models import AudienceSnapshot, Purpose
 from scrm import audit, jobs
 from scrm.errors import RuleViolation
 from scrm.models import Corp
-from scrm.wecom import mass_sends
+from scrm.wecom import attachments, mass_sends
 
 PLAN = "send.plan"
 FOUR_EYES_FROM = 500
@@ -108,11 +109,16 @@ class WrongState(RuleViolation):
 @transaction.atomic
 def draft(
     *, corp: Corp, name: str, text: str, due_at: dt.datetime, actor: Any, snapshot: AudienceSnapshot | None = None,
-    rest_of: Send | None = None, link_title: str = "", link_url: str = "", holdout_bp: int = 0, window_days: int = 14,
-    cost_fen: int | None = None, margin_bp: int | None = None,
+    rest_of: Send | None = None, link_title: str = "", link_url: str = "", materials: Sequence[Content] = (), holdout_bp: int = 0,
+    window_days: int = 14, cost_fen: int | None = None, margin_bp: int | None = None,
 ) -> Send:  # fmt: skip
-    """A send that is planned at once by a job. With ``holdout_bp`` it is an experiment with a control group of that size."""
-    _check_content(text, link_title, link_url)
+    """A send that is planned at once by a job. With ``holdout_bp`` it is an experiment with a control group of that size.
+
+    Without a text of its own it says what its materials say. Raises BadSend, its ``extra["fields"]`` with a sentence each.
+    """
+    versions: list[ContentVersion] = []
+    if rest_of is None:
+        text, versions = _said(text, link_title, link_url, materials, due_at)
     if rest_of is None and (snapshot is None or snapshot.status != AudienceSnapshot.Status.READY):
         raise BadSend(_("The audience is not frozen yet. Freeze it first, then plan the send."))
     brand = rest_of.brand if rest_of else snapshot.version.audience.brand  # type: ignore[union-attr]
@@ -126,6 +132,11 @@ def draft(
         brand=brand, corp=corp, name=name, text=text, link_title=link_title, link_url=link_url, snapshot=snapshot, rest_of=rest_of,
         experiment=experiment, due_at=due_at, requested_by=actor,
     )  # fmt: skip
+    if rest_of is not None:  # what was said is said again, in the same words
+        versions = [row.version for row in rest_of.materials.select_related("version").order_by("position")]
+    SendMaterial.objects.bulk_create(
+        SendMaterial(send=send, position=number, version=version) for number, version in enumerate(versions)
+    )
     audit.record(actor=actor, verb="send.draft", target=send)
     send.job = jobs.enqueue(PLAN, actor=actor, params={"send": send.pk})
     send.save(update_fields=["job"])
@@ -221,18 +232,40 @@ def _release(row: Send, actor: Any) -> Send:
     return row
 
 
-def _check_content(text: str, link_title: str, link_url: str) -> None:
+def _said(
+    text: str, link_title: str, link_url: str, materials: Sequence[Content], due_at: dt.datetime
+) -> tuple[str, list[ContentVersion]]:
+    """The text and the versions of the materials. Raises BadSend with the sentence of each field."""
+    versions = content.current_of({row.pk: row for row in materials})
+    missing = [row for row in materials if row.pk not in versions or not content.is_usable(row, due_at)]
+    chosen = [versions[row.pk] for row in materials if row.pk in versions]
+    text = text if text.strip() else "\n".join(version.text for version in chosen if version.text)
+    found = _problems(text, link_title, link_url, [row for row in materials if row.kind != Content.Kind.TEXT])
+    if missing:
+        found["materials"] = _("“%(name)s” is not in use any more when this is sent.") % {"name": missing[0]}
+    if found:
+        raise BadSend(next(iter(found.values())), extra={"fields": found})
+    return text, chosen
+
+
+def _problems(text: str, link_title: str, link_url: str, attached: Sequence[Content]) -> dict[str, str]:
+    """``{field: sentence}`` of what WeCom would refuse."""
+    found: dict[str, str] = {}
     size = len(text.encode())
-    if not text.strip():
-        raise BadSend(_("The message has no text."))
+    if not text.strip() and not attached and not link_url:
+        found["text"] = _("The message has no text.")
     if size > TEXT_BYTES:
-        raise BadSend(
-            _("The text has %(size)s bytes; WeCom takes at most 4,000 (about 1,333 Chinese characters).")
-            % {"size": size}
-        )
+        found["text"] = _(
+            "The text has %(size)s bytes; WeCom takes at most 4,000 (about 1,333 Chinese characters)."
+        ) % {"size": size}
     if bool(link_title) != bool(link_url):
-        raise BadSend(_("A link needs both its title and its address."))
+        found["link_url" if link_title else "link_title"] = _("A link needs both its title and its address.")
     if len(link_title.encode()) > TITLE_BYTES:
-        raise BadSend(_("The title of the link has more than 128 bytes (about 42 Chinese characters)."))
+        found["link_title"] = _("The title of the link has more than 128 bytes (about 42 Chinese characters).")
     if link_url and not link_url.startswith("https://"):
-        raise BadSend(_("The address of the link begins with https://."))
+        found["link_url"] = _("The address of the link begins with https://.")
+    if len(attached) + bool(link_url) > attachments.MOST:
+        found["materials"] = _("%(count)s attachments; WeCom takes at most %(most)s with one message.") % {
+            "count": len(attached) + bool(link_url), "most": attachments.MOST,
+        }  # fmt: skip
+    return found

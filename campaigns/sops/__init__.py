@@ -18,6 +18,6 @@
 """
 
 from campaigns.sops.editing import BadSop, draft_from, publish, retire, stop
-from campaigns.sops.sweeping import advance, enrol
+from campaigns.sops.sweeping import CALENDAR, advance, enrol, enrol_snapshot
 
-__all__ = ["BadSop", "advance", "draft_from", "enrol", "publish", "retire", "stop"]
+__all__ = ["CALENDAR", "BadSop", "advance", "draft_from", "enrol", "enrol_snapshot", "publish", "retire", "stop"]

@@ -31,7 +31,7 @@ BIRTHDAY = """
         SELECT day::date AS day, (day + make_interval(days => %(days)s))::date AS birthday
         FROM generate_series(%(since_day)s::date, %(until_day)s::date, interval '1 day') day
     ) d
-    JOIN members_member m ON extract(month FROM m.birthday)::int * 100 + extract(day FROM m.birthday)::int = ANY(
+    JOIN members_member m ON (extract(month FROM m.birthday) * 100 + extract(day FROM m.birthday))::int = ANY(
         CASE WHEN to_char(d.birthday, 'MMDD') = '0228' AND to_char(d.birthday + 1, 'MMDD') = '0301' THEN ARRAY[228, 229]
         ELSE ARRAY[extract(month FROM d.birthday)::int * 100 + extract(day FROM d.birthday)::int] END
     )
@@ -47,3 +47,4 @@ LAPSED = """
     ) b
 """
 STATEMENTS = {"BOUGHT": BOUGHT, "FRIEND_ADDED": FRIEND_ADDED, "BIRTHDAY": BIRTHDAY, "LAPSED": LAPSED}
+DATED = frozenset({"BIRTHDAY", "LAPSED"})  # begin with a day: looked for when it begins and each hour, not each minute

@@ -22,6 +22,7 @@ For other topics: ``compile(rule, brand_id=, scope=, now=)`` returns the query (
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 from members.audiences.compiling import Query
@@ -51,10 +52,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def compile(rule: Any, *, brand_id: int, scope: org.Scope, now: dt.datetime) -> Query:  # noqa: A001
-    """The query of a rule. Raises BadRule."""
+def compile(  # noqa: A001
+    rule: Any, *, brand_id: int, scope: org.Scope, now: dt.datetime, right: org.Scope | None = None
+) -> Query:
+    """The query of a rule. ``right``: by whose scope it is judged what the rule may ask for, unless by ``scope``. Raises
+    BadRule."""
     ask = business_ask(brand_id=brand_id, scope=scope, now=now)
-    return _query(read(rule, ask), ask)
+    return _query(read(rule, ask if right is None else replace(ask, scope=right)), ask)
 
 
 def count(rule: Any, *, brand_id: int, scope: org.Scope, now: dt.datetime) -> Count:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
 from members.audiences import compiling, counting, rules
+from members.audiences.fields import Ask
 from members.audiences.rules import BadRule
 from members.models import Audience, AudienceSnapshot, AudienceVersion, SnapshotMember
 from scrm import audit, db, jobs, org
@@ -84,11 +86,11 @@ def freeze(*, audience: Audience, actor: Any, now: dt.datetime, scope: org.Scope
     store_ids = own.store_ids if scope is None or scope.is_everything else scope.store_ids
     if own.store_ids is not None and store_ids is not None:
         store_ids = own.store_ids & store_ids
-    version = AudienceVersion.objects.get(audience=audience, version_no=audience.version_no)
+    version = AudienceVersion.objects.select_related("audience").get(audience=audience, version_no=audience.version_no)
     ask = counting.business_ask(
         brand_id=audience.brand_id, scope=org.EVERYTHING if store_ids is None else org.Scope(store_ids), now=now
     )
-    size = counting.count(rules.read(version.rule, ask), ask)
+    size = counting.count(_read(version, ask, actor), ask)
     with transaction.atomic():
         snapshot = AudienceSnapshot.objects.create(
             version=version, store_ids=None if store_ids is None else sorted(store_ids), made_by=actor
@@ -118,7 +120,7 @@ def build(*, snapshot: AudienceSnapshot, now: dt.datetime, progress: Any = None)
     version = AudienceVersion.objects.select_related("audience").get(pk=snapshot.version_id)
     ask = counting.business_ask(brand_id=version.audience.brand_id, scope=scope_of(snapshot), now=now)
     try:
-        query = compiling.query(rules.read(version.rule, ask), ask)
+        query = compiling.query(_read(version, ask, snapshot.made_by), ask)
     except BadRule:
         AudienceSnapshot.objects.filter(pk=snapshot.pk).update(status=AudienceSnapshot.Status.FAILED)
         raise
@@ -157,6 +159,13 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
     if snapshot.status == AudienceSnapshot.Status.BUILDING:
         snapshot = build(snapshot=snapshot, now=db.clock(), progress=progress)
     return {"members": snapshot.member_count}
+
+
+def _read(version: AudienceVersion, ask: Ask, actor: Any) -> rules.Node:
+    """The rule, by the rights of who has it frozen: HQ may narrow an audience that asks for purchases in all stores to some
+    of them; who sees only those stores may not ask for it (S1)."""
+    is_hq = actor is None or org.scope_of(actor).is_everything
+    return rules.read(version.rule, replace(ask, scope=scope_of(version.audience)) if is_hq else ask)
 
 
 def _still_building(snapshot: AudienceSnapshot) -> AudienceSnapshot:

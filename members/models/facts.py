@@ -58,7 +58,10 @@ class MemberFacts(models.Model):
     class Meta:
         verbose_name = _("facts")
         verbose_name_plural = _("facts")
-        indexes = (models.Index(fields=["changes_on"], name="facts_changes", condition=Q(changes_on__isnull=False)),)
+        indexes = (
+            models.Index(fields=["changes_on"], name="facts_changes", condition=Q(changes_on__isnull=False)),
+            models.Index(fields=["last_on"], name="facts_last_on"),  # whose last purchase was a number of days ago
+        )
 
     @staticmethod
     def scope_q(store_ids: frozenset[int]) -> Q:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pgtrigger
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Cast, ExtractDay, ExtractMonth
 from django.utils.translation import gettext_lazy as _
 
 from members.models import coupon_triggers, refreshing
@@ -68,6 +69,12 @@ class Member(models.Model):
             models.Index(fields=["name"], name="member_name", opclasses=["text_pattern_ops"]),
             models.Index(fields=["home_store", "id"], name="member_home_store"),
             models.Index(fields=["registered_on"], name="member_registered"),
+            # who has her birthday on a day of the year (``audiences.own_fields.MONTH_DAY``): one in 365 instead of everybody
+            models.Index(
+                Cast(ExtractMonth("birthday") * 100 + ExtractDay("birthday"), models.IntegerField()),
+                name="member_month_day",
+                condition=Q(birthday__isnull=False),
+            ),
             models.Index(fields=["merged_into"], name="member_merged", condition=Q(merged_into__isnull=False)),
         )
         constraints = (

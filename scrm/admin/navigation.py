@@ -132,6 +132,10 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     (
         _("Campaigns"),
         (
+            (_("Marketing calendar"), "calendar_month", "campaigns_calendar"),
+            (_("Calendar entries"), "event_repeat", "campaigns_calendarentry"),
+            (_("Adaptations of the calendar"), "edit_calendar", "campaigns_calendaradaptation"),
+            (_("Days of the calendar"), "event_available", "campaigns_calendarday"),
             (_("Mass sends"), "forward_to_inbox", "campaigns_send"),
             (_("Contact budgets"), "timer", "campaigns_contactbudget"),
             (_("SOPs"), "account_tree", "campaigns_sop"),
@@ -239,6 +243,7 @@ PAGES: dict[str, Callable[[Any], bool]] = {
     "index": lambda user: True,
     "rights": lambda user: True,
     "waiting": lambda user: org.may(user, Right.ACT) or org.may(user, Right.CHANGE),
+    "campaigns_calendar": lambda user: org.may(user, Right.VIEW),
     "guides_follower_proof": lambda user: org.may(user, Right.VIEW),
     "guides_integritycase_figures": lambda user: org.may(user, Right.VIEW),
     "members_audience_value": lambda user: org.scope_of(user).is_everything and org.may(user, Right.VIEW),

@@ -67,6 +67,7 @@ class Moment:
     created_by: int  # CORP or PERSONAL
     is_public: bool
     text: str
+    media: str = ""  # image, video, link, or nothing
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,7 @@ def _moment(row: dict[str, Any]) -> Moment:
         created_by=row.get("create_type", CORP),
         is_public=bool(row.get("visible_type", 1)),
         text=(row.get("text") or {}).get("content", ""),
+        media=next((kind for kind in ("image", "video", "link") if row.get(kind)), ""),
     )
 
 

@@ -93,7 +93,9 @@ def test_from_the_form_to_the_lift_page(company: Mailing, monkeypatch: pytest.Mo
     experiment = hq.get(reverse("admin:campaigns_experiment_change", args=(send.experiment_id,))).content.decode()
     assert "这个实验能看出多大的差异" in experiment
     assert "提醒" in hq.post(act(send, "remind"), follow=True).content.decode()
+    run_job(send)
     hq.post(act(send, "cancel"))
+    run_job(send)
     outbox.send_due(now=timezone.now())
     send.refresh_from_db()
     assert send.status == "CANCELLED" and sends.prove(send=send) == []

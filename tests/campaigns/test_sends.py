@@ -8,10 +8,21 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from pytest_django import Settings
 
 from campaigns import experiments, sends
 from campaigns.experiments import draw
-from campaigns.models import Assignment, ContactBudget, Experiment, Holdout, Recipient, Send, SendBatch
+from campaigns.models import (
+    Assignment,
+    ContactBudget,
+    Experiment,
+    FileUpload,
+    Holdout,
+    Recipient,
+    Send,
+    SendBatch,
+    ShortLink,
+)
 from campaigns.sends import ending, handing, planning, results
 from guides.models import Friendship
 from members import consent
@@ -21,6 +32,7 @@ from scrm.models import OutboxMessage
 from scrm.wecom import outbox
 from scrm.wecom.sandbox import sends as sandbox_sends
 from tests.campaigns.mailing import DAY, Mailing, mailing, run_job
+from tests.factories import content as content_factory
 from tests.factories import shops as factory
 from tests.factories.wecom import Wired, sandbox
 
@@ -212,6 +224,50 @@ def test_a_text_is_as_long_as_wecom_takes_it(company: Mailing) -> None:
         company.planned(company.member("乙", "A"), text="a" * 4001)
 
 
+def test_materials_go_along_as_they_were_when_planned_and_their_files_go_up_first(
+    company: Mailing, settings: Settings
+) -> None:
+    settings.PUBLIC_URL = "https://scrm.example.com"
+    rows = [content_factory.material(f"素材{kind}", kind=kind) for kind in ("IMAGE", "LINK", "MINI_PROGRAM")]
+    send = company.planned(company.member("甲", "A"), company.member("乙", "B"), text="周三见", materials=rows)
+    sends.submit(send=send, actor=company.hq, now=timezone.now())
+    content_factory.material(
+        "素材LINK", said={"title": "改了", "url": f"https://{content_factory.HOST}/x"}, pk=rows[1].pk
+    )
+    company.wired.faults.add("code", "media/upload", code=40004, times=1)
+    assert sends.hand_over(send_id=send.pk, now=timezone.now()) == 0 and not OutboxMessage.objects.exists()
+    assert FileUpload.objects.exclude(error_text="").count() == 1  # the page says so; the next minute tries again
+    company.go(send)
+    first, second = (one.content for one in company.wired.world.mass_sends.values())
+    picture, link, card = first["attachments"]
+    assert first["text"] == "周三见" and link["link"]["title"] == "榴莲怎么挑"
+    assert picture["image"]["media_id"] in company.wired.world.media and card["miniprogram"]["pic_media_id"]
+    links = [one["attachments"][1]["link"]["url"] for one in (first, second)]
+    guides = [ShortLink.objects.get(code=url.rpartition("/")[2]).guide.code for url in links]
+    assert guides == ["G00001", "G00002"] and links[0].startswith("https://scrm.example.com/s/")
+    assert first["attachments"][2]["miniprogram"]["page"] != second["attachments"][2]["miniprogram"]["page"]
+    assert len(company.wired.world.media) == 1  # the one file of both materials, once for both guides
+    FileUpload.objects.filter(use="MESSAGE").update(expires_at=timezone.now())  # three days later
+    company.read(send, after=4 * DAY)
+    rest = sends.plan(send_id=sends.send_rest(send=send, actor=company.hq, now=timezone.now()).pk, now=timezone.now())
+    sends.submit(send=rest, actor=company.hq, now=timezone.now())
+    company.go(rest)
+    again = list(company.wired.world.mass_sends.values())[-1].content
+    assert len(company.wired.world.media) == 2 and again["attachments"][1]["link"]["title"] == "榴莲怎么挑"
+
+
+def test_materials_that_cannot_go_along_are_refused_at_their_field(company: Mailing) -> None:
+    member, soon = company.member("甲", "A"), timezone.now() + HOUR
+    many = [content_factory.material(f"链接{number}") for number in range(10)]
+    over = content_factory.material("过期", ends_at=soon)
+    words = content_factory.material("文案", kind="TEXT")
+    for wrong, sentence in (({"materials": many}, "最多 9 个"), ({"materials": [over], "due_at": soon}, "过期")):
+        with pytest.raises(sends.BadSend) as caught:
+            company.planned(member, **wrong)
+        assert sentence in caught.value.extra["fields"]["materials"]
+    assert company.planned(member, text="", materials=[words]).text == "榴莲到货啦"
+
+
 # --- to the end ---
 
 
@@ -310,6 +366,9 @@ def test_cancelled_half_way(company: Mailing) -> None:
     confirm(company, send, "g00001")
     company.read(send)
     assert sends.cancel(send=send, actor=company.hq, now=timezone.now()) == 1
+    send.refresh_from_db()
+    assert send.status == "CANCELLED" and OutboxMessage.objects.count() == 2  # the click itself asks for nothing
+    run_job(send)
     outbox.send_due(now=timezone.now())
     send.refresh_from_db()
     assert (send.status, fates(send)) == ("CANCELLED", {"甲": "SENT", "乙": "LEFT"})
@@ -322,6 +381,8 @@ def test_cancelled_before_anything_is_out(company: Mailing) -> None:
     sends.submit(send=send, actor=company.hq, now=timezone.now())
     sends.hand_over(send_id=send.pk, now=timezone.now())
     sends.cancel(send=send, actor=company.hq, now=timezone.now())
+    send.refresh_from_db()
+    run_job(send)
     outbox.send_due(now=timezone.now())
     assert not company.wired.world.mass_sends
     assert fates(send) == {"甲": "LEFT"}
@@ -357,6 +418,11 @@ def test_reminders_go_to_those_who_wait_and_not_twice_at_once(company: Mailing) 
     now = timezone.now()
     for after, count in ((0 * HOUR, 1), (HOUR, 0), (7 * HOUR, 0), (8 * HOUR, 1)):
         assert sends.remind(send=send, actor=company.hq, now=now + after) == count
+        send.refresh_from_db()
+        if count:
+            with pytest.raises(sends.BadSend):  # on its way
+                sends.remind(send=send, actor=company.hq, now=now + after)
+        run_job(send)
         outbox.send_due(now=now + after)
     assert sorted(len(one.reminded_at) for one in company.wired.world.mass_sends.values()) == [0, 2]
 

@@ -39,6 +39,9 @@ from attribution.models import (
 from campaigns import content, links, scripts
 from campaigns.models import (
     Answer,
+    CalendarAdaptation,
+    CalendarDay,
+    CalendarEntry,
     ContactBudget,
     Content,
     ContentUse,
@@ -158,7 +161,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -170,6 +173,8 @@ PAGES: dict[str, set[str]] = {
     "members_audience_value": {"hq", "operator", "auditor"},
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
+    "campaigns_calendar": set(SEES),
+    "campaigns_calendar_compile": {"hq", "operator"},
     "imports": {"hq", "operator"},
     "import_start": {"hq", "operator"},
     "attribution_fairnessday_changelist": set(SEES),
@@ -235,6 +240,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
         Send: sends_of(company, guides),
+        **calendar_of(company),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -355,6 +361,27 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
         )
         task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
         SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
+    return found
+
+
+def calendar_of(company: Console) -> dict[Any, dict[str, Any]]:
+    """An entry for each store alone, adapted by it, on one day."""
+    found: dict[Any, dict[str, Any]] = {CalendarEntry: {}, CalendarAdaptation: {}, CalendarDay: {}}
+    today = timezone.localdate()
+    for code in STORES:
+        store = company.shops.stores[code]
+        said = {"kind": "TASTING", "span": "CAMPAIGN", "starts_on": today, "ends_on": today, "from_time": dt.time(9)}
+        row, _is_new = CalendarEntry.objects.get_or_create(
+            brand=company.shops.brand, title=code, store=store, defaults=said | {"until_time": dt.time(21)}
+        )
+        found[CalendarEntry][code] = row
+        found[CalendarAdaptation][code], _is_new = CalendarAdaptation.objects.get_or_create(
+            entry=row, store=store,
+            defaults={"starts_on": today, "ends_on": today, "is_dropped": True, "reason": "修路", "made_by": company.staff["hq"]},
+        )  # fmt: skip
+        found[CalendarDay][code], _is_new = CalendarDay.objects.get_or_create(
+            entry=row, day=today, defaults={"kind": "TASTING", "title": code, "starts_at": timezone.now()}
+        )
     return found
 
 

@@ -4,13 +4,13 @@
 
 (function () {
   const SECONDS = 5;
-  const cards = () => document.querySelectorAll(".scrm-card");
+  const PARTS = ".scrm-card, .scrm-tiles:not(.scrm-card *)"; // the figures with the cards, or they contradict each other
 
   function take(text) {
-    const fresh = new DOMParser().parseFromString(text, "text/html").querySelectorAll(".scrm-card");
-    const shown = cards();
+    const fresh = new DOMParser().parseFromString(text, "text/html").querySelectorAll(PARTS);
+    const shown = document.querySelectorAll(PARTS);
     if (fresh.length !== shown.length) { window.location.reload(); return; } // logged out, or another page by now
-    shown.forEach((card, place) => card.replaceWith(fresh[place]));
+    shown.forEach((part, place) => part.replaceWith(fresh[place]));
   }
 
   setInterval(() => {

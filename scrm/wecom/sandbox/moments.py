@@ -33,6 +33,31 @@ def publish(world: World, moment_id: str, userid: str) -> None:
         world.touch()
 
 
+@act(
+    "post_own_moment",
+    "导购自己发朋友圈",
+    Field("userid", "导购", "member"),
+    Field("text", "内容"),
+    group="群发与朋友圈",
+)
+def post_own(world: World, userid: str, text: str) -> str:
+    """Seen by all her customers at once; the id."""
+    with world.lock:
+        member = world.members.get(userid.lower())
+        if member is None or member.left_at:
+            raise Impossible("没有这位导购")
+        now = world.clock.epoch()
+        friends = tuple(one for one, follow in member.follows.items() if not follow.customer_left_at)
+        task = MomentTask(member.key, friends, now, friends)
+        said = {"text": text, "attachments": []}
+        moment = Moment(
+            world.new_id("mom"), "", world.clock.now(), said, True, {}, {member.key: task}, creator=member.userid
+        )
+        world.moments[moment.moment_id] = moment
+        world.touch()
+        return moment.moment_id
+
+
 @act("like_moment", "客户点赞", *ONE, Field("external_userid", "客户", "contact"), group="群发与朋友圈")
 def like(world: World, moment_id: str, userid: str, external_userid: str) -> None:
     with world.lock:

@@ -314,6 +314,7 @@ class Moment:
     job: dict[str, Any]
     tasks: dict[str, MomentTask] = field(default_factory=dict)
     is_cancelled: bool = False
+    creator: str = ""  # of a member's own one
 
 
 @dataclass(slots=True)

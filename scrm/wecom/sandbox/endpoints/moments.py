@@ -17,7 +17,7 @@ FOR_MOMENT = 1
 BEGUN_SECONDS = 1.0
 BEGUN, RUNNING, DONE = 1, 2, 3
 NO_JOB, NO_ID, BAD_ID, NOT_HERS, UNPUBLISHED, WRONG_SCENE = 40088, 41059, 41060, 41061, 41062, 41072
-DISPATCHING, MONTH_FULL, EMPTY = 41079, 41210, 41089
+DISPATCHING, MONTH_FULL, EMPTY, NOT_OF_CORP = 41079, 41210, 41089, 41067
 
 
 @endpoint("POST", "externalcontact/add_moment_task", CC)
@@ -56,7 +56,7 @@ def job_result(call: Call) -> dict[str, Any]:
     jobid = call.text("jobid", missing=NO_JOB)
     moment = next((one for one in call.world.moments.values() if one.jobid == jobid), None)
     age = call.world.clock.now() - moment.created_at if moment else 0.0
-    if moment is None or age > DAY:
+    if moment is None or not jobid or age > DAY:
         raise Refusal(NO_JOB)
     if age < call.world.quotas.dispatch_seconds:
         return {"status": BEGUN if age < BEGUN_SECONDS else RUNNING, "type": "add_moment_task"}
@@ -71,14 +71,18 @@ def cancel_moment_task(call: Call) -> dict[str, Any]:
 
 @endpoint("POST", "externalcontact/get_moment_list", CC, reads=True)
 def moment_list(call: Call) -> dict[str, Any]:
-    """All of them were made through the API: none has a creator."""
+    """Those made through the API have no creator."""
     start, end = call.number("start_time"), call.number("end_time")
     if not 0 <= end - start <= MONTH:
         raise Refusal(40058)
     wanted, creator = call.number("filter_type", 2, low=0, high=2), call.text("creator")
     limit = call.page(default=20, most=20, over=20)
     moments = list(call.world.moments.values())
-    those = [one for one in moments if start <= int(one.created_at) <= end and wanted != 1 and not creator]
+    those = [
+        one for one in moments
+        if start <= int(one.created_at) <= end and wanted in (2, int(bool(one.creator)))
+        and creator.lower() in ("", one.creator.lower())
+    ]  # fmt: skip
     page, cursor = call.paged(those, limit)
     return {"moment_list": [_row(one) for one in page], "next_cursor": cursor}
 
@@ -86,6 +90,8 @@ def moment_list(call: Call) -> dict[str, Any]:
 @endpoint("POST", "externalcontact/get_moment_task", CC, reads=True)
 def moment_task(call: Call) -> dict[str, Any]:
     world, moment = call.world, _dispatched(call)
+    if moment.creator:
+        raise Refusal(NOT_OF_CORP)
     limit = call.page(default=500, most=1000)
     seen = [task for task in moment.tasks.values() if world.sees(call.app, world.members[task.userid])]
     page, cursor = call.paged(seen, limit)
@@ -201,9 +207,11 @@ def _published(call: Call) -> MomentTask:
 
 def _row(moment: Moment) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "moment_id": moment.moment_id, "create_time": str(int(moment.created_at)), "create_type": 0,
+        "moment_id": moment.moment_id, "create_time": str(int(moment.created_at)), "create_type": int(bool(moment.creator)),
         "visible_type": int(moment.is_public), "text": {"content": moment.content["text"]},
     }  # fmt: skip
+    if moment.creator:
+        row["creator"] = moment.creator
     parts = moment.content["attachments"]
     if images := [one["image"] for one in parts if one["msgtype"] == "image"]:
         row["image"] = images
