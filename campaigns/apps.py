@@ -10,12 +10,14 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         from campaigns import bench as benches
         from campaigns import calendar, experiments, sends, waiting
+        from campaigns.experiments import universal
         from campaigns.sends import ending
         from scrm import bench, jobs
 
         jobs.register(experiments.PLAN, experiments.work_plan)
         jobs.register(experiments.FREEZE, experiments.work_freeze)
         jobs.register(experiments.LOOK, experiments.work_look)
+        jobs.register(universal.KIND, universal.work)
         jobs.register(sends.PLAN, sends.work_plan)
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(calendar.COMPILE, calendar.work_compile)

@@ -87,7 +87,7 @@ def run(progress: jobs.Progress) -> dict[str, Any]:
             progress.stage("write", checked.good)
             counts = _write(run, checked)
             with transaction.atomic():
-                audit.record(actor=run.job.requested_by, verb="tag.import", target=run.job, **counts)
+                audit.record(actor=run.job.requested_by, verb="tag.import", target=run.job, counts=counts)
         return run.summary(checked, **counts)
 
 

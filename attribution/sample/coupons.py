@@ -18,11 +18,12 @@ from scrm import db
 from scrm.models import Brand, Store, User
 
 DAY = dt.timedelta(days=1)
-USED, HELD = 24, 36  # members who used one, and who have one
+MOST = 60  # members with coupons
+USED_OF_FIVE = 2  # of five members so many have used theirs
 TEMPLATES: tuple[dict[str, Any], ...] = (
     {
-        "code": "DEMO-C1", "name": "老客满减券", "kind": "FULL_CUT", "value_fen": 1_500, "threshold_fen": 9_900, "valid_days": 30,
-        "member_cap": 2, "guide_month_quota": 200, "total_cap": 5_000, "budget_fen": 7_500_000, "hq_share_bp": 5_000,
+        "code": "DEMO-C1", "name": "老客满减券", "kind": "FULL_CUT", "value_fen": 800, "threshold_fen": 4_900, "valid_days": 30,
+        "member_cap": 2, "guide_month_quota": 200, "total_cap": 5_000, "budget_fen": 4_000_000, "hq_share_bp": 5_000,
         "terms": "每单限用一张，不找零。",
     },
     {
@@ -46,7 +47,7 @@ TICKETS = """
     JOIN members_member m ON m.id = l.member_id AND m.status = 'ACTIVE'
     WHERE l.channel = 'POS' AND l.store_id IS NOT NULL AND l.booked_on >= %(since)s AND l.refunded_fen = 0
     GROUP BY l.member_id, o.id, o.order_no, o.shop, l.store_id, b.guide_id, b.store_id
-    HAVING sum(l.paid_fen) >= 9900
+    HAVING sum(l.paid_fen) >= 4900
     ORDER BY l.member_id, min(l.paid_at) DESC LIMIT %(most)s
 """
 
@@ -55,12 +56,12 @@ def load(until: dt.datetime) -> int:
     """How many coupons there are. Needs the sample's logins: one drafts the templates, another publishes them."""
     author, approver = User.objects.get(username="operator"), User.objects.get(username="hq")
     by_guides, by_herself, _by_hour = (_template(values, until, author, approver) for values in TEMPLATES)
-    tickets = db.fetch(TICKETS, {"since": (until - 45 * DAY).date(), "most": USED + HELD})
+    tickets = db.fetch(TICKETS, {"since": (until - 45 * DAY).date(), "most": MOST})
     stores = Store.objects.in_bulk({row[3] for row in tickets})
     guides = Guide.objects.select_related("user").in_bulk({row[6] for row in tickets})
     for place, (member_id, order_no, shop, store_id, paid_at, fen, guide_id, guide_store_id) in enumerate(tickets):
         where = Where(actor=guides[guide_id].user, store_id=guide_store_id)
-        is_used = place < USED
+        is_used = place % 5 < USED_OF_FIVE
         given = coupons.issuing.give(
             template_id=by_guides.pk, member_id=member_id, source=Coupon.Source.GUIDE, key=f"sample given {member_id}",
             now=paid_at - 3 * DAY if is_used else until - DAY * (1 + place % 9), where=where,

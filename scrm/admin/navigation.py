@@ -143,6 +143,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),
             (_("Actions of guides"), "checklist", "guides_action"),
             (_("Experiments"), "experiment", "campaigns_experiment"),
+            (_("Universal hold-out"), "do_not_disturb_on", "campaigns_holdout"),
         ),
     ),
     (

@@ -159,7 +159,7 @@ def test_it_comes_in_through_the_imports(loaded: Job) -> None:
     assert not (Path(settings.SCRM_VAR) / "sample").exists()
     assert list(Dispute.objects.order_by("pk").values_list("status", flat=True)) == ["STORE", "UPHELD"]
     used = Redemption.objects.values_list("status", flat=True)
-    assert Counter(used)["REVERSED"] == 1 and 4 <= len(used) <= sample_coupons.USED
+    assert Counter(used)["REVERSED"] == 1 and 2 <= len(used) <= sample_coupons.MOST
     assert (
         Coupon.objects.filter(status="HELD").exists() and CouponTemplate.objects.filter(status="PUBLISHED").count() == 3
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def card(shops: factory.Shops, name: str) -> str:
     return str(shops.members[name].identities.get(kind="CARD").value)
 
 
-def take(path: Path, rows: list[tuple[str, ...]], **options: Any) -> Job:
+def take(path: Path, rows: Sequence[tuple[str, ...]], **options: Any) -> Job:
     with path.open("w", encoding="utf-8-sig", newline="") as stream:
         csv.writer(stream).writerows([("卡号", "手机号", "标签", "操作"), *rows])
     return jobs.run(imports.start(kind=tag_import.KIND, path=str(path), options=options).pk)
@@ -74,7 +75,7 @@ def test_the_list_of_a_tag_goes_out_to_who_may_and_comes_in_again(shops: factory
     tag = Tag.objects.create(brand=shops.brand, name="=HYPERLINK(1)")
     tags.put(tag=tag, members=[shops.members["安琪"], shops.members["白鹭"]], actor=shops.staff["hq"])
     address = reverse("admin:members_tag_members", args=(tag.pk,))
-    asked = {}
+    asked: dict[str, Any] = {}
     for name in ("hq", "region"):
         client = Client()
         client.force_login(shops.staff[name])

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0016_coupon_request_answers'),
+        ('members', '0018_last_purchases_by_day'),
     ]
 
     operations = [
