@@ -9,9 +9,11 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns import bench as benches
-        from campaigns import calendar, experiments, sends, waiting
+        from campaigns import calendar, communities, experiments, sends, waiting
+        from campaigns.communities import listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
+        from guides import contacts
         from scrm import bench, jobs
 
         jobs.register(experiments.PLAN, experiments.work_plan)
@@ -20,6 +22,9 @@ class CampaignsConfig(AppConfig):
         jobs.register(universal.KIND, universal.work)
         jobs.register(sends.PLAN, sends.work_plan)
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
+        jobs.register(listing.KIND, listing.run)
+        communities.register()
+        contacts.on_member_linked(communities.member_linked)
         jobs.register(calendar.COMPILE, calendar.work_compile)
         jobs.register(calendar.CHECK, calendar.work_check)
         waiting.register()

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 
 from django.db.models import F, Q
@@ -26,6 +27,7 @@ LASTS_STILL = dt.timedelta(hours=1)
 RENEW_BEFORE = dt.timedelta(hours=6)
 WANTED_FOR = dt.timedelta(days=7)
 TRIED_AGAIN_AFTER = dt.timedelta(hours=1)
+LOOK_SECONDS = 0.2
 AT_ONCE = 50  # uploads of one round
 Use = FileUpload.Use
 
@@ -44,9 +46,16 @@ def ready(*, file: ContentFile, corp: Corp, use: str = Use.MESSAGE, now: dt.date
     """The file at WeCom, sent up now where it is not there. Not inside a transaction. Raises WecomError, AppMissing."""
     db.require_no_transaction()
     row, _is_new = FileUpload.objects.update_or_create(file=file, corp=corp, use=use, defaults={"wanted_at": now})
-    if not is_ready(row, now):
-        _send(row, now)
+    while not is_ready(row, now):
+        with db.advisory_lock(f"upload {row.pk}") as is_ours:
+            row.refresh_from_db()  # somebody may just have sent it
+            if is_ours and not is_ready(row, now):
+                _send(row, now)
+        if is_ours:
+            break
+        time.sleep(LOOK_SECONDS)  # it is on its way: WeCom counts every upload
         row.refresh_from_db()
+    row.refresh_from_db()
     return row
 
 
@@ -65,6 +74,9 @@ def have_ready(*, versions: Sequence[tuple[ContentVersion, str]], corp: Corp, us
         with db.advisory_lock(f"upload {row.pk}") as is_ours:
             if not is_ours:
                 return False
+            row.refresh_from_db()  # somebody may just have sent it
+            if is_ready(row, now):
+                continue
             try:
                 _send(row, now)
             except RuleViolation as error:
@@ -89,7 +101,8 @@ def sweep(*, now: dt.datetime) -> int:
     count = 0
     for row in due.select_related("corp").order_by(F("expires_at").asc(nulls_first=True), "pk")[:AT_ONCE]:
         with db.advisory_lock(f"upload {row.pk}") as is_ours:
-            if not is_ours:
+            row.refresh_from_db()  # somebody may have sent it while we waited for the one before
+            if not is_ours or _lasts(row, now):
                 continue
             try:
                 _send(row, now)
@@ -121,13 +134,9 @@ def attachment(
     return kinds[kind](media_id)
 
 
-def attached(
-    *, versions: Sequence[tuple[ContentVersion, str]], corp: Corp, now: dt.datetime
-) -> tuple[str, list[attachments.Attachment]]:
-    """The text and the attachments of a message out of ``(version, kind)`` of several materials, texts joined by a line."""
-    texts = [version.text for version, _kind in versions if version.text]
-    found = [attachment(version=version, kind=kind, corp=corp, now=now) for version, kind in versions]
-    return "\n".join(texts), [one for one in found if one is not None]
+def _lasts(row: FileUpload, now: dt.datetime) -> bool:
+    """Whether it needs no renewal yet."""
+    return is_ready(row, now) and (row.expires_at is None or row.expires_at > now + RENEW_BEFORE)
 
 
 def _send(row: FileUpload, now: dt.datetime) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db.models import Sum
 
-from campaigns.models import LinkDay, ShortLink
+from campaigns.models import LinkDay, ShortLink, Sop
 from scrm import db
 
 
@@ -27,14 +27,15 @@ COUNTED = 10_000  # runs of a version are counted exactly up to here
 
 RUNS = """
     SELECT v.id, s.status, (SELECT count(*) FROM (
-        SELECT 1 FROM campaigns_soprun r WHERE r.version_id = v.id AND r.status = s.status LIMIT %(most)s
+        SELECT 1 FROM {runs} r WHERE r.version_id = v.id AND r.status = s.status LIMIT %(most)s
     ) r) FROM campaigns_sopversion v, unnest(ARRAY['ACTIVE', 'DONE', 'STOPPED']) s (status) WHERE v.sop_id = %(sop)s
 """
 
 
-def run_counts(*, sop_id: int) -> dict[tuple[int, str], int]:
-    """``{(version, state): customers}`` of an SOP; ``COUNTED`` stands for that many or more. One query."""
-    rows = db.fetch(RUNS, {"sop": sop_id, "most": COUNTED})
+def run_counts(*, sop: Sop) -> dict[tuple[int, str], int]:
+    """``{(version, state): customers or groups}`` of an SOP; ``COUNTED`` stands for that many or more. One query."""
+    runs = "campaigns_grouprun" if sop.anchor in Sop.GROUP_ANCHORS else "campaigns_soprun"
+    rows = db.fetch(RUNS.format(runs=runs), {"sop": sop.pk, "most": COUNTED})
     return {(version, status): count for version, status, count in rows}
 
 

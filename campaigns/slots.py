@@ -248,10 +248,3 @@ def filled(text: str, facts: Facts) -> tuple[str, list[str]]:
         return words
 
     return BRACES.sub(value, text), lacking
-
-
-def missing(text: str) -> str:
-    """A text with examples in its slots, for a preview of nobody."""
-    return BRACES.sub(
-        lambda found: REGISTRY[found[1].strip()].example if found[1].strip() in REGISTRY else found[0], text
-    )

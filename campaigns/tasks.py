@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import calendar, content_media, experiments, sends, sops
+from campaigns import calendar, communities, content_media, experiments, sends, sops
 
 
 @shared_task
@@ -24,6 +24,19 @@ def read_experiments() -> None:
 def upload_files() -> None:
     """Files of materials that are wanted at WeCom, and those that run out soon."""
     content_media.sweep(now=timezone.now())
+
+
+@shared_task
+def read_groups() -> None:
+    """Groups that events or the nightly list have named, and people in them whose member came later."""
+    communities.recognise_late(since=timezone.now() - communities.RECENT)
+    communities.read_due()
+
+
+@shared_task
+def list_groups() -> None:
+    """The night's sweep of groups where it has not begun yet."""
+    communities.start_daily(now=timezone.now())
 
 
 @shared_task

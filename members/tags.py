@@ -94,8 +94,7 @@ def set_rule(*, tag: Tag, audience: Audience, actor: Any) -> TagRule:
     """From now on the audience keeps the tag. Raises BadTag."""
     if audience.brand_id != tag.brand_id or audience.store_ids is not None:
         raise BadTag(_("Only an audience of the whole brand keeps a tag."))
-    if tag.pk in audiences.tags_named(audience.rule):
-        raise BadTag(_("The audience asks for this very tag."))
+    _check_rule(tag, audience)
     try:
         with transaction.atomic():
             rule = TagRule.objects.create(tag=tag, audience=audience)
@@ -107,9 +106,18 @@ def set_rule(*, tag: Tag, audience: Audience, actor: Any) -> TagRule:
 
 @transaction.atomic
 def switch(*, rule: TagRule, is_active: bool, actor: Any) -> None:
-    """Off: the members keep the tag as it is."""
+    """Off: the members keep the tag as it is. On: raises BadTag where the audience cannot keep it any more."""
+    if is_active:
+        _check_rule(rule.tag, rule.audience)
     TagRule.objects.filter(pk=rule.pk).update(is_active=is_active)
     audit.record(actor=actor, verb="tag.switch", target=rule.tag, is_active=is_active)
+
+
+def _check_rule(tag: Tag, audience: Audience) -> None:
+    if Audience.objects.filter(pk=audience.pk, is_archived=True).exists():
+        raise BadTag(_("This audience is archived; take one that is in use."))
+    if tag.pk in audiences.tags_named(audience.rule):
+        raise BadTag(_("The audience asks for this very tag."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,18 +230,6 @@ def _word(value: int, words: Words) -> str:
 # --- operations -------------------------------------------------------------------------------------------------------
 
 
-def refresh(*, member_ids: Sequence[int]) -> int:
-    """Sum the purchases of these members anew; the number of rows that changed. Needs an open transaction, or makes one."""
-    whose = {
-        "whose": "l.member_id = ANY(%(members)s::bigint[])",
-        "whose_taste": "t.member_id = ANY(%(members)s::bigint[])",
-    }
-    with transaction.atomic(), connection.cursor() as cursor:
-        _one_at_a_time(cursor)
-        cursor.execute(OURS.sql(SUM_UP).format(**whose), {"members": db.array(member_ids)})
-        return cursor.rowcount
-
-
 def sum_asked(cursor: Any) -> None:
     """The members in the temporary table ``facts_asked``, within the transaction that takes them off the queue."""
     _one_at_a_time(cursor)

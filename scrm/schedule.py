@@ -43,6 +43,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "coupons that end": {"task": "members.tasks.end_coupons", "schedule": 3600.0},  # one job a day, by its key
     "coupons that were used": {"task": "guides.tasks.hear_redemptions", "schedule": 60.0},
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
+    "customer groups": {"task": "campaigns.tasks.read_groups", "schedule": 60.0},
+    "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
     "experiments that have ended": {"task": "campaigns.tasks.read_experiments", "schedule": 600.0},
     "rewards in the books": {"task": "attribution.tasks.follow_rewards", "schedule": 60.0},

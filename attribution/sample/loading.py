@@ -87,6 +87,11 @@ def work(progress: jobs.Progress) -> dict[str, Any]:
     return summary
 
 
+def counts(job: Job) -> dict[str, int]:
+    """Rows taken, by the file that brought them."""
+    return {name: said["good"] for name, said in job.summary.items() if isinstance(said, dict) and "good" in said}
+
+
 def _load(company: companies.Company, folder: Path, until: dt.datetime, progress: jobs.Progress) -> dict[str, Any]:
     done: dict[str, Any] = {}
 

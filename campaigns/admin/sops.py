@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import StackedInline
 
 from campaigns import queries, sops
-from campaigns.models import Sop, SopRun, SopStep, SopStepDone, SopVersion
+from campaigns.models import GroupRun, GroupStepDone, Sop, SopRun, SopStep, SopStepDone, SopVersion
 from campaigns.sops import editing, handed, picture, rules, texts
 from members.models import Member
 from scrm import org
@@ -36,7 +36,7 @@ VERSION_COLOURS = {
     SopVersion.Status.DRAFT: BUSY, SopVersion.Status.PUBLISHED: GOOD, SopVersion.Status.RETIRED: QUIET,
 }  # fmt: skip
 WITH_COUPON, WITH_SCRIPT = (SopStep.Kind.COUPON,), (SopStep.Kind.MESSAGE,)
-WITH_CONTENT = (SopStep.Kind.MESSAGE, SopStep.Kind.COUPON)
+WITH_CONTENT = (SopStep.Kind.MESSAGE, SopStep.Kind.COUPON, SopStep.Kind.GROUP_POST)
 RUN_COLOURS = {SopRun.Status.ACTIVE: BUSY, SopRun.Status.DONE: GOOD, SopRun.Status.STOPPED: QUIET}
 
 
@@ -91,7 +91,7 @@ class VersionInline(ReadOnlyInline):
     def _count(self, version: Any, status: str) -> str:
         sop = version.sop  # the page's own: all rows share it
         if not hasattr(sop, "run_counts"):
-            sop.run_counts = queries.run_counts(sop_id=sop.pk)
+            sop.run_counts = queries.run_counts(sop=sop)
         return queries.at_most(sop.run_counts.get((version.pk, status), 0))
 
 
@@ -134,6 +134,16 @@ class StepForm(forms.ModelForm):
                 _("There is no placeholder %(found)s. Possible are %(all)s.")
                 % {"found": found, "all": " ".join(texts.possible(kind))},
             )
+        sop = self.instance.version.sop
+        if kind and (kind == SopStep.Kind.GROUP_POST) != (sop.anchor in Sop.GROUP_ANCHORS):
+            self.add_error(
+                "kind",
+                _(
+                    "Customers are written to, called or given something; only in an SOP of groups the owner posts in the group."
+                )
+                if kind == SopStep.Kind.GROUP_POST
+                else _("An SOP of groups is made of posts in the group."),
+            )
         self._clean_branch(data, is_branch=kind == SopStep.Kind.BRANCH)
         self._clean_handed(data, kind)
         return data
@@ -160,7 +170,9 @@ class StepForm(forms.ModelForm):
                 self.add_error(name, sentence)
         if chosen["script"] is not None and not (data.get("text") or "").strip():
             self.add_error("text", _("Write also what is said where the script cannot be filled."))
-        for name, sentence in handed.faults(SopStep(**chosen), brand_id=None, now=timezone.now()).items():
+        for name, sentence in handed.faults(
+            SopStep(**chosen), brand_id=self.instance.version.sop.brand_id, now=timezone.now()
+        ).items():
             self.add_error(name, sentence)
 
 
@@ -237,7 +249,7 @@ class SopVersionAdmin(ScopedAdmin):
         steps = list(version.steps.select_related(*editing.REFERRED)) if version else []
         context |= {"problems": [], "drawn": None, "timeline": []}
         if version and version.status == SopVersion.Status.DRAFT:
-            context["problems"] = editing.problems(steps, brand_id=version.sop.brand_id, now=timezone.now())
+            context["problems"] = editing.problems(steps, sop=version.sop, now=timezone.now())
         plan = [editing.step_of(step) for step in steps]
         if plan and not any(fault.code in ("no_such_step", "circle") for fault in rules.faults(plan)):
             context["drawn"] = picture.draw(plan, {step.position: told(step) for step in steps})
@@ -282,6 +294,16 @@ def shown_timeline(plan: list[rules.Step]) -> list[tuple[str, str, str]]:
 def stop(self: Any, request: HttpRequest, run: SopRun, data: dict[str, Any]) -> str:
     sops.stop(run=run, actor=request.user, reason=data["reason"], now=timezone.now())
     return _("She has left the SOP.")
+
+
+@object_act(
+    gettext_lazy("Take out of the SOP"), icon="person_remove", right=Right.CHANGE, form=ReasonForm,
+    offered=lambda run: run.status == SopRun.Status.ACTIVE,
+    warning=gettext_lazy("What the owner of the group has not yet posted for it is withdrawn."),
+)  # fmt: skip
+def stop_group(self: Any, request: HttpRequest, run: GroupRun, data: dict[str, Any]) -> str:
+    sops.stop(run=run, actor=request.user, reason=data["reason"], now=timezone.now())
+    return _("The group has left the SOP.")
 
 
 class StepDoneInline(ReadOnlyInline):
@@ -348,4 +370,37 @@ class SopRunAdmin(BigReadOnlyAdmin):
 
     @display(description=gettext_lazy("why"))
     def why_text(self, run: SopRun) -> str:
+        return run.get_why_display() if run.why else EMPTY
+
+
+class GroupStepDoneInline(ReadOnlyInline):
+    model = GroupStepDone
+    fields = ("position", "result", "at")
+    readonly_fields = fields
+    ordering = ("position",)
+
+
+@admin.register(GroupRun)
+class GroupRunAdmin(BigReadOnlyAdmin):
+    """Which group is on which step."""
+
+    acts = (stop_group,)
+    inlines = (GroupStepDoneInline,)
+    list_display = ("group_link", "sop", "anchored_at", "position", "due_at", "status_label", "why_text")
+    list_select_related = ("sop", "group")
+    list_filter = (("sop", lists.ScopedFilter), ("status", lists.ChoicesDropdownFilter))
+    fields = (
+        "group_link", "version", "anchored_at", "entered_at", "position", "due_at", "status_label", "why_text", "ended_at",
+    )  # fmt: skip
+
+    @display(description=gettext_lazy("customer group"))
+    def group_link(self, run: GroupRun) -> Any:
+        return link("campaigns_group", run.group_id, str(run.group))
+
+    @display(description=gettext_lazy("state"), label=RUN_COLOURS)
+    def status_label(self, run: GroupRun) -> Any:
+        return state(run.status, run.get_status_display())
+
+    @display(description=gettext_lazy("why"))
+    def why_text(self, run: GroupRun) -> str:
         return run.get_why_display() if run.why else EMPTY

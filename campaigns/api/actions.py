@@ -58,7 +58,7 @@ class ActionView(GuideView):
             throttles.MissThrottle.missed(request)
             raise NotFound
         source_id, key = row.pop("source_id"), row.pop("key")
-        step = handed.step_of_action(source_id=source_id, key=key) if row["asked_by"] == Action.Source.SOP else None
+        step = handed.step_of_action(source=row["asked_by"], source_id=source_id, key=key)
         shown = {**row, "kind_text": str(Action.Kind(row["kind"]).label), "script": None, "material": None}
         if step is not None:
             shown |= self._said(step, row["member_id"], at) | self._material(step, at)

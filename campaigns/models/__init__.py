@@ -10,6 +10,8 @@ from campaigns.models.calendar import (
 )
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
+from campaigns.models.group_sops import GroupRun, GroupStepDone
+from campaigns.models.groups import Group, GroupStay, GroupSweep
 from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.posters import Poster, PosterPicture
@@ -20,6 +22,7 @@ from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
 __all__ = [
     "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
     "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
+    "Group", "GroupRun", "GroupStay", "GroupStepDone", "GroupSweep",
     "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
     "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion",
 ]  # fmt: skip

@@ -38,6 +38,10 @@ class Sop(models.Model):
         BOUGHT = "BOUGHT", _("has bought")
         BIRTHDAY = "BIRTHDAY", _("birthday")
         LAPSED = "LAPSED", _("has not bought for days")
+        GROUP_JOINED = "GROUP_JOINED", _("has joined a customer group")
+        GROUP_CREATED = "GROUP_CREATED", _("a customer group was made")
+
+    GROUP_ANCHORS = frozenset({Anchor.GROUP_CREATED})  # of an SOP that groups go through, not customers
 
     brand = models.ForeignKey(Brand, models.PROTECT, verbose_name=_("brand"), related_name="+")
     name = models.CharField(_("name"), max_length=64)
@@ -123,6 +127,7 @@ class SopStep(models.Model):
     class Kind(models.TextChoices):
         MESSAGE = "MESSAGE", _("the guide sends a message")
         CALL = "CALL", _("the guide calls")
+        GROUP_POST = "GROUP_POST", _("the owner posts in the group")
         COUPON = "COUPON", _("the customer gets a coupon")
         TAG = "TAG", _("the customer gets a tag")
         BRANCH = "BRANCH", _("branch")
@@ -140,7 +145,7 @@ class SopStep(models.Model):
     text = models.TextField(
         _("what to say"), blank=True, max_length=1300,
         help_text=_(
-            "May hold {客户称呼} {导购姓名} {门店名称}; with a coupon also {优惠券} {有效期}. With a script: what is said where the "
+            "May hold {客户称呼} {导购姓名} {门店名称}; with a coupon also {优惠券} {有效期}; in a group {群名称} instead of {客户称呼}. With a script: what is said where the "
             "script cannot be filled."
         ),
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """SOPs (标准跟进流程): what each customer goes through after an event of hers, step by step, through her guide.
 
-1. An SOP begins with an event (锚点): added as a friend, has bought, a birthday, days without a purchase (``anchors``). Each
+1. An SOP begins with an event (锚点): added as a friend, has bought, a birthday, days without a purchase, has joined a group
+   (``anchors``); or it is one that groups go through from the day they were made (``group_sweeping``). Each
    event takes a customer in once, and she is in an SOP once at a time; an event from the time of an earlier run opens nothing
    afterwards, unless it is the purchase that ended that run.
 2. A version is written as a draft, checked, published and never changes; who has entered stays with the version she entered.

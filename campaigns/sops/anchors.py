@@ -46,5 +46,16 @@ LAPSED = """
         WHERE f.last_on >= %(since_day)s::date - %(days)s AND f.last_on <= %(until_day)s::date - %(days)s
     ) b
 """
-STATEMENTS = {"BOUGHT": BOUGHT, "FRIEND_ADDED": FRIEND_ADDED, "BIRTHDAY": BIRTHDAY, "LAPSED": LAPSED}
+# each stay is an event of its own: who leaves and joins again begins again
+GROUP_JOINED = """
+    SELECT s.member_id, 'group ' || s.id AS key, s.joined_at AS anchored_at FROM campaigns_groupstay s
+    WHERE NOT s.is_staff AND s.member_id IS NOT NULL AND s.joined_at >= %(since)s AND s.joined_at <= %(until)s
+"""
+STATEMENTS = {
+    "BOUGHT": BOUGHT,
+    "FRIEND_ADDED": FRIEND_ADDED,
+    "BIRTHDAY": BIRTHDAY,
+    "LAPSED": LAPSED,
+    "GROUP_JOINED": GROUP_JOINED,
+}
 DATED = frozenset({"BIRTHDAY", "LAPSED"})  # begin with a day: looked for when it begins and each hour, not each minute

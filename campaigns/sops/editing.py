@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from campaigns.models import Sop, SopRun, SopStep, SopVersion
+from campaigns.models import GroupRun, Sop, SopRun, SopStep, SopVersion
 from campaigns.sops import handed, rules, texts
 from guides import actions
 from guides.models import Action
@@ -22,6 +22,10 @@ FAULTS = {
     "no_text": gettext_lazy("Step %(step)s is a message without a text."),
     "no_fallback": gettext_lazy("Step %(step)s has a script; write also what is said where it cannot be filled."),
     "no_coupon": gettext_lazy("Step %(step)s gives a coupon; choose which."),
+    "not_in_groups": gettext_lazy("Step %(step)s is for customers; in an SOP of groups the owner posts in the group."),
+    "only_in_groups": gettext_lazy(
+        "Step %(step)s is a post in a group; it belongs into an SOP that begins with a group made."
+    ),
     "no_tag": gettext_lazy("Step %(step)s needs a tag."),
     "no_such_step": gettext_lazy("Step %(step)s leads to a step that does not exist."),
     "circle": gettext_lazy("Step %(step)s leads back to itself."),
@@ -42,11 +46,19 @@ def step_of(row: SopStep) -> rules.Step:
     return rules.Step(**{name: getattr(row, name) for name in COPIED})
 
 
-def problems(rows: Iterable[SopStep], *, brand_id: int, now: dt.datetime) -> list[str]:
+def steps_of(version_ids: Iterable[int]) -> dict[int, dict[int, rules.Step]]:
+    """``{version: {number: step}}``; one query."""
+    found: dict[int, dict[int, rules.Step]] = {}
+    for row in SopStep.objects.filter(version_id__in=version_ids):
+        found.setdefault(row.version_id, {})[row.position] = step_of(row)
+    return found
+
+
+def problems(rows: Iterable[SopStep], *, sop: Sop, now: dt.datetime) -> list[str]:
     """What keeps a draft from being published, a sentence each."""
     rows = list(rows)
-    steps = [step_of(row) for row in rows]
-    found = [str(FAULTS[fault.code]) % {"step": fault.step} for fault in rules.faults(steps)]
+    steps, of_groups = [step_of(row) for row in rows], sop.anchor in Sop.GROUP_ANCHORS
+    found = [str(FAULTS[fault.code]) % {"step": fault.step} for fault in rules.faults(steps, of_groups=of_groups)]
     for step in steps:
         found += [
             _("Step %(step)s: there is no placeholder %(found)s. Possible are %(all)s.")
@@ -54,7 +66,7 @@ def problems(rows: Iterable[SopStep], *, brand_id: int, now: dt.datetime) -> lis
             for unknown in texts.unknown(step.text, step.kind)
         ]
     for row in rows:
-        wrong = handed.faults(row, brand_id=brand_id, now=now)
+        wrong = handed.faults(row, brand_id=sop.brand_id, now=now)
         found += [_("Step %(step)s: %(problem)s") % {"step": row.position, "problem": said} for said in wrong.values()]
     return found
 
@@ -83,7 +95,7 @@ def publish(*, version: SopVersion, actor: Any, now: dt.datetime) -> None:
     steps = version.steps.select_related(*REFERRED)
     if version.status != Status.DRAFT:
         raise BadSop(_("Only a draft can be published."))
-    found = problems(steps, brand_id=version.sop.brand_id, now=now)
+    found = problems(steps, sop=version.sop, now=now)
     if found:
         raise BadSop(" ".join(found))
     SopVersion.objects.filter(sop=version.sop_id, status=Status.PUBLISHED).update(status=Status.RETIRED, retired_at=now)
@@ -100,12 +112,13 @@ def retire(*, sop: Sop, actor: Any, reason: str) -> None:
 
 
 @transaction.atomic
-def stop(*, run: SopRun, actor: Any, reason: str, now: dt.datetime) -> None:
-    """One customer leaves the SOP; what its guide has not yet done is withdrawn. Raises BadSop when it has ended."""
-    (run,) = db.lock(SopRun.objects.filter(pk=run.pk))
-    if run.status != SopRun.Status.ACTIVE:
+def stop(*, run: SopRun | GroupRun, actor: Any, reason: str, now: dt.datetime) -> None:
+    """One customer, or one group, leaves the SOP; what a guide has not yet done is withdrawn. Raises BadSop when it has ended."""
+    model, source = type(run), Action.Source.SOP if isinstance(run, SopRun) else Action.Source.GROUP_SOP
+    (row,) = db.lock(model._default_manager.filter(pk=run.pk))
+    if row.status != SopRun.Status.ACTIVE:
         raise BadSop(_("This run has ended already."))
-    run.status, run.why, run.ended_at = SopRun.Status.STOPPED, SopRun.Why.HAND, now
-    run.save(update_fields=["status", "why", "ended_at"])
-    actions.withdraw(source=Action.Source.SOP, source_ids=[run.pk], now=now)
-    audit.record(actor=actor, verb="sop.stop", target=run, reason=reason)
+    row.status, row.why, row.ended_at = SopRun.Status.STOPPED, SopRun.Why.HAND, now
+    row.save(update_fields=["status", "why", "ended_at"])
+    actions.withdraw(source=source, source_ids=[row.pk], now=now)
+    audit.record(actor=actor, verb="sop.stop", target=row, reason=reason)

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from campaigns import scripts
 from campaigns.models import Content, Level, Script, SopRun, SopStep
 from campaigns.models.content import usable
+from guides.models import Action
 from members import coupons
 from members.coupons import faces
 from members.coupons.records import Where
@@ -35,9 +36,9 @@ class Handed:
     until: str = ""
 
 
-def key_of(run_id: int, position: int) -> str:
+def key_of(run_id: int, position: int, *, of_group: bool = False) -> str:
     """Of the action and the coupon of one step of one run."""
-    return f"sop {run_id} {position}"
+    return f"{'group sop' if of_group else 'sop'} {run_id} {position}"
 
 
 def give_coupon(*, run: SopRun, position: int, template_id: int, now: dt.datetime) -> Handed:
@@ -60,10 +61,13 @@ def in_force_of(template: CouponTemplate) -> CouponTemplate:
     return same.filter(status=CouponTemplate.Status.PUBLISHED).first() or template
 
 
-def step_of_action(*, source_id: int, key: str) -> SopStep | None:
-    """The step that asked for an action of an SOP, with its script and its material."""
+def step_of_action(*, source: str, source_id: int, key: str) -> SopStep | None:
+    """The step of an SOP that asked for an action, with its script and its material; None for an action of others."""
+    runs = {Action.Source.SOP: "runs", Action.Source.GROUP_SOP: "group_runs"}.get(Action.Source(source))
     position = key.rpartition(" ")[2]
-    steps = SopStep.objects.filter(version__runs=source_id, position=int(position) if position.isdigit() else 0)
+    if runs is None or not position.isdigit():
+        return None
+    steps = SopStep.objects.filter(**{f"version__{runs}": source_id}, position=int(position))
     return steps.select_related("script__product__category", "script__category", "content__folder").first()
 
 

@@ -82,12 +82,15 @@ def first(steps: Mapping[int, Step]) -> Step:
     return steps[min(steps)]
 
 
-def faults(steps: Sequence[Step]) -> list[Fault]:
-    """What is wrong with a plan: no step, a step that leads nowhere, back to itself, or that nobody comes to."""
+def faults(steps: Sequence[Step], *, of_groups: bool = False) -> list[Fault]:
+    """What is wrong with a plan: no step, a step that leads nowhere, back to itself, or that nobody comes to, and one that
+    is for customers in a plan for groups or the other way round."""
     if not steps:
         return [Fault(0, "no_steps")]
     by_number = {step.position: step for step in steps}
     found = [Fault(step.position, code) for step in steps for code in _lacks(step)]
+    strange = "not_in_groups" if of_groups else "only_in_groups"
+    found += [Fault(step.position, strange) for step in steps if (step.kind == "GROUP_POST") != of_groups]
     missing = [Fault(step.position, "no_such_step") for step in steps if not _leads(by_number, step)]
     if missing:
         return found + missing
@@ -105,7 +108,7 @@ def ways(steps: Mapping[int, Step], step: Step) -> tuple[int, ...]:
 def _lacks(step: Step) -> list[str]:
     """What a step needs and has not; a coupon speaks for itself."""
     found = []
-    if step.kind == "MESSAGE" and not step.text.strip():
+    if step.kind in ("MESSAGE", "GROUP_POST") and not step.text.strip():
         if step.script_id:
             found.append("no_fallback")
         elif not step.content_id:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -14,8 +14,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from campaigns.models import Sop, SopRun, SopStep, SopStepDone, SopVersion
-from campaigns.sops import anchors, handed, rules, texts
-from campaigns.sops.editing import step_of
+from campaigns.sops import anchors, group_sweeping, handed, rules, texts
+from campaigns.sops.editing import steps_of
 from guides import actions
 from guides.actions import NewAction
 from guides.models import Action
@@ -48,7 +48,7 @@ ENTERING = """
 
 
 def enrol(*, now: dt.datetime) -> int:
-    """Take in the customers of new events; how many entered."""
+    """Take in the customers and groups of new events; how many entered."""
     versions = SopVersion.objects.filter(status=SopVersion.Status.PUBLISHED, sop__is_active=True).select_related("sop")
     return sum(_enrol_version(version, now) for version in versions.order_by("pk"))
 
@@ -56,9 +56,9 @@ def enrol(*, now: dt.datetime) -> int:
 def enrol_snapshot(*, sop: Sop, snapshot_id: int, key: str, at: dt.datetime, now: dt.datetime) -> int:
     """Take in the members of a frozen audience because of one event of ours, whose ``key`` no other event has; how many."""
     version = sop.versions.filter(status=SopVersion.Status.PUBLISHED).first()
-    if version is None or not sop.is_active:
+    if version is None or not sop.is_active or sop.anchor in Sop.GROUP_ANCHORS:
         return 0
-    first = rules.first(_steps([version.pk])[version.pk])
+    first = rules.first(steps_of([version.pk])[version.pk])
     events = "SELECT k.member_id, %(key)s::text AS key, %(at)s::timestamptz AS anchored_at FROM members_snapshotmember k WHERE k.snapshot_id = %(snapshot)s"
     statement = ENTERING.format(events=events, allowed=consent.allowed_sql(Purpose.WECOM_MARKETING))
     values: dict[str, Any] = {
@@ -81,13 +81,15 @@ def enrol_snapshot(*, sop: Sop, snapshot_id: int, key: str, at: dt.datetime, now
 
 def _enrol_version(version: SopVersion, now: dt.datetime) -> int:
     floor = _floor(version)
+    if version.sop.anchor in Sop.GROUP_ANCHORS:
+        return group_sweeping.enrol(version, floor=floor, now=now)
     is_thorough = version.looked_at is None or now - version.looked_at >= EACH
     if version.looked_at is not None and version.sop.anchor in anchors.DATED:
         if not is_thorough and _day(version.looked_at) == _day(now):
             return 0
         is_thorough = True
     since = floor if version.looked_at is None else max(floor, now - (THOROUGH if is_thorough else QUICK))
-    first = rules.first(_steps([version.pk])[version.pk])
+    first = rules.first(steps_of([version.pk])[version.pk])
     count = 0
     entering = _entering(version, floor, since, now)
     while piece := list(islice(entering, 2_000)):
@@ -187,7 +189,7 @@ def advance(*, now: dt.datetime, limit: int = CHUNK) -> int:
     with transaction.atomic():
         runs = _claimed(_due(now).exclude(ON_COUPON)[:limit])
         _take_steps(runs, now, may_give=False)
-    return len(runs) or _give_coupons(now, min(limit, GIVEN_AT_ONCE))
+    return len(runs) or group_sweeping.advance(now=now, limit=limit) or _give_coupons(now, min(limit, GIVEN_AT_ONCE))
 
 
 ON_COUPON = Exists(
@@ -377,7 +379,7 @@ NAMES = "SELECT id, name FROM members_member WHERE id = ANY(%(members)s) AND sta
 def _look(runs: Sequence[SopRun], now: dt.datetime) -> Around:
     members, ids = sorted({run.member_id for run in runs}), [run.pk for run in runs]
     values = {"now": now, "members": members, "runs": ids}
-    around = Around(now, _steps({run.version_id for run in runs}))
+    around = Around(now, steps_of({run.version_id for run in runs}))
     tags = {step.tag_id for steps in around.steps.values() for step in steps.values() if step.tag_id}
     around.names = dict(db.fetch(NAMES, values))
     around.refusing = consent.refusing(member_ids=members, purpose=Purpose.WECOM_MARKETING)
@@ -388,13 +390,6 @@ def _look(runs: Sequence[SopRun], now: dt.datetime) -> Around:
     tagged = MemberTag.objects.filter(member_id__in=members, tag_id__in=tags).values_list("member_id", "tag_id")
     around.tagged = set(tagged) if tags else set()
     return around
-
-
-def _steps(version_ids: Iterable[int]) -> dict[int, dict[int, rules.Step]]:
-    found: dict[int, dict[int, rules.Step]] = {}
-    for row in SopStep.objects.filter(version_id__in=version_ids):
-        found.setdefault(row.version_id, {})[row.position] = step_of(row)
-    return found
 
 
 def _write(runs: list[SopRun], written: Written, now: dt.datetime) -> None:

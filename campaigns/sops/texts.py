@@ -6,6 +6,7 @@ import re
 
 CUSTOMER, GUIDE, STORE = "{客户称呼}", "{导购姓名}", "{门店名称}"
 COUPON, UNTIL = "{优惠券}", "{有效期}"
+GROUP = "{群名称}"
 PLACEHOLDERS = (CUSTOMER, GUIDE, STORE)
 OF_COUPONS = (COUPON, UNTIL)
 NAMELESS = "您"
@@ -15,9 +16,9 @@ ALSO_GIVEN = f"（已送您：{COUPON}，有效期至{UNTIL}）"
 _BRACES = re.compile(r"[{｛][^{}｛｝]*[}｝]")
 
 
-def render(text: str, *, customer: str, guide: str, store: str) -> str:
+def render(text: str, *, customer: str, guide: str, store: str, group: str = "") -> str:
     """A customer without a name is addressed as “您”."""
-    for name, value in ((CUSTOMER, customer or NAMELESS), (GUIDE, guide), (STORE, store)):
+    for name, value in ((CUSTOMER, customer or NAMELESS), (GUIDE, guide), (STORE, store), (GROUP, group)):
         text = text.replace(name, value)
     return text
 
@@ -33,7 +34,8 @@ def with_coupon(text: str, *, coupon: str, until: str) -> str:
 
 def possible(kind: str) -> tuple[str, ...]:
     """The placeholders that a step of this kind fills."""
-    return (*PLACEHOLDERS, *OF_COUPONS) if kind == "COUPON" else PLACEHOLDERS
+    more = {"COUPON": (*PLACEHOLDERS, *OF_COUPONS), "GROUP_POST": (GROUP, GUIDE, STORE)}
+    return more.get(kind, PLACEHOLDERS)
 
 
 def unknown(text: str, kind: str = "") -> list[str]:

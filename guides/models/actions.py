@@ -26,6 +26,7 @@ class Action(models.Model):
 
     class Source(models.TextChoices):
         SOP = "SOP", _("SOP")
+        GROUP_SOP = "GROUP_SOP", _("SOP of a group")
         CALENDAR = "CALENDAR", _("calendar")
         HQ = "HQ", _("headquarters")
 

@@ -15,8 +15,8 @@
    never changes: sends, experiments and coupons begin with one (principle 17 is checked again when sending).
 
 For other topics: ``compile(rule, brand_id=, scope=, now=)`` returns the query (``ids()``, ``count()`` with ``params``),
-``freeze(audience=, actor=, now=)`` a snapshot, ``members_of(snapshot)`` its rows. In SQL: ``members_snapshotmember``
-(snapshot_id, member_id, store_id) of a snapshot whose status is READY.
+``freeze(audience=, actor=, now=)`` a snapshot; its rows are ``SnapshotMember`` (snapshot, member, store) once its status is
+READY.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from members.audiences.freezing import (
     build,
     freeze,
     is_small,
-    members_of,
     run,
     save,
     scope_of,
@@ -48,7 +47,7 @@ from scrm import org
 
 __all__ = [
     "KIND", "Ask", "BadAudience", "BadRule", "Count", "Field", "Kind", "Problem", "Query", "Reason", "add_fields", "archive", "build",
-    "business_ask", "by_store", "compile", "count", "freeze", "is_small", "members_of", "read", "run", "save", "scope_of", "tags_named", "why",
+    "business_ask", "by_store", "compile", "count", "freeze", "is_small", "read", "run", "save", "scope_of", "tags_named", "why",
 ]  # fmt: skip
 
 

@@ -46,6 +46,8 @@ def save(
         (audience,) = db.lock(Audience.objects.filter(pk=audience.pk))
         scope = scope_of(audience)
     rules.read(rule, counting.business_ask(brand_id=brand.pk, scope=scope, now=now))
+    if audience is not None and _asks_for_its_tag(audience, rule):
+        raise BadAudience(_("This audience keeps a tag and would ask for that very tag."), extra={"part": "rule"})
     is_new = audience is None
     if audience is None:
         store_ids = None if scope.store_ids is None else sorted(scope.store_ids)
@@ -68,6 +70,11 @@ def save(
     return audience
 
 
+def _asks_for_its_tag(audience: Audience, rule: Any) -> bool:
+    kept = set(audience.tag_rules.filter(is_active=True).values_list("tag_id", flat=True))
+    return bool(kept & set(rules.values_named(rule, "tags")))
+
+
 @transaction.atomic
 def archive(*, audience: Audience, actor: Any) -> None:
     """It is offered no more; snapshots stay. Raises BadAudience while it keeps a tag."""
@@ -80,8 +87,11 @@ def archive(*, audience: Audience, actor: Any) -> None:
 def freeze(*, audience: Audience, actor: Any, now: dt.datetime, scope: org.Scope | None = None) -> AudienceSnapshot:
     """A snapshot of the newest version: READY at once for a small audience, else BUILDING with a job under way.
 
-    ``scope``: a part of the audience's own, for who may reach only that. Raises BadRule for a rule that can no longer be asked.
+    ``scope``: a part of the audience's own, for who may reach only that. Raises BadAudience for an archived one, BadRule for a
+    rule that can no longer be asked.
     """
+    if Audience.objects.filter(pk=audience.pk, is_archived=True).exists():
+        raise BadAudience(_("This audience is archived; take one that is in use."))
     own = scope_of(audience)
     store_ids = own.store_ids if scope is None or scope.is_everything else scope.store_ids
     if own.store_ids is not None and store_ids is not None:
@@ -181,10 +191,3 @@ def _forget(cursor: Any, snapshot: AudienceSnapshot, table: str) -> None:
         _still_building(snapshot)
         cursor.execute(f"DROP TABLE IF EXISTS {table}")
         cursor.execute(f"DELETE FROM {SnapshotMember._meta.db_table} WHERE snapshot_id = %s", [snapshot.pk])
-
-
-def members_of(snapshot: AudienceSnapshot) -> Any:
-    """The rows of a snapshot that stands, by member: ``member_id`` and ``store_id``. Raises BadAudience before it does."""
-    if snapshot.status != AudienceSnapshot.Status.READY:
-        raise BadAudience(_("This snapshot is not ready yet."))
-    return SnapshotMember.objects.filter(snapshot=snapshot).order_by("member_id")

@@ -151,6 +151,7 @@ def test_it_comes_in_through_the_imports(loaded: Job) -> None:
     assert Store.objects.count() == 40
     assert Member.objects.count() == 300
     assert OrderLine.objects.values("order").distinct().count() > 850
+    assert set(loading.counts(loaded)) == {files.STORES, files.GUIDES, files.MEMBERS, files.ORDERS, files.REFUNDS}
     assert Decision.objects.exclude(state="SUPERSEDED").count() == OrderLine.objects.count()
     assert Refund.objects.filter(status=Refund.Status.WAITING).count() == 0
     assert Binding.objects.exclude(ended_at=None).exists()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from members import taste
+from members import facts, taste
 from members.models import MemberTaste, OrderLine, Product, ProductPopularity, TasteAttribute, TasteScale
 from members.taste import Liking, Words
 from tests.factories import content as content_factory
@@ -77,7 +77,7 @@ def test_following_one_member_gives_the_same_as_everything_anew(company):
     line = buy(company, "客0", "脆柿", days_ago=2)
     OrderLine.objects.filter(member=company.members["客1"]).update(refunded_fen=1_000)
     OrderLine.objects.filter(pk=line.pk).update(member=company.members["客2"])
-    taste.refresh(member_ids=[company.members[name].pk for name in ("客0", "客1", "客2")])
+    facts.refresh_all(now=NOW)
     followed = sorted(MemberTaste.objects.values_list("member_id", "attribute_id", "weight", "total"))
     assert taste.rebuild(now=NOW) == 0  # nothing was left to change
     assert sorted(MemberTaste.objects.values_list("member_id", "attribute_id", "weight", "total")) == followed

@@ -48,6 +48,9 @@ from campaigns.models import (
     Experiment,
     FileUpload,
     Folder,
+    Group,
+    GroupRun,
+    GroupStay,
     Holdout,
     LinkHost,
     Poster,
@@ -162,7 +165,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupRun, GroupStay, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -425,7 +428,29 @@ def followed_up(company: Console, guides: dict[str, Any], members: dict[str, Any
                 "due_at": at + dt.timedelta(days=1),
             },
         )  # fmt: skip
-    return {SopRun: runs, Action: given}
+    return {SopRun: runs, Action: given, **grouped(company, guides, members, sop, version)}
+
+
+def grouped(
+    company: Console, guides: dict[str, Any], members: dict[str, Any], sop: Sop, version: SopVersion
+) -> dict[Any, dict[str, Any]]:
+    """A group of each store with its customer in it, under way in an SOP."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
+    at = timezone.now()
+    groups, stays, runs = {}, {}, {}
+    for code in STORES:
+        groups[code], _is_new = Group.objects.get_or_create(
+            corp=corp, chat_id=f"wr{code}",
+            defaults={"name": f"{code}福利群", "owner": guides[code], "store": company.shops.stores[code], "asked_at": at},
+        )  # fmt: skip
+        stays[code], _is_new = GroupStay.objects.get_or_create(
+            group=groups[code], userid=f"wm{code}", defaults={"member": members[code], "joined_at": at}
+        )
+        runs[code], _is_new = GroupRun.objects.get_or_create(
+            sop=sop, group=groups[code],
+            defaults={"version": version, "anchored_at": at, "entered_at": at, "position": 1, "due_at": at},
+        )  # fmt: skip
+    return {Group: groups, GroupStay: stays, GroupRun: runs}
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:

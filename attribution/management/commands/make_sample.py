@@ -42,5 +42,5 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         finally:
             bar.close()
-        counts = {name: figures["good"] for name, figures in job.summary.items() if "good" in figures}
-        self.stdout.write(_("The sample company is loaded:") + " " + ", ".join(f"{k} {v:,}" for k, v in counts.items()))
+        counts = loading.counts(job).items()
+        self.stdout.write(_("The sample company is loaded:") + " " + ", ".join(f"{k} {v:,}" for k, v in counts))
