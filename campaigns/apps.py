@@ -8,8 +8,8 @@ class CampaignsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from campaigns import audience_fields, calendar, communities, experiments, sends, waiting
         from campaigns import bench as benches
-        from campaigns import calendar, communities, experiments, sends, waiting
         from campaigns.communities import listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
@@ -24,6 +24,7 @@ class CampaignsConfig(AppConfig):
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(listing.KIND, listing.run)
         communities.register()
+        audience_fields.register()
         contacts.on_member_linked(communities.member_linked)
         jobs.register(calendar.COMPILE, calendar.work_compile)
         jobs.register(calendar.CHECK, calendar.work_check)
