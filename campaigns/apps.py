@@ -8,7 +8,7 @@ class CampaignsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from campaigns import audience_fields, calendar, communities, experiments, sends, waiting
+        from campaigns import audience_fields, calendar, communities, experiments, moments, sends, waiting
         from campaigns import bench as benches
         from campaigns.communities import listing
         from campaigns.experiments import universal
@@ -31,6 +31,8 @@ class CampaignsConfig(AppConfig):
         waiting.register()
         jobs.register(sends.REMIND, sends.work_remind)
         jobs.register(sends.STOP, sends.work_stop)
+        jobs.register(moments.PLAN, moments.work_plan)
+        moments.register()
         sends.register()
         ending.register()
         bench.register("send", benches.send)

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
 from attribution.sample import company as companies
-from attribution.sample import content, coupons, disputes, files, logins, people, rewards, wecom
+from attribution.sample import content, coupons, disputes, files, logins, people, planning, rewards, wecom
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
 from guides import assignments, delegations, staff_import
@@ -116,6 +116,7 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     progress.stage("figures")
     figures.refresh(now=timezone.now())
     content.load(now=until)
+    planning.load(now=until)
     if not settings.PRODUCTION:
         logins.create()
         done["disputes"] = disputes.open_some(until)

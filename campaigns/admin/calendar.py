@@ -72,7 +72,7 @@ class AdaptationInline(ReadOnlyInline):
 
 def adaptation_text(row: CalendarAdaptation) -> str:
     if row.is_dropped:
-        return _("left out")
+        return _("does not take part")
     parts = []
     if row.from_time and row.until_time:
         parts.append(f"{row.from_time:%H:%M}—{row.until_time:%H:%M}")

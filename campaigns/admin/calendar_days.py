@@ -54,12 +54,15 @@ def approve(self: Any, request: HttpRequest, row: CalendarDay, data: dict[str, A
 class CalendarDayAdmin(ReadOnlyAdmin):
     acts = (approve,)
     list_display = COLUMNS
-    list_filter = (("kind", lists.ChoicesDropdownFilter), ("coupons", lists.ChoicesDropdownFilter))
+    list_filter = (
+        ("kind", lists.ChoicesDropdownFilter),
+        ("coupons", lists.ChoicesDropdownFilter),
+        ("is_cancelled", lists.BooleanRadioFilter),
+    )
     ordering = ("-day", "-pk")
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        rows = super().get_queryset(request).select_related("entry", "send", "snapshot", "coupon_batch")
-        return rows.filter(is_cancelled=False)
+        return super().get_queryset(request).select_related("entry", "send", "snapshot", "coupon_batch")
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Counts of all stores are HQ's."""

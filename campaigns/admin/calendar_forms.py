@@ -26,7 +26,7 @@ Span = CalendarEntry.Span
 
 class EntryForm(forms.ModelForm):
     weekdays: Any = forms.TypedMultipleChoiceField(
-        label=gettext_lazy("weekdays"), choices=WEEKDAYS, coerce=int, empty_value=[], required=False,
+        label=gettext_lazy("on weekdays"), choices=WEEKDAYS, coerce=int, empty_value=[], required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=gettext_lazy("A campaign without weekdays takes place every day."),
     )  # fmt: skip
 
@@ -146,11 +146,12 @@ class AdaptationForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        entries: Any = self.fields["entry"]
-        entries.queryset = entries.queryset.filter(is_active=True).exclude(
-            adapted_by=CalendarEntry.AdaptedBy.NOBODY
-        ).order_by("title", "pk")  # fmt: skip
-        regions: Any = self.fields["region"]
+        entries: Any = self.fields.get("entry")
+        regions: Any = self.fields.get("region")
+        if entries is None or regions is None:
+            return  # one that is only shown
+        offered = entries.queryset.filter(is_active=True).exclude(adapted_by=CalendarEntry.AdaptedBy.NOBODY)
+        entries.queryset = offered.order_by("title", "pk")
         regions.queryset = regions_within(self.scope)
 
     def clean(self) -> dict[str, Any]:

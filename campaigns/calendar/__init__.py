@@ -22,9 +22,10 @@ from campaigns.calendar.conflicts import CHECK, check, found_on, work_check
 from campaigns.calendar.counting import count
 from campaigns.calendar.figures import Line, execution, totals
 from campaigns.calendar.reaching import approve_coupons, prepare
+from campaigns.calendar.stores import of_store
 from campaigns.calendar.sweeping import ask_to_compile, sweep, write
 
 __all__ = [
     "CHECK", "COMPILE", "BadAdaptation", "Counts", "Line", "adapt", "approve_coupons", "ask_to_compile", "check", "compile_days",
-    "count", "execution", "found_on", "prepare", "preview", "sweep", "totals", "withdraw", "work_check", "work_compile", "write",
+    "count", "execution", "found_on", "of_store", "prepare", "preview", "sweep", "totals", "withdraw", "work_check", "work_compile", "write",
 ]  # fmt: skip

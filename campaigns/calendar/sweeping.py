@@ -64,9 +64,11 @@ def _wished_at(brand_id: int) -> dt.datetime:
 
 @transaction.atomic
 def ask_to_compile(*, brand_id: int, days: Sequence[dt.date], actor: Any, key: str | None = None) -> Job:
-    """A job that compiles the days; with the same key the job that is there."""
+    """A job that compiles the days, and one that looks for their conflicts; with the same key the jobs that are there."""
     params = {"brand": brand_id, "days": [day.isoformat() for day in days]}
     job = jobs.enqueue(compiling.COMPILE, actor=actor, params=params, key=key)
+    if key is None:  # of a week that somebody plans, which may lie behind the days that the clock looks at
+        jobs.enqueue(conflicts.CHECK, actor=actor, params=params)
     rows = [CalendarCompiled(brand_id=brand_id, day=day, job=job) for day in days]
     CalendarCompiled.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["brand", "day"], update_fields=["job"]

@@ -59,7 +59,7 @@ class CalendarEntry(ForPart):
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     title = models.CharField(_("title"), max_length=30)
     weekdays = ArrayField(
-        models.PositiveSmallIntegerField(), verbose_name=_("weekdays"), default=list, blank=True,
+        models.PositiveSmallIntegerField(), verbose_name=_("on weekdays"), default=list, blank=True,
         help_text=_("A campaign without weekdays takes place every day."),
     )  # fmt: skip
     starts_on = models.DateField(_("from"))
@@ -164,7 +164,7 @@ class CalendarAdaptation(models.Model):
     )
     starts_on = models.DateField(_("from"))
     ends_on = models.DateField(_("up to and including"))
-    is_dropped = models.BooleanField(_("left out"), default=False)
+    is_dropped = models.BooleanField(_("does not take part"), default=False)
     from_time = models.TimeField(_("begins at"), null=True, blank=True)
     until_time = models.TimeField(_("ends at"), null=True, blank=True)
     quota = models.PositiveSmallIntegerField(_("quota"), null=True, blank=True)
@@ -249,7 +249,7 @@ class CalendarDay(models.Model):
     problem = models.CharField(_("problem"), max_length=300, blank=True)
     # of all stores together, as last compiled and counted
     store_count = models.IntegerField(_("stores"), default=0)
-    dropped_count = models.IntegerField(_("left out"), default=0)
+    dropped_count = models.IntegerField(_("does not take part"), default=0)
     reached_count = models.IntegerField(_("stores that reached the quota"), default=0)
     task_count = models.IntegerField(_("tasks"), default=0)
     done_count = models.IntegerField(_("tasks done"), default=0)
@@ -284,7 +284,7 @@ class CalendarStoreDay(models.Model):
 
     class Status(models.TextChoices):
         PLANNED = "PLANNED", _("planned")
-        DROPPED = "DROPPED", _("left out")
+        DROPPED = "DROPPED", _("does not take part")
         CANCELLED = "CANCELLED", _("cancelled")
 
     entry = models.ForeignKey(

@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Answer, Content, Poster, Script
+from campaigns.models import Answer, CalendarEntry, Content, Poster, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
+from tests.campaigns import planning
 from tests.factories import content
 from tests.factories import shops as factory
 
@@ -83,6 +84,12 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-materials": ("get", {None: GUIDES}, None),
     "guide-material-file": ("get", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, None),
     "guide-material-use": ("post", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, {}),
+    "guide-calendar": ("get", {None: GUIDES}, None),
+    "guide-calendar-adapt": (
+        "post",
+        {"calendar": ("M",), 10**9: ()},
+        {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
+    ),
     "guide-posters": ("get", {None: GUIDES}, None),
     "guide-poster-picture": ("get", {"poster": ("A", "F", "M"), 10**9: ()}, None),
     "guide-knowledge": ("get", {None: GUIDES}, None),
@@ -153,6 +160,15 @@ def row_id(company, row):
         return []
     word, _blank, of = str(row).partition(" ")
     north = {"region": company.stores["S1"].region}
+    if word == "calendar":
+        said = {
+            "span": "CAMPAIGN",
+            "weekdays": [],
+            "ends_on": dt.date(2099, 12, 31),
+            "adapted_by": "STORE",
+            "may_drop": True,
+        }
+        return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
     if word == "poster":
         return [(Poster.objects.first() or content.poster(**north)).pk]
     if word == "answer":
