@@ -9,7 +9,7 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns import bench as benches
-        from campaigns import calendar, communities, experiments, sends, waiting
+        from campaigns import calendar, communities, experiments, moments, sends, waiting
         from campaigns.communities import listing
         from campaigns.sends import ending
         from guides import contacts
@@ -28,6 +28,8 @@ class CampaignsConfig(AppConfig):
         waiting.register()
         jobs.register(sends.REMIND, sends.work_remind)
         jobs.register(sends.STOP, sends.work_stop)
+        jobs.register(moments.PLAN, moments.work_plan)
+        moments.register()
         sends.register()
         ending.register()
         bench.register("send", benches.send)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import calendar, communities, content_media, experiments, sends, sops
+from campaigns import calendar, communities, content_media, experiments, moments, sends, sops
 
 
 @shared_task
 def sweep_sends() -> None:
     """Tasks that are due go to WeCom, and WeCom is asked about those that are out."""
     sends.sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_moments() -> None:
+    """Moments whose time has come go to WeCom; who has published them, likes, and what guides post themselves is read."""
+    moments.sweep(now=timezone.now())
 
 
 @shared_task

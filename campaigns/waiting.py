@@ -1,11 +1,14 @@
-"""What of the calendar waits for a second person (待我审批)."""
+"""What of the calendar, of mass sends and moments waits for a second person (待我审批)."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.calendar import reaching
-from campaigns.models import CalendarDay
+from campaigns.models import CalendarDay, Moment, Send
 from scrm import approvals
 from scrm.org import Right
 
@@ -19,3 +22,15 @@ def register() -> None:
             right=Right.CHANGE,
         ),
     )  # fmt: skip
+    # one who asked, asked when it had been planned or soon after
+    for name, title, model in (("mass sends", _("Mass sends"), Send), ("moments", _("Moments"), Moment)):
+        approvals.register(
+            name,
+            approvals.Queue(
+                title, model, waits=_of_others, asked_by="requested_by", asked_at="planned_at", right=Right.CHANGE
+            ),
+        )
+
+
+def _of_others(user: Any) -> Q:
+    return Q(status="ASKED") & ~Q(requested_by=user)

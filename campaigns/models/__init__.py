@@ -14,6 +14,7 @@ from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
 from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
+from campaigns.models.moments import Moment, MomentMaterial, MomentPost, OwnMomentReading
 from campaigns.models.posters import Poster, PosterPicture
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, SendMaterial
@@ -23,6 +24,6 @@ __all__ = [
     "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
     "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
     "Group", "GroupRun", "GroupStay", "GroupStepDone", "GroupSweep",
-    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
+    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
     "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion",
 ]  # fmt: skip

@@ -52,6 +52,8 @@ from campaigns.models import (
     GroupRun,
     GroupStay,
     LinkHost,
+    Moment,
+    MomentPost,
     Poster,
     Script,
     ScriptUse,
@@ -164,7 +166,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupRun, GroupStay, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupRun, GroupStay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -176,6 +178,8 @@ PAGES: dict[str, set[str]] = {
     "members_audience_value": {"hq", "operator", "auditor"},
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
+    "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_moment_assessment": set(SEES),
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
     "imports": {"hq", "operator"},
@@ -243,6 +247,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Dispute: {code: dispute(shops, code) for code in STORES},
         Statement: statements(company),
         Send: sends_of(company, guides),
+        **moments_of(company, guides),
         **calendar_of(company),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
@@ -364,6 +369,21 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
         )
         task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
         SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
+    return found
+
+
+def moments_of(company: Console, guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """A moment that a guide of the store is to publish."""
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    found: dict[Any, dict[str, Any]] = {Moment: {}, MomentPost: {}}
+    for code in STORES:
+        values = {"text": "到货", "due_at": timezone.now()}
+        moment, _is_new = Moment.objects.get_or_create(brand=company.shops.brand, corp=corp, name=code, defaults=values)
+        post = {"corp": corp, "store": company.shops.stores[code], "state": "PLANNED", "at": moment.due_at}
+        found[Moment][code] = moment
+        found[MomentPost][code], _is_new = MomentPost.objects.get_or_create(
+            moment=moment, guide=guides[code], defaults=post
+        )
     return found
 
 
