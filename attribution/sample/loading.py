@@ -17,13 +17,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
+from attribution.sample import audiences, content, disputes, files, logins, people, planning, rewards, wecom
 from attribution.sample import company as companies
+<<<<<<< HEAD
 from attribution.sample import content, coupons, disputes, files, logins, people, planning, rewards, wecom
+=======
+>>>>>>> main
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
 from guides import assignments, delegations, staff_import
 from guides.models import Binding, Delegation, Guide
-from members import legacy_import, purchase_import
+from members import facts, legacy_import, member_value, purchase_import
 from members.models import Category, Identity, Member
 from scrm import audit, imports, jobs, org_import
 from scrm.errors import RuleViolation
@@ -116,6 +120,10 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     progress.stage("figures")
     figures.refresh(now=timezone.now())
     content.load(now=until)
+    progress.stage("facts")
+    facts.refresh_all(now=timezone.now())
+    member_value.cut(now=timezone.now())
+    audiences.load(now=timezone.now())
     planning.load(now=until)
     if not settings.PRODUCTION:
         logins.create()

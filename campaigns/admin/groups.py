@@ -29,7 +29,7 @@ COLOURS = {
     Group.Status.NORMAL: GOOD, Group.Status.OWNER_LEFT: BAD, Group.Status.MOVING: BUSY, Group.Status.MOVED: GOOD, "GONE": QUIET,
 }  # fmt: skip
 SCENES = {1: gettext_lazy("invited"), 2: gettext_lazy("by a link"), 3: gettext_lazy("by a QR code")}
-LEAVINGS = {0: gettext_lazy("left"), 1: gettext_lazy("removed")}
+LEAVINGS = {0: gettext_lazy("left herself"), 1: gettext_lazy("removed")}
 
 
 @admin.register(Group)

@@ -124,6 +124,12 @@ class StepForm(forms.ModelForm):
     class Meta:
         model = SopStep
         fields: ClassVar[list[str]] = [*editing.WRITTEN, *editing.REFERRED, *editing.LEADS]
+        labels: ClassVar[dict[str, Any]] = {"text": gettext_lazy("words of the step")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "text" in self.fields:
+            self.fields["text"].widget.attrs["rows"] = 3
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -191,8 +197,8 @@ class StepInline(StackedInline):
     hide_title = True
     autocomplete_fields = editing.REFERRED
     fields = (
-        ("position", "kind", "title"), ("wait_days", "at_time", "wait_minutes"), "text", ("coupon", "script", "content"),
-        ("valid_hours", "minutes", "tag"), ("question", "yes_to", "next_to"),
+        ("position", "kind"), ("title", "minutes"), ("wait_days", "wait_minutes"), ("at_time", "valid_hours"), "text",
+        ("coupon", "script"), ("content", "tag"), "question", ("yes_to", "next_to"),
     )  # fmt: skip
 
     def _may(self, request: HttpRequest, obj: Any) -> bool:

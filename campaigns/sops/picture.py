@@ -44,7 +44,7 @@ class Picture:
 
 
 def draw(steps: Sequence[rules.Step], told: Mapping[int, str] | None = None) -> Picture:
-    """Rows by the longest way from the first step; within a row in the order of the numbers. ``told``: a line per step.
+    """Rows by the longest way from the first step; within a row below what leads there, yes to the left of no. ``told``: a line per step.
 
     Raises ValueError for a plan with faults.
     """
@@ -85,7 +85,14 @@ def _place(steps: Mapping[int, rules.Step], depths: Mapping[int, int], told: Map
         rows.setdefault(depths[number], []).append(number)
     widest = max(len(row) for row in rows.values())
     boxes = {}
-    for depth, row in rows.items():
+    sides: dict[int, float] = {}  # where the arrows come from, in columns from the middle
+    for depth, row in sorted(rows.items()):
+        row.sort(key=lambda number: (sides.get(number, 0.0), number == rules.END, number))
+        for column, number in enumerate(row):
+            if number in steps:
+                for to, answer in _ways(steps, steps[number]):
+                    side = column - (len(row) - 1) / 2 + {"yes": -0.3, "no": 0.3}.get(answer, 0.0)
+                    sides.setdefault(to, side)
         left = MARGIN + (widest - len(row)) * (WIDTH + GAP_X) // 2
         for column, number in enumerate(row):
             x, y = left + column * (WIDTH + GAP_X), MARGIN + depth * (HEIGHT + GAP_Y)
@@ -98,4 +105,4 @@ def _arrow(start: Box, end: Box, answer: str) -> Arrow:
     x1, y1, x2, y2 = start.middle + shift, start.y + HEIGHT, end.middle, end.y
     bend = min(GAP_Y, max(20, (y2 - y1) // 2))
     path = f"M{x1} {y1} C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}"
-    return Arrow(path, x1 + (6 if answer != "yes" else -6), y1 + 16, answer)
+    return Arrow(path, x1 + (6 if answer == "yes" else -6), y1 + 16, answer)

@@ -53,6 +53,7 @@ _words: dict[str, Any] = {
     "delegation.open": _("recorded a leave"),
     "generate": _("making up the sample"),
     "figures": _("counting the figures"),
+    "facts": _("reckoning what members buy"),
     "read": _("reading the file"),
     "check": _("checking every row"),
     "write": _("writing"),

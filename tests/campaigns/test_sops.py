@@ -94,7 +94,8 @@ def test_a_branch_leads_two_ways() -> None:
 
 def test_the_picture_shows_every_step_and_every_way() -> None:
     drawn = picture.draw(BRANCHED)
-    assert [box.step.position for box in drawn.boxes if box.step] == [1, 2, 3, 4] and len(drawn.arrows) == 5
+    # below the branch, where yes leads stands to the left
+    assert [box.step.position for box in drawn.boxes if box.step] == [1, 2, 4, 3] and len(drawn.arrows) == 5
     places = [(box.x, box.y) for box in drawn.boxes]
     assert len(set(places)) == len(places) == 5
     assert all(box.x + picture.WIDTH <= drawn.width and box.y + picture.HEIGHT <= drawn.height for box in drawn.boxes)
