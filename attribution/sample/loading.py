@@ -17,12 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
-from attribution.sample import audiences, content, disputes, files, logins, people, planning, rewards, wecom
+from attribution.sample import audiences, content, coupons, disputes, files, logins, people, planning, rewards, wecom
 from attribution.sample import company as companies
-<<<<<<< HEAD
-from attribution.sample import content, coupons, disputes, files, logins, people, planning, rewards, wecom
-=======
->>>>>>> main
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
 from guides import assignments, delegations, staff_import
