@@ -8,9 +8,10 @@ class CampaignsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from campaigns import audience_fields, calendar, communities, experiments, moments, sends, waiting
         from campaigns import bench as benches
-        from campaigns import calendar, communities, experiments, moments, sends, waiting
         from campaigns.communities import listing
+        from campaigns.experiments import universal
         from campaigns.sends import ending
         from guides import contacts
         from scrm import bench, jobs
@@ -18,10 +19,12 @@ class CampaignsConfig(AppConfig):
         jobs.register(experiments.PLAN, experiments.work_plan)
         jobs.register(experiments.FREEZE, experiments.work_freeze)
         jobs.register(experiments.LOOK, experiments.work_look)
+        jobs.register(universal.KIND, universal.work)
         jobs.register(sends.PLAN, sends.work_plan)
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(listing.KIND, listing.run)
         communities.register()
+        audience_fields.register()
         contacts.on_member_linked(communities.member_linked)
         jobs.register(calendar.COMPILE, calendar.work_compile)
         jobs.register(calendar.CHECK, calendar.work_check)

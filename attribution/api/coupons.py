@@ -102,10 +102,9 @@ class Asked:
             values[Identity.Kind.MOBILE] = crypto.mobile_index(number)
         for kind, value in values.items():
             if value:
-                rows = Identity.objects.filter(kind=kind, value=value)
-                found = rows.values_list("member_id", flat=True).first()
+                found = coupons.owners.of_identity(kind=kind, value=value)
                 if found is not None:
-                    return int(found)
+                    return found
         if not any(values.values()):
             raise NotReadable("/member")
         raise coupons.CouponRefused(

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attribution import decisions, figures, ledger
-from attribution.sample import audiences, content, disputes, files, logins, people, planning, rewards, wecom
+from attribution.sample import audiences, content, coupons, disputes, files, logins, people, planning, rewards, wecom
 from attribution.sample import company as companies
 from attribution.sample.goods import CATEGORIES
 from attribution.sample.places import REGIONS
@@ -124,6 +124,7 @@ def _load(company: companies.Company, folder: Path, until: dt.datetime, progress
     if not settings.PRODUCTION:
         logins.create()
         done["disputes"] = disputes.open_some(until)
+        done["coupons"] = coupons.load(until)
     return done
 
 

@@ -202,14 +202,9 @@ def shown(row: Experiment, chosen: Look) -> dict[str, Any]:
     """What a look says, in words and as a picture."""
     report = reading.from_json(chosen.content)
     names = {arm["number"]: arm["name"] for arm in report.arms}
-    whole = sum(arm["weight"] for arm in report.arms)
-    people = sum(arm["count"] for arm in report.arms)
     return {
         "report": report,
-        "sizes": [
-            {**arm, "planned": f"{100 * arm['weight'] / whole:.2f}%", "found": f"{100 * arm['count'] / people:.2f}%"}
-            for arm in report.arms
-        ],
+        "sizes": sizes(report),
         "ratio": telling.ratio_sentence(report),
         "lines": telling.lines(report, report.findings),
         "guards": telling.lines(report, report.guards),
@@ -221,6 +216,16 @@ def shown(row: Experiment, chosen: Look) -> dict[str, Any]:
         "level": telling.level(report),
         "chart": chart(telling.lines(report, report.findings)),
     }  # fmt: skip
+
+
+def sizes(report: reading.Report) -> list[dict[str, Any]]:
+    """The arms with their planned and found shares."""
+    whole = sum(arm["weight"] for arm in report.arms)
+    people = sum(arm["count"] for arm in report.arms) or 1
+    return [
+        {**arm, "planned": f"{100 * arm['weight'] / whole:.2f}%", "found": f"{100 * arm['count'] / people:.2f}%"}
+        for arm in report.arms
+    ]
 
 
 @dataclass(frozen=True, slots=True)

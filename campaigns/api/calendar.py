@@ -102,6 +102,8 @@ class AdaptView(GuideView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """For the manager of the store she works in, of an entry for that store; for anybody else it does not exist."""
         super().initial(request, *args, **kwargs)
+        if request.method != "POST":
+            return  # refused as such, whoever asks
         scope = org.Scope(frozenset({self.caller.store_id}))
         rows = org.visible(CalendarEntry.objects.filter(pk=kwargs["entry_id"], is_active=True), scope)
         is_hers = self.caller.store_id in self.caller.managed_store_ids

@@ -206,8 +206,8 @@ def _give_coupons(now: dt.datetime, limit: int) -> int:
                 runs = _claimed(_due(now).filter(ON_COUPON, pk=run_id))
                 _take_steps(runs, now, may_give=True)
                 given += len(runs)
-        except OperationalError:  # somebody holds the stock for long: the next minute comes for her
-            log.warning("sop_coupon_waits", run_id=run_id)
+        except OperationalError as error:  # somebody holds the stock for long: the next minute comes for her
+            log.warning("sop_coupon_waits", run_id=run_id, error=type(error.__cause__).__name__)
     return given
 
 

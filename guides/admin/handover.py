@@ -20,6 +20,7 @@ from guides.admin.staff import GuideNames, guide_link
 from guides.handover import cases, figures, moving, plan, policy
 from guides.models import Contact, Guide, HandoverCase, HandoverGroup, HandoverItem
 from members.models import Member
+from scrm import org
 from scrm.admin import lists, words
 from scrm.admin.bases import BigReadOnlyAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, EMPTY, GOOD, NEW, QUIET, display, link, money, state
@@ -203,7 +204,7 @@ class HandoverCaseAdmin(BigReadOnlyAdmin, GuideNames):
         states = figures.states(case=case)
         is_planning = case.job is not None and case.job.status in (Job.Status.QUEUED, Job.Status.RUNNING)
         context = self.page_context(
-            request, case, title=str(case), case=case, preview=preview, value=yuan(preview.value_fen), bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
+            request, case, title=str(case), case=case, preview=preview, value=yuan(preview.value_fen) if org.scope_of(request.user).is_everything else None, bands=[BAND_TEXTS[name] for name, _least in policy.BANDS],
             states=[(text, count, STATE_COLOURS[HandoverItem.State(code)], _share(count, preview.customers)) for code, text, count in states],
             groups=groups, failed_groups=_failed_groups(request, case), retention=retention,
             is_busy=is_planning, failure=case.job.error if case.job and case.job.status == Job.Status.FAILED else "",
@@ -262,6 +263,16 @@ class HandoverItemAdmin(BigReadOnlyAdmin):
         "asked_at",
         "takeover_at",
     )
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._shown(request, super().get_list_display(request))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self._shown(request, super().get_fields(request, obj))
+
+    def _shown(self, request: HttpRequest, names: Any) -> Any:
+        """What she spent counts the purchases of all stores: only for who sees all of them (S1)."""
+        return names if org.scope_of(request.user).is_everything else [name for name in names if name != "value"]
 
     def decorate(self, request: HttpRequest, rows: list[Any]) -> None:
         members = lists.visible_names(request, Member, (row.member_id for row in rows))

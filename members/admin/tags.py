@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import csv
+from itertools import chain
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from import_export import fields
 from import_export.widgets import ForeignKeyWidget
 
-from members import tags
+from members import tag_import, tags
 from members.models import Audience, Member, Tag, TagRule, Tier
+from scrm import org
+from scrm.admin import words
 from scrm.admin.bases import ReadOnlyAdmin, object_act
-from scrm.admin.exchange import ConfigAdmin, ConfigResource
+from scrm.admin.exchange import ConfigAdmin, ConfigResource, neutral
 from scrm.admin.shown import BAD, GOOD, QUIET, display, state
 from scrm.models import Brand
 from scrm.org import Right
+
+words.register(
+    {
+        "import_tags": _("tags of members"),
+        "keep_tag": _("a tag kept by an audience"),
+        "keep a tag": _("bringing the tag in line"),
+        "tag.import": _("imported tags of members"),
+        "tag.file": _("took the list of a tag's members"),
+        "summary.tagged": _("members got the tag"),
+        "summary.untagged": _("members lost the tag"),
+        "summary.tags_created": _("tags created"),
+        "summary.tags_removed": _("tags taken away"),
+    }
+)
 
 
 class TierResource(ConfigResource):
@@ -61,9 +83,17 @@ class TagForm(forms.Form):
     warning=_("Every night who is in the audience gets the tag, and who left it loses it. What people or lists gave stays."),
 )  # fmt: skip
 def keep_by_audience(self: Any, request: HttpRequest, tag: Tag, data: dict[str, Any]) -> str:
-    rule = tags.set_rule(tag=tag, audience=data["audience"], actor=request.user)
-    added, _removed = tags.keep(rule=rule, now=timezone.now())
-    return gettext("The tag is kept by the audience now; %(count)s members got it.") % {"count": f"{added:,}"}
+    kept = tags.keep_by(tag=tag, audience=data["audience"], actor=request.user, now=timezone.now())
+    if kept.job is not None:
+        return _job_text(kept)
+    return gettext("The tag is kept by the audience now; %(count)s members got it.") % {"count": f"{kept.added:,}"}
+
+
+def _job_text(kept: tags.Kept) -> str:
+    assert kept.job is not None
+    return gettext("These are many members: job %(job)s brings the tag in line; its progress stands under jobs.") % {
+        "job": kept.job.pk
+    }
 
 
 @object_act(
@@ -88,10 +118,12 @@ def take_tag(self: Any, request: HttpRequest, member: Member, data: dict[str, An
 
 @object_act(_("Keep it now"), right=Right.ACT, icon="sync", offered=lambda rule: rule.is_active)
 def keep_now(self: Any, request: HttpRequest, rule: TagRule, data: dict[str, Any]) -> str:
-    added, removed = tags.keep(rule=rule, now=timezone.now())
+    kept = tags.keep_soon(rule=rule, actor=request.user, now=timezone.now())
+    if kept.job is not None:
+        return _job_text(kept)
     return gettext("%(added)s members got the tag, %(removed)s lost it.") % {
-        "added": f"{added:,}",
-        "removed": f"{removed:,}",
+        "added": f"{kept.added:,}",
+        "removed": f"{kept.removed:,}",
     }
 
 
@@ -131,9 +163,44 @@ class TagRuleAdmin(ReadOnlyAdmin):
 @admin.register(Tag)
 class TagAdmin(ConfigAdmin):
     acts = (keep_by_audience,)
-    list_display = ("name", "brand")
+    list_display = ("name", "brand", "file_link")
     list_select_related = ("brand",)
     search_fields = ("name__startswith",)
     search_help_text = _("Beginning of the name")
     ordering = ("name",)
     fields = ("brand", "name")
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.file_view)
+        return [path("<path:object_id>/members/", view, name="members_tag_members"), *super().get_urls()]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        names = super().get_list_display(request)
+        return names if self.has_right(request, Right.EXPORT) else [name for name in names if name != "file_link"]
+
+    def file_view(self, request: HttpRequest, object_id: str) -> StreamingHttpResponse:
+        """Members' tags as rows, in the columns of the import."""
+        tag = self.get_object(request, unquote(object_id))
+        if tag is None:
+            raise Http404
+        if not self.has_right(request, Right.EXPORT):
+            raise PermissionDenied
+        rows = tag_import.take_file(tag=tag, scope=org.scope_of(request.user), actor=request.user)
+        writer = csv.writer(_Echo())
+        lines = (writer.writerow([neutral(cell) for cell in row]) for row in rows)
+        answer = StreamingHttpResponse(chain(["\ufeff"], lines), content_type="text/csv; charset=utf-8")  # Excel's mark
+        answer["Content-Disposition"] = f'attachment; filename="tag-{tag.pk}.csv"'
+        return answer
+
+    @display(description=_("members"))
+    def file_link(self, tag: Tag) -> Any:
+        return format_html(
+            '<a href="{}">{}</a>', reverse("admin:members_tag_members", args=(tag.pk,)), gettext("Download CSV")
+        )
+
+
+class _Echo:
+    """A file that hands back what is written."""
+
+    def write(self, text: str) -> str:
+        return text

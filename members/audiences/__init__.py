@@ -36,6 +36,7 @@ from members.audiences.freezing import (
     archive,
     build,
     freeze,
+    is_small,
     run,
     save,
     scope_of,
@@ -46,7 +47,7 @@ from scrm import org
 
 __all__ = [
     "KIND", "Ask", "BadAudience", "BadRule", "Count", "Field", "Kind", "Problem", "Query", "Reason", "add_fields", "archive", "build",
-    "business_ask", "by_store", "compile", "count", "freeze", "read", "run", "save", "scope_of", "tags_named", "why",
+    "business_ask", "by_store", "compile", "count", "freeze", "is_small", "read", "run", "save", "scope_of", "tags_named", "why",
 ]  # fmt: skip
 
 

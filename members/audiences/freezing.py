@@ -116,6 +116,13 @@ def freeze(*, audience: Audience, actor: Any, now: dt.datetime, scope: org.Scope
     return snapshot if snapshot.job_id else build(snapshot=snapshot, now=now)
 
 
+def is_small(audience: Audience, *, now: dt.datetime) -> bool:
+    """Whether one may wait for all of its members. Raises BadRule."""
+    ask = counting.business_ask(brand_id=audience.brand_id, scope=scope_of(audience), now=now)
+    size = counting.count(rules.read(audience.rule, ask), ask)
+    return not size.is_estimate and size.members <= AT_ONCE
+
+
 def build(*, snapshot: AudienceSnapshot, now: dt.datetime, progress: Any = None) -> AudienceSnapshot:
     """Write the members of a snapshot that is being made: one query decides who they are, as of ``now``; they are written in
     chunks. Killed and run again it begins anew, so that its members are always those of one moment.

@@ -21,6 +21,7 @@ from members.coupons import (
     daily,
     issuing,
     life,
+    owners,
     passes,
     quoting,
     recipients,
@@ -35,7 +36,7 @@ from scrm import jobs
 follow, take_news = records.follow, records.take_news
 
 __all__ = [
-    "CouponRefused", "RequestDiffers", "batches", "clearing", "constraint_of", "daily", "follow", "issuing", "life", "passes", "quoting",
+    "CouponRefused", "RequestDiffers", "batches", "clearing", "constraint_of", "daily", "follow", "issuing", "life", "owners", "passes", "quoting",
     "recipients", "records", "redeeming", "register", "take_news", "templates", "terms",
 ]  # fmt: skip
 

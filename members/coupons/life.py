@@ -8,7 +8,10 @@
 3. A coupon expires when the business day (Shanghai) after its last one begins. The job of a day runs once; a coupon in an
    order or on its way to somebody waits until it is back. A printed code nobody has claimed lapses with its template and counts
    as never given out.
-4. The company makes a coupon void with a reason. What expired or is void gives its reserved money back to the budget.
+4. Members who are merged: the coupons of the one are the other's from then on, in whatever state, and what both have had of a template
+   counts together against its cap; who has more than the cap allows keeps them and gets no more. The database sees to it, whoever
+   merges (``models.coupon_triggers``).
+5. The company makes a coupon void with a reason. What expired or is void gives its reserved money back to the budget.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ import secrets
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from members.coupons import owners
 from members.coupons.refusals import CouponRefused
-from members.models import CouponPass, Identity, Member
+from members.models import CouponPass, Identity
 from scrm import crypto
 
 LASTS = dt.timedelta(minutes=5)
@@ -52,6 +53,7 @@ _TRY = """
         tries_left = tries_left - (digest <> %(digest)s)::int,
         used_at = CASE WHEN digest = %(digest)s AND %(uses)s THEN %(now)s ELSE used_at END
     WHERE member_id = %(member)s AND used_at IS NULL AND expires_at > %(now)s AND tries_left > 0
+        AND EXISTS (SELECT FROM members_member m WHERE m.id = member_id AND m.status = 'ACTIVE')
     RETURNING digest = %(digest)s
 """
 
@@ -69,10 +71,7 @@ def _member_of(mobile: str) -> int | None:
     number = crypto.normalise_mobile(mobile)
     if number is None:
         return None
-    found = Identity.objects.filter(
-        kind=Identity.Kind.MOBILE, value=crypto.mobile_index(number), member__status=Member.Status.ACTIVE
-    )
-    return found.values_list("member_id", flat=True).first()
+    return owners.of_identity(kind=Identity.Kind.MOBILE, value=crypto.mobile_index(number))
 
 
 def _digest(member_id: int, digits: str) -> str:

@@ -68,8 +68,16 @@ FOLLOW_MOVES = """
     RETURN NULL;
 """
 
+# Who is a member after all merges, the next one's id given; no row where merges run in a circle.
+HEIR = """
+    WITH RECURSIVE up AS (
+        SELECT {first}::bigint AS id
+        UNION SELECT m.merged_into_id FROM up JOIN members_member m ON m.id = up.id WHERE m.merged_into_id IS NOT NULL)
+    SELECT m.id FROM up JOIN members_member m ON m.id = up.id WHERE m.merged_into_id IS NULL
+"""
+
 # K1, K2, K4: a coupon moves only along its ways, and only with the row that says why.
-MOVES = """
+MOVES = f"""
     IF (to_jsonb(NEW) - ARRAY['status','member_id','claimed_at','starts_on','expires_on','is_gifted','discount_fen','issuer_id'])
        IS DISTINCT FROM
        (to_jsonb(OLD) - ARRAY['status','member_id','claimed_at','starts_on','expires_on','is_gifted','discount_fen','issuer_id'])
@@ -77,8 +85,9 @@ MOVES = """
         RAISE EXCEPTION 'what a coupon is never changes' USING ERRCODE = 'restrict_violation';
     END IF;
     IF NEW.status = OLD.status THEN
-        IF NEW.member_id IS DISTINCT FROM OLD.member_id OR NEW.discount_fen IS DISTINCT FROM OLD.discount_fen THEN
-            RAISE EXCEPTION 'a coupon changes hands by a claim or a gift' USING ERRCODE = 'restrict_violation';
+        IF NEW.discount_fen IS DISTINCT FROM OLD.discount_fen OR NEW.member_id IS DISTINCT FROM OLD.member_id
+           AND NEW.member_id IS DISTINCT FROM ({HEIR.format(first="OLD.member_id")}) THEN
+            RAISE EXCEPTION 'a coupon changes hands by a claim, a gift or a merge' USING ERRCODE = 'restrict_violation';
         END IF;
         RETURN NEW;
     END IF;
@@ -98,13 +107,14 @@ MOVES = """
     RETURN NEW;
 """
 
-# K3: whoever gets a coupon of a template with a cap takes one of her places; places are never given back.
+# K3: whoever gets a coupon of a template with a cap takes one of her places; places are never given back. A merge takes them along
+# by itself (FOLLOW_SURVIVOR).
 TAKE_PLACE = """
     DECLARE
         taken smallint;
     BEGIN
-    IF NEW.member_cap IS NULL OR NEW.member_id IS NULL OR TG_OP = 'UPDATE' AND NEW.member_id IS NOT DISTINCT FROM OLD.member_id
-    THEN
+    IF NEW.member_cap IS NULL OR NEW.member_id IS NULL
+       OR TG_OP = 'UPDATE' AND (NEW.member_id IS NOT DISTINCT FROM OLD.member_id OR NEW.status = OLD.status) THEN
         RETURN NULL;
     END IF;
     FOR taken IN SELECT generate_series(1, NEW.member_cap) LOOP
@@ -116,6 +126,44 @@ TAKE_PLACE = """
         END IF;
     END LOOP;
     RAISE EXCEPTION 'the member has as many as she may' USING ERRCODE = 'check_violation', CONSTRAINT = 'coupon_member_cap';
+    END;
+"""
+
+# A merged member's coupons are her survivor's, in whatever state. Both have had their coupons of a template together: her places
+# count with the survivor's (K3) as far as there are any left; who then has more than the cap keeps them, and gets no more. Of
+# one batch a member has one (coupon_batch_member_once): a second one counts as given away once.
+FOLLOW_SURVIVOR = f"""
+    DECLARE
+        heir bigint := ({HEIR.format(first="NEW.merged_into_id")});
+        today date := (now() AT TIME ZONE 'Asia/Shanghai')::date;
+    BEGIN
+    IF NEW.merged_into_id IS NULL OR heir IS NULL THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO members_couponclaim (template_id, member_id, place, member_cap, coupon_id)
+    SELECT hers.template_id, heir, free.place, hers.member_cap, hers.coupon_id
+    FROM (
+        SELECT k.*, row_number() OVER (PARTITION BY k.template_id ORDER BY k.place) AS number
+        FROM members_couponclaim k WHERE k.member_id = NEW.id
+    ) hers
+    CROSS JOIN LATERAL (
+        SELECT p AS place, row_number() OVER (ORDER BY p) AS number FROM generate_series(1, hers.member_cap) p
+        WHERE NOT EXISTS (SELECT FROM members_couponclaim o
+            WHERE o.template_id = hers.template_id AND o.member_id = heir AND o.place = p)
+    ) free
+    WHERE free.number = hers.number;
+    IF EXISTS (SELECT FROM members_coupon c WHERE c.member_id = NEW.id) THEN
+        PERFORM scrm_ensure_partitions('members_couponevent'::regclass, today, today);
+        WITH moved AS (
+            UPDATE members_coupon c SET member_id = heir, is_gifted = c.is_gifted OR c.source = 'BATCH' AND EXISTS (
+                SELECT FROM members_coupon o
+                WHERE o.batch_id = c.batch_id AND o.member_id = heir AND o.source = 'BATCH' AND NOT o.is_gifted)
+            WHERE c.member_id = NEW.id RETURNING c.id
+        )
+        INSERT INTO members_couponevent (happened_on, coupon_id, kind, at, member_id, channel, order_no, note)
+        SELECT today, id, 'MERGED', now(), heir, '', '', '' FROM moved;
+    END IF;
+    RETURN NULL;
     END;
 """
 

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Cast, ExtractDay, ExtractMonth
 from django.utils.translation import gettext_lazy as _
 
-from members.models import refreshing
+from members.models import coupon_triggers, refreshing
 from members.models.lists import forget_list_rows
 from scrm import org
 from scrm.models import Brand, Job, Store
@@ -87,6 +87,13 @@ class Member(models.Model):
             forget_list_rows("forget_list_row", pgtrigger.Update, member="id", changed=LISTED),
             refreshing.refresh_when_changed(
                 "refresh_merged", ("status", "merged_into_id", "brand_id"), ("id", "merged_into_id")
+            ),
+            pgtrigger.Trigger(
+                name="coupons_follow",
+                when=pgtrigger.After,
+                operation=pgtrigger.UpdateOf("merged_into_id"),
+                condition=pgtrigger.Q(old__merged_into__df=pgtrigger.F("new__merged_into")),
+                func=coupon_triggers.FOLLOW_SURVIVOR,
             ),
         )
 

@@ -57,6 +57,7 @@ class CouponEvent(AppendOnlyModel):
         EXPIRED = "EXPIRED", _("expired")
         VOID = "VOID", _("made void")
         WITHDRAWN = "WITHDRAWN", _("never claimed")
+        MERGED = "MERGED", _("went over with a merge of members")
 
     happened_on = models.DateField()
     coupon = models.ForeignKey(Coupon, models.PROTECT, related_name="+", db_index=False, db_constraint=False)

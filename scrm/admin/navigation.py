@@ -148,6 +148,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Stays in groups"), "transfer_within_a_station", "campaigns_groupstay"),
             (_("Actions of guides"), "checklist", "guides_action"),
             (_("Experiments"), "experiment", "campaigns_experiment"),
+            (_("Universal hold-out"), "do_not_disturb_on", "campaigns_holdout"),
         ),
     ),
     (

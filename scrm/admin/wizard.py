@@ -30,7 +30,7 @@ from scrm.models import Job, Upload
 from scrm.money import yuan
 from scrm.org import Right
 
-ORDER = ("import_stores", "import_guides", "import_members", "import_orders", "import_refunds")
+ORDER = ("import_stores", "import_guides", "import_members", "import_orders", "import_refunds", "import_tags")
 SAMPLE_ROWS = 3
 PROBLEMS_SHOWN = 20
 RUNS_SHOWN = 30
@@ -54,6 +54,7 @@ RESULTS = {
     "import_members": "members_member",
     "import_orders": "attribution_decision",
     "import_refunds": "members_refund",
+    "import_tags": "members_tag",
 }
 
 

@@ -124,5 +124,14 @@ def test_the_inbox_shows_what_others_asked_and_she_may_answer(company: Console) 
 
 
 def test_every_topic_with_four_eyes_has_its_queue(company: Console) -> None:
-    wanted = {"rules", "batches", "overrides", "disputes", "reward programmes", "integrity", "handovers"}
+    wanted = {
+        "rules",
+        "batches",
+        "overrides",
+        "disputes",
+        "reward programmes",
+        "integrity",
+        "handovers",
+        "calendar coupons",
+    }
     assert set(approvals.names()) == wanted

@@ -16,9 +16,11 @@ from django.utils import timezone
 
 from attribution import sample
 from attribution.models import Decision, Dispute, MoneyBlock, StoreDay
+from attribution.sample import coupons as sample_coupons
 from attribution.sample import files, loading, logins, people, places, trade
 from guides.models import Binding, Delegation
-from members.models import Member, OrderLine, Refund
+from members import coupons
+from members.models import Coupon, CouponTemplate, Member, OrderLine, Redemption, Refund
 from scrm import crypto, org
 from scrm.models import Job, Store, User
 
@@ -157,6 +159,13 @@ def test_it_comes_in_through_the_imports(loaded: Job) -> None:
     assert StoreDay.objects.filter(gmv_fen__gt=0).exists()
     assert not (Path(settings.SCRM_VAR) / "sample").exists()
     assert list(Dispute.objects.order_by("pk").values_list("status", flat=True)) == ["STORE", "UPHELD"]
+    used = Redemption.objects.values_list("status", flat=True)
+    assert Counter(used)["REVERSED"] == 1 and 2 <= len(used) <= sample_coupons.MOST
+    assert (
+        Coupon.objects.filter(status="HELD").exists() and CouponTemplate.objects.filter(status="PUBLISHED").count() == 3
+    )
+    again = sample_coupons.load(dt.datetime.fromisoformat(loaded.params["until"]))
+    assert again == Coupon.objects.count() == loaded.summary["coupons"] and coupons.daily.differences() == []
     assert Dispute.objects.order_by("pk")[1].moved_fen > 0 and MoneyBlock.objects.live().exists()
 
 

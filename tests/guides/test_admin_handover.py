@@ -98,6 +98,7 @@ def test_a_store_manager_looks_and_acts_not(company: Company) -> None:
     case = company.planned("B")
     manager = company.guide("M").user
     text = page(manager, case)
+    assert "一年消费" not in text and "一年消费" in page(company.hq, case)  # S1: of the purchases of all stores
     assert "G00002" in text and "李娜" not in text  # outside her store: by the code only
     address = reverse("admin:guides_handovercase_act", args=(case.pk, "confirm"))
     assert client(manager).post(address).status_code == 403

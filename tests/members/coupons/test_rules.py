@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +19,12 @@ from members.models import (
     ClearingEntry,
     Coupon,
     CouponBatch,
+    CouponClaim,
     CouponEvent,
     CouponGift,
     CouponStock,
     CouponTemplate,
+    Member,
     Redemption,
     RedemptionNews,
 )
@@ -365,6 +368,44 @@ def test_a_gift_is_not_taken_after_the_last_day_of_the_coupon(shops: factory.Sho
     assert code_of(lambda: take(midnight)) == ("gift_over", "token")
     assert code_of(lambda: take(midnight, "long")) == ("gift_over", "token")
     assert take(midnight - dt.timedelta(seconds=1)).member_id == shops.members["白鹭"].pk
+
+
+def test_coupons_of_a_merged_member_are_her_survivors(shops: factory.Shops) -> None:
+    """In whatever state, with one event each; K3: both have had theirs together, and what is over the cap stays, but is the last."""
+    her, survivor, hq = shops.members["安琪"], shops.members["白鹭"], make.person("hq")
+    double, once, free = (
+        make.template(member_cap=2),
+        make.template(member_cap=1),
+        make.template(member_cap=None, is_giftable=True),
+    )
+    used, own = make.give(double, her), make.give(once, her)
+    row = make.redeem(used, make.till(shops.stores["S1"]))
+    make.give(double, her)
+    make.give(double, survivor)
+    gift = life.offer(coupon_id=make.give(free, her).pk, giver_id=her.pk, key=make.key(), now=NOW)
+    batch = batches.start(
+        template=free, source="STORES", value=[shops.stores[c].pk for c in ("S1", "S2")], key="b", actor=hq, now=NOW
+    )
+    assert run(batch).given_count == 2
+    digits, _until = passes.show(member_id=survivor.pk, now=NOW)
+
+    Member.objects.filter(pk=her.pk).update(status="MERGED", merged_into=survivor)
+
+    assert not Coupon.objects.filter(member=her).exists() and Coupon.objects.filter(member=survivor).count() == 7
+    assert CouponEvent.objects.filter(kind="MERGED", member_id=survivor.pk).count() == 5
+    assert CouponClaim.objects.filter(member=survivor, template=double).count() == 2
+    for template in (double, once):
+        assert code_of(lambda template=template: make.give(template, survivor)) == ("coupon_member_cap", "member")
+    assert sorted(Coupon.objects.filter(batch=batch).values_list("is_gifted", flat=True)) == [False, True]
+    coupons.redeeming.reverse(redemption_id=row.pk, reason="退货", key="back", now=NOW)
+    taken = life.take(token=gift.token, taker_id=shops.members["付雪"].pk, key=make.key(), now=NOW)
+    assert taken.member_id == shops.members["付雪"].pk
+    mobile = factory.mobile(int(her.identities.get(kind="CARD").value[3:]))
+    assert passes.owner(mobile=mobile, digits=digits, now=NOW, uses=True) == survivor.pk  # by her old number
+    make.redeem(Coupon.objects.get(pk=own.pk), make.till(shops.stores["S1"]))
+    assert coupons.daily.differences() == []
+    with pytest.raises(DatabaseError, match="changes hands"), transaction.atomic():
+        Coupon.objects.filter(member=survivor).update(member=shops.members["付雪"])
 
 
 def test_printed_codes_are_claimed_once_and_the_rest_lapses(shops: factory.Shops) -> None:
