@@ -133,5 +133,7 @@ def test_every_topic_with_four_eyes_has_its_queue(company: Console) -> None:
         "integrity",
         "handovers",
         "calendar coupons",
+        "mass sends",
+        "moments",
     }
     assert set(approvals.names()) == wanted

@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from attribution.disputes import hearing
 from campaigns.models import Answer
 from guides.models import Action, IntegrityCase
+from tests.campaigns import planning
 from tests.factories import content
 from tests.factories import shops as factory
 
@@ -97,6 +98,7 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         "poster_id": content.poster().pk,
         "answer_id": Answer.objects.create(question="榴莲", answer="看刺").pk,
         "script_id": script.pk,
+        "entry_id": planning.entry().pk,
         "dispute_id": dispute.pk,
         "evidence_id": evidence.pk,
         "member_id": shops.members["安琪"].pk,
