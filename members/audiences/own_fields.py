@@ -27,12 +27,12 @@ MONTH_DAY = "(extract(month FROM members_member.birthday) * 100 + extract(day FR
 
 def birthdays(today: dt.date, days: int) -> list[int]:
     """Months and days (229 for 29 February) of today and the ``days`` after it; a birthday of 29 February is kept on
-    1 March of other years."""
+    the 28th of other years, as SOPs and the guides' lists keep it."""
     found = []
     for place in range(days + 1):
         day = today + dt.timedelta(days=place)
         found.append(day.month * 100 + day.day)
-        if (day.month, day.day) == (3, 1) and not _is_leap(day.year):
+        if (day.month, day.day) == (2, 28) and not _is_leap(day.year):
             found.append(229)
     return found
 
