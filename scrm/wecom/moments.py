@@ -217,7 +217,8 @@ def _moment(row: dict[str, Any]) -> Moment:
         created_by=row.get("create_type", CORP),
         is_public=bool(row.get("visible_type", 1)),
         text=(row.get("text") or {}).get("content", ""),
-        media=next((kind for kind in ("image", "video", "link") if row.get(kind)), ""),
+        # whether there is one is all that is asked: images are a list here and one thing elsewhere
+        media=next((kind for kind in ("image", "video", "link") if dict.get(row, kind)), ""),
     )
 
 
