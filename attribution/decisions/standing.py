@@ -63,7 +63,18 @@ def needs_new_decision(case: evidence.Case, standing: Standing) -> bool:
         return is_ineligible != (standing.state == rules.State.INELIGIBLE)
     if bool(case.line.risk_mark) != (standing.state == rules.State.HELD):
         return True
-    return standing.state == rules.State.PROVISIONAL and case.line.member_id is not None
+    if case.line.member_id is None:
+        return False
+    return standing.state == rules.State.PROVISIONAL or _was_her_own_purchase(case, standing)
+
+
+def _was_her_own_purchase(case: evidence.Case, standing: Standing) -> bool:
+    """Whether the buyer, known only now, is somebody to whom the line was credited: nobody earns by her own purchase (A7)."""
+    if standing.state != rules.State.LIVE or not standing.pots:
+        return False
+    paid = {share.beneficiary for share in standing.pots[0].pot.shares}
+    found = rules.decide(case.facts, case.evidence, standing.version.rule_for(case.facts))
+    return any(one.reason == rules.Reason.SELF_DEAL and one.beneficiary in paid for one in found.candidates)
 
 
 def why(case: evidence.Case, standing: Standing) -> str:
@@ -75,7 +86,7 @@ def why(case: evidence.Case, standing: Standing) -> str:
         return str(flag)
     if standing.state == rules.State.INELIGIBLE:
         return "ELIGIBLE_AGAIN"
-    if standing.state == rules.State.PROVISIONAL and not case.line.risk_mark:
+    if standing.state in (rules.State.PROVISIONAL, rules.State.LIVE) and not case.line.risk_mark:
         return "BUYER_RECOGNISED"
     return "RISK_MARKED" if case.line.risk_mark else "RISK_CLEARED"
 
