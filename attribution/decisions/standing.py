@@ -13,6 +13,7 @@ from attribution import accruals, commissions, evidence, postings, rulebook, rul
 from attribution.models import Hold
 from scrm import db
 
+RECOGNISED, REFITTED = "BUYER_RECOGNISED", "FULFILMENT_KNOWN"  # the reasons that go on from the decision before
 POSTED = (rules.State.LIVE, rules.State.PROVISIONAL)
 
 
@@ -34,6 +35,7 @@ class Standing:
     rate_bp: int
     candidates: tuple[rules.Candidate, ...]
     version: rulebook.Version
+    is_of_nobody: bool  # taken without a member
 
     @property
     def override(self) -> str | None:
@@ -63,18 +65,15 @@ def needs_new_decision(case: evidence.Case, standing: Standing) -> bool:
         return is_ineligible != (standing.state == rules.State.INELIGIBLE)
     if bool(case.line.risk_mark) != (standing.state == rules.State.HELD):
         return True
-    if case.line.member_id is None:
-        return False
-    return standing.state == rules.State.PROVISIONAL or _was_her_own_purchase(case, standing)
+    return is_reopened_by_buyer(case, standing)
 
 
-def _was_her_own_purchase(case: evidence.Case, standing: Standing) -> bool:
-    """Whether the buyer, known only now, is somebody to whom the line was credited: nobody earns by her own purchase (A7)."""
-    if standing.state != rules.State.LIVE or not standing.pots:
-        return False
-    paid = {share.beneficiary for share in standing.pots[0].pot.shares}
-    found = rules.decide(case.facts, case.evidence, standing.version.rule_for(case.facts))
-    return any(one.reason == rules.Reason.SELF_DEAL and one.beneficiary in paid for one in found.candidates)
+def is_reopened_by_buyer(case: evidence.Case, standing: Standing) -> bool:
+    """``pots[0]`` is the commission; fees follow the store, not the buyer."""
+    shares = standing.pots[0].pot.shares if standing.pots else ()
+    return standing.is_of_nobody and rules.is_reopened_by_buyer(
+        standing.state, shares, case.facts, case.evidence, case.rule
+    )
 
 
 def why(case: evidence.Case, standing: Standing) -> str:
@@ -87,7 +86,7 @@ def why(case: evidence.Case, standing: Standing) -> str:
     if standing.state == rules.State.INELIGIBLE:
         return "ELIGIBLE_AGAIN"
     if standing.state in (rules.State.PROVISIONAL, rules.State.LIVE) and not case.line.risk_mark:
-        return "BUYER_RECOGNISED"
+        return RECOGNISED
     return "RISK_MARKED" if case.line.risk_mark else "RISK_CLEARED"
 
 
@@ -106,7 +105,8 @@ OPEN_REFUNDS = """
 
 
 STANDING = """
-    SELECT d.line_id, d.id, d.sequence, d.state, d.shares, d.pots, d.rate_bp, d.base_fen, d.pot_fen, d.candidates, d.rule_id
+    SELECT d.line_id, d.id, d.sequence, d.state, d.shares, d.pots, d.rate_bp, d.base_fen, d.pot_fen, d.candidates, d.rule_id,
+           d.member_id IS NULL
     FROM unnest(%s::bigint[], %s::date[]) k(id, booked_on)
     JOIN attribution_decision d ON d.line_id = k.id AND d.booked_on = k.booked_on AND d.state <> 'SUPERSEDED'
          AND d.booked_on BETWEEN %s AND %s
@@ -136,7 +136,20 @@ def read(cases: Sequence[evidence.Case], book: dict[int, rulebook.Version]) -> B
 
 def _standing(rows: Sequence[tuple[Any, ...]], book: dict[int, rulebook.Version]) -> dict[int, Standing]:
     found = {}
-    for line_id, decision_id, sequence, state, shares, pots, rate_bp, base_fen, pot_fen, candidates, rule_id in rows:
+    for (
+        line_id,
+        decision_id,
+        sequence,
+        state,
+        shares,
+        pots,
+        rate_bp,
+        base_fen,
+        pot_fen,
+        candidates,
+        rule_id,
+        is_of_nobody,
+    ) in rows:
         if pots is None:
             parts = _shares(shares)
             main = commissions.Pot(commissions.PotKind.MAIN, postings.BRAND, base_fen, rate_bp, None, pot_fen, parts)
@@ -144,7 +157,7 @@ def _standing(rows: Sequence[tuple[Any, ...]], book: dict[int, rulebook.Version]
         else:
             placed = tuple(Placed(rules.pot_of(row[:-1]), row[-1]) for row in _json(pots))
         known = tuple(rules.Candidate(*candidate) for candidate in _json(candidates))
-        found[line_id] = Standing(decision_id, sequence, state, placed, rate_bp, known, book[rule_id])
+        found[line_id] = Standing(decision_id, sequence, state, placed, rate_bp, known, book[rule_id], is_of_nobody)
     return found
 
 

@@ -115,10 +115,11 @@ class Work:
         if standing.state in POSTED:
             for placed in standing.pots:
                 self._withdraw(case, standing, placed)
-        if standing.state == rules.State.PROVISIONAL:
+        reason = reading.why(case, standing)
+        if standing.state == rules.State.PROVISIONAL or reason == reading.RECOGNISED:
             linked = case.evidence._replace(linked_at=self._now)
             case = case._replace(evidence=linked)
-        self._decide(case, sequence=standing.sequence + 1, supersedes=standing, reason=reading.why(case, standing))
+        self._decide(case, sequence=standing.sequence + 1, supersedes=standing, reason=reason)
 
     def _withdraw(self, case: evidence.Case, standing: Standing, placed: Placed) -> None:
         account = self._account(case, placed, standing.id, 0)
@@ -139,7 +140,7 @@ class Work:
         stays = {reading.terms(placed.pot): placed.since for placed in standing.pots}
         placed = tuple(Placed(pot, stays.get(reading.terms(pot), sequence)) for pot in found.pots)
         self._decisions.append(
-            self._row(case, found, decision_id, sequence, standing, "FULFILMENT_KNOWN", placed, standing.version.id)
+            self._row(case, found, decision_id, sequence, standing, reading.REFITTED, placed, standing.version.id)
         )
         kept = {reading.terms(pot.pot) for pot in placed}
         for pot in standing.pots:

@@ -37,6 +37,7 @@ from attribution.rules.decision import (
     decide,
     fees,
     ineligibility,
+    is_reopened_by_buyer,
     pot_of,
     pot_row,
     seal,
@@ -52,5 +53,5 @@ __all__ = [
     "FIELDS", "HQ_ENTITY", "HQ_POOL", "NO_CAP", "POS", "BindingFact", "Candidate", "Choice", "Credit", "Decision", "Evidence",
     "GuideFact", "Layer", "Layers", "Mode", "OrderFacts", "OverrideFact", "Payable", "Place", "Placed", "Pot", "Reason", "Rule", "Scope",
     "State", "Value", "binding_as_of", "choose", "conflicts", "credits", "decide", "explain", "fees", "in_one_sentence", "ineligibility", "is_linked_too_late",
-    "payables", "pot_of", "pot_row", "seal",
+    "is_reopened_by_buyer", "payables", "pot_of", "pot_row", "seal",
 ]  # fmt: skip

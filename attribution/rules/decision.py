@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -166,6 +166,20 @@ def choose(line: OrderFacts, evidence: Evidence, rule: Rule) -> Choice:
     else:
         state = State.LIVE
     return Choice(state, _judged(found, winners, rule.mode), shares, rate_bp, line.risk_mark)
+
+
+def is_reopened_by_buyer(state: str, shares: Iterable[Share], line: OrderFacts, evidence: Evidence, rule: Rule) -> bool:
+    """Whether a decision taken without a member is taken again, now that the evidence knows her: it was provisional, or she is
+    herself one of those it credited. Nobody earns by her own purchase, however late it comes out whose it was (A7)."""
+    if evidence.member is None:
+        return False
+    if state == State.PROVISIONAL:
+        return True
+    if state != State.LIVE:
+        return False
+    credited = {share.beneficiary for share in shares}
+    found = choose(line, evidence, rule).candidates
+    return any(one.reason == Reason.SELF_DEAL and one.beneficiary in credited for one in found)
 
 
 def ineligibility(line: OrderFacts) -> Reason | None:

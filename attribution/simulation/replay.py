@@ -253,15 +253,15 @@ class _Question:
 
     def decide(self, case: evidence.Case) -> rules.Decision:
         """The decision that stands under the rule: a buyer unknown at first is decided as unknown, then once more if the
-        rule had left the line provisional and the identity came in time."""
+        rule had left the line provisional and the identity came in time, or had credited the buyer herself."""
         before = self._of_nobody.get(case.line.id)
         if before is None:
             return rules.decide(case.facts, case.evidence, case.rule)
         first = rules.decide(before.facts, before.evidence, before.rule)
-        if first.state != rules.State.PROVISIONAL:
+        if not rules.is_reopened_by_buyer(first.state, first.shares, case.facts, case.evidence, case.rule):
             return first
-        linked_at = self.stands.linked_at(case.line.id)
-        if linked_at is None and rules.is_linked_too_late(case.line.as_of, self.as_known_at, case.rule):
+        linked_at, was_open = self.stands.linked_at(case.line.id), first.state == rules.State.PROVISIONAL
+        if was_open and linked_at is None and rules.is_linked_too_late(case.line.as_of, self.as_known_at, case.rule):
             return first
         found = case.evidence._replace(linked_at=linked_at or self.as_known_at)
         return rules.decide(case.facts, found, case.rule)

@@ -10,6 +10,7 @@ import orjson
 
 from attribution import evidence, postings, rules
 from attribution.commissions import Base, Pot, PotKind, Role, Share
+from attribution.decisions.standing import RECOGNISED, REFITTED
 from attribution.models import Beneficiary
 from attribution.rules.digests import EPOCH
 from scrm import db
@@ -159,7 +160,6 @@ HISTORIES = """
     SELECT line_id, member_id, reason, decided_at FROM attribution_decision
     WHERE line_id = ANY(%s::bigint[]) ORDER BY line_id, sequence
 """
-RECOGNISED, REFITTED = "BUYER_RECOGNISED", "FULFILMENT_KNOWN"
 
 
 def _histories(line_ids: Sequence[int]) -> dict[int, Seen]:
