@@ -203,18 +203,21 @@ def shown(row: Experiment, chosen: Look) -> dict[str, Any]:
     report = reading.from_json(chosen.content)
     names = {arm["number"]: arm["name"] for arm in report.arms}
     return {
-        "report": report,
-        "sizes": sizes(report),
-        "ratio": telling.ratio_sentence(report),
-        "lines": telling.lines(report, report.findings),
-        "guards": telling.lines(report, report.guards),
+        **told(report),
         "money": [
             {"row": one, "arm": names[one.arm], "text": telling.money_sentence(report, one, str(names[one.arm]), row.window_days)}
             for one in report.money
         ],
         "trust": telling.look_sentence(chosen.number, is_final=chosen.is_final),
-        "level": telling.level(report),
-        "chart": chart(telling.lines(report, report.findings)),
+    }  # fmt: skip
+
+
+def told(report: reading.Report) -> dict[str, Any]:
+    """What report.html shows of every report."""
+    lines = telling.lines(report, report.findings)
+    return {
+        "report": report, "sizes": sizes(report), "ratio": telling.ratio_sentence(report), "lines": lines,
+        "guards": telling.lines(report, report.guards), "level": telling.level(report), "chart": chart(lines),
     }  # fmt: skip
 
 

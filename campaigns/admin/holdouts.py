@@ -14,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from campaigns.admin.experiments import chart, sizes
+from campaigns.admin.experiments import told
 from campaigns.experiments import reading, telling, universal
 from campaigns.models import Holdout
 from scrm.admin import lists, words
@@ -91,10 +91,12 @@ def shown(job: Job) -> dict[str, Any]:
     """What a look says, in words and as a picture."""
     report = reading.from_json(job.summary["report"])
     names = {arm["number"]: arm["name"] for arm in report.arms}
-    lines = telling.lines(report, report.findings)
+    trust = (
+        _("Read after the end of the quarter.")
+        if job.summary["is_final"]
+        else _("Read before the end of the quarter: whoever looks often finds something by chance. Decide at the end.")
+    )
     return {
-        "report": report, "sizes": sizes(report), "ratio": telling.ratio_sentence(report), "lines": lines,
-        "guards": telling.lines(report, report.guards), "level": telling.level(report), "chart": chart(lines),
+        **told(report), "until": parse_datetime(job.summary["until"]), "trust": trust,
         "money": [{"row": one, "text": telling.money_sentence(report, one, str(names[one.arm]))} for one in report.money],
-        "until": parse_datetime(job.summary["until"]), "is_final": job.summary["is_final"],
     }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from campaigns import moments
+from campaigns.admin.planned import OPEN, UNDER, PlannedAdmin, level_of, this_minute
 from campaigns.models import Content, Moment, MomentPost
 from campaigns.models.content import usable
 from campaigns.moments import planning
@@ -24,8 +25,7 @@ from scrm import org
 from scrm.admin import lists, words
 from scrm.admin.bases import ReadOnlyAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, GOOD, NEW, display, state
-from scrm.errors import RuleViolation
-from scrm.models import Corp, Job, LegalEntity, Region, Store
+from scrm.models import Corp, LegalEntity, Region, Store
 from scrm.org import Right
 
 words.register(
@@ -48,9 +48,6 @@ STATUS_COLOURS = {
 POST_COLOURS = {
     MomentPost.State.EXCLUDED: BAD, MomentPost.State.PLANNED: NEW, MomentPost.State.PUBLISHED: GOOD, MomentPost.State.LEFT: BAD,
 }  # fmt: skip
-OPEN = (Job.Status.QUEUED, Job.Status.RUNNING)
-LEVELS = ("region", "store", "guide")
-UNDER = {"region": "store", "store": "guide"}
 DAYS = (7, 30, 90)
 
 
@@ -104,6 +101,7 @@ def submit(self: Any, request: HttpRequest, row: Moment, data: dict[str, Any]) -
 
 @object_act(
     gettext_lazy("Approve"), right=Right.CHANGE, icon="verified", offered=lambda row: row.status == Status.ASKED,
+    asker=lambda row: row.requested_by_id,
     warning=lambda row: _("You agree that %(guides)s guides publish “%(name)s”.") % {"name": row.name, "guides": f"{row.guide_count:,}"},
 )  # fmt: skip
 def approve(self: Any, request: HttpRequest, row: Moment, data: dict[str, Any]) -> str:
@@ -121,19 +119,12 @@ def cancel(self: Any, request: HttpRequest, row: Moment, data: dict[str, Any]) -
     return _("It is being taken back.")
 
 
-def level_of(request: HttpRequest) -> tuple[str, int | None]:
-    level, within = request.GET.get("level", LEVELS[0]), request.GET.get("within", "")
-    return level if level in LEVELS else LEVELS[0], int(within) if within.isdecimal() else None
-
-
 @admin.register(Moment)
-class MomentAdmin(ReadOnlyAdmin):
+class MomentAdmin(PlannedAdmin):
     acts = (submit, approve, cancel)
     list_display = ("name", "status_label", "due_at", "guide_count", "friend_count", "requested_by", "created_at")
-    wide_columns = ("guide_count", "friend_count")  # of all stores together
-    list_select_related = ("requested_by",)
-    list_filter = (("status", lists.ChoicesDropdownFilter),)
-    ordering = ("-pk",)
+    wide_columns = ("guide_count", "friend_count")
+    new_template = "admin/campaigns/moment/new.html"
     change_list_template = "admin/campaigns/moment/list.html"
 
     def get_urls(self) -> list[Any]:
@@ -147,36 +138,12 @@ class MomentAdmin(ReadOnlyAdmin):
     def status_label(self, row: Moment) -> Any:
         return state(row.status, row.get_status_display())
 
-    def get_list_display(self, request: HttpRequest) -> Any:
-        columns = super().get_list_display(request)
-        if org.scope_of(request.user).is_everything:
-            return columns
-        return [name for name in columns if name not in self.wide_columns]
-
-    def may_plan(self, request: HttpRequest) -> bool:
-        return org.scope_of(request.user).is_everything and self.has_right(request, Right.CHANGE)
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {**(extra_context or {}), "may_plan": self.may_plan(request)})
-
     def new_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.may_plan(request):
-            raise PermissionDenied
-        form = MomentForm(
-            request.POST or None, initial={"due_at": timezone.localtime().replace(second=0, microsecond=0)}
-        )
-        if request.method == "POST" and form.is_valid():
-            try:
-                return HttpResponseRedirect(self.url_of(moments.draft(actor=request.user, **form.cleaned_data)))
-            except RuleViolation as error:
-                for name, sentence in error.extra.get("fields", {None: error.message}).items():
-                    form.add_error(name, sentence)
-        back = reverse("admin:campaigns_moment_changelist")
-        context = self.page_context(
-            request, None, title=_("New moment"), form=form, back=back, most=moments.MOST_A_MONTH
-        )
-        status = 400 if form.errors else 200
-        return TemplateResponse(request, "admin/campaigns/moment/new.html", context, status=status)
+        form = MomentForm(request.POST or None, initial={"due_at": this_minute()})
+        return self.plan_page(
+            request, form, lambda: moments.draft(actor=request.user, **form.cleaned_data), title=_("New moment"),
+            back=reverse("admin:campaigns_moment_changelist"), most=moments.MOST_A_MONTH,
+        )  # fmt: skip
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -16,15 +16,15 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from campaigns import sends
+from campaigns.admin.planned import OPEN, UNDER, PlannedAdmin, level_of, this_minute
 from campaigns.models import ContactBudget, Content, FileUpload, Send
 from campaigns.models.content import usable
 from members.models import AudienceSnapshot
 from scrm import org
 from scrm.admin import lists, words
-from scrm.admin.bases import ReadOnlyAdmin, ScopedAdmin, object_act
+from scrm.admin.bases import ScopedAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, GOOD, NEW, display, state
-from scrm.errors import RuleViolation
-from scrm.models import Corp, Job
+from scrm.models import Corp
 from scrm.org import Right
 
 words.register(
@@ -53,9 +53,6 @@ STATUS_COLOURS = {
     Send.Status.ENDED: GOOD,
     Send.Status.CANCELLED: BAD,
 }
-OPEN = (Job.Status.QUEUED, Job.Status.RUNNING)
-LEVELS = ("region", "store", "guide")
-UNDER = {"region": "store", "store": "guide"}
 
 
 class SendForm(forms.Form):
@@ -148,6 +145,7 @@ def submit(self: Any, request: HttpRequest, row: Send, data: dict[str, Any]) -> 
 @object_act(
     gettext_lazy("Approve"), right=Right.CHANGE, icon="verified", offered=lambda row: row.status == Send.Status.ASKED,
     warning=lambda row: _("You agree that “%(name)s” goes to %(count)s members.") % {"name": row.name, "count": f"{row.planned_count:,}"},
+    asker=lambda row: row.requested_by_id,
 )  # fmt: skip
 def approve(self: Any, request: HttpRequest, row: Send, data: dict[str, Any]) -> str:
     sends.approve(send=row, actor=request.user, now=timezone.now())
@@ -190,13 +188,11 @@ class ContactBudgetAdmin(ScopedAdmin):
 
 
 @admin.register(Send)
-class SendAdmin(ReadOnlyAdmin):
+class SendAdmin(PlannedAdmin):
     acts = (submit, approve, remind, cancel, send_rest)
     list_display = ("name", "status_label", "due_at", "audience_count", "planned_count", "requested_by", "created_at")
-    wide_columns = ("audience_count", "planned_count")  # of all stores together
-    list_select_related = ("requested_by",)
-    list_filter = (("status", lists.ChoicesDropdownFilter),)
-    ordering = ("-pk",)
+    wide_columns = ("audience_count", "planned_count")
+    new_template = "admin/campaigns/send/new.html"
     change_list_template = "admin/campaigns/send/list.html"
 
     def get_urls(self) -> list[Any]:
@@ -207,38 +203,14 @@ class SendAdmin(ReadOnlyAdmin):
     def status_label(self, row: Send) -> Any:
         return state(row.status, row.get_status_display())
 
-    def get_list_display(self, request: HttpRequest) -> Any:
-        columns = super().get_list_display(request)
-        if org.scope_of(request.user).is_everything:
-            return columns
-        return [name for name in columns if name not in self.wide_columns]
-
-    def may_plan(self, request: HttpRequest) -> bool:
-        return org.scope_of(request.user).is_everything and self.has_right(request, Right.CHANGE)
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {**(extra_context or {}), "may_plan": self.may_plan(request)})
-
     def new_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.may_plan(request):
-            raise PermissionDenied
         form = SendForm(
-            request.POST or None,
-            initial={
-                "due_at": timezone.localtime().replace(second=0, microsecond=0),
-                "snapshot": request.GET.get("snapshot"),
-            },
+            request.POST or None, initial={"due_at": this_minute(), "snapshot": request.GET.get("snapshot")}
         )
-        if request.method == "POST" and form.is_valid():
-            try:
-                return HttpResponseRedirect(self.url_of(sends.draft(actor=request.user, **form.asked)))
-            except RuleViolation as error:
-                for name, sentence in error.extra.get("fields", {None: error.message}).items():
-                    form.add_error(name, sentence)
-        back = reverse("admin:campaigns_send_changelist")
-        context = self.page_context(request, None, title=_("New mass send"), form=form, back=back)
-        status = 400 if form.errors else 200
-        return TemplateResponse(request, "admin/campaigns/send/new.html", context, status=status)
+        return self.plan_page(
+            request, form, lambda: sends.draft(actor=request.user, **form.asked), title=_("New mass send"),
+            back=reverse("admin:campaigns_send_changelist"),
+        )  # fmt: skip
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -246,11 +218,8 @@ class SendAdmin(ReadOnlyAdmin):
         row: Send = self.get_object(request, object_id)
         if request.method not in ("GET", "HEAD") or not self.has_view_permission(request, row):
             raise PermissionDenied
-        scope = org.scope_of(request.user)
-        level = request.GET.get("level", LEVELS[0])
-        level = level if level in LEVELS else LEVELS[0]
-        within = request.GET.get("within", "")
-        lines = sends.execution(send=row, level=level, scope=scope, within=int(within) if within.isdecimal() else None)
+        scope, (level, within) = org.scope_of(request.user), level_of(request)
+        lines = sends.execution(send=row, level=level, scope=scope, within=within)
         is_busy = row.job is not None and row.job.status in OPEN
         context = self.page_context(
             request, row, title=row.name, send=row, buttons=self.acts_for(request, row), list_url=reverse("admin:campaigns_send_changelist"),

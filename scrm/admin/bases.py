@@ -47,6 +47,7 @@ class ObjectAct:
     icon: str
     warning: Any  # a sentence, or what makes one of the row
     offered: Callable[[Any], bool]
+    asker: Callable[[Any], int | None]
     perform: Callable[..., str]
 
 
@@ -62,11 +63,13 @@ def object_act(
     icon: str = "play_arrow",
     warning: Any = "",
     offered: Callable[[Any], bool] = lambda obj: True,
+    asker: Callable[[Any], int | None] = lambda obj: None,
 ) -> Callable[[Callable[..., str]], ObjectAct]:
-    """``perform(admin, request, obj, data)`` calls one operation and returns the sentence to show."""
+    """``perform(admin, request, obj, data)`` calls one operation and returns the sentence to show. ``asker`` is the key of whom
+    the row waits for somebody else: she is not offered it, and the operation refuses her (S4)."""
 
     def wrap(perform: Callable[..., str]) -> ObjectAct:
-        return ObjectAct(perform.__name__, title, right, form, icon, warning, offered, perform)
+        return ObjectAct(perform.__name__, title, right, form, icon, warning, offered, asker, perform)
 
     return wrap
 
@@ -168,7 +171,7 @@ class ScopedAdmin(ModelAdmin):
                 "dialog": None,
             }
             for act in self.acts
-            if self.has_right(request, act.right) and act.offered(obj)
+            if self.has_right(request, act.right) and act.offered(obj) and act.asker(obj) != request.user.pk
         ]
 
     def act_view(self, request: HttpRequest, object_id: str, act_name: str) -> HttpResponse:
