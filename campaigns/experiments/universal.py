@@ -32,7 +32,7 @@ HELD, ADDRESSED = 0, 1
 # ``{place}`` is the draw of the quarter
 PEOPLE = f"""
     SELECT m.id AS member_id, CASE WHEN {{place}} < %(share)s THEN {HELD} ELSE {ADDRESSED} END AS arm_number,
-           coalesce(m.merged_into_id, m.id) AS buyer_id
+           m.id AS buyer_id
     FROM members_member m
     WHERE m.brand_id = %(brand)s AND m.status IN ('ACTIVE', 'FROZEN')
       AND coalesce(m.registered_on < %(first)s::date, m.created_at < %(start)s)
