@@ -370,7 +370,7 @@ class Together(migrations.operations.base.Operation):
 
     reduces_to_sql = True
     reversible = True
-    serialization_expand_args = ("operations",)
+    serialization_expand_args = ("operations",)  # type: ignore[assignment]
 
     def __init__(self, operations: list[migrations.operations.base.Operation]) -> None:
         self.operations = operations
