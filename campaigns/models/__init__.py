@@ -19,11 +19,12 @@ from campaigns.models.posters import Poster, PosterPicture
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, SendMaterial
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
+from campaigns.models.stock import Reservation, StockBucket, StockBuyer, StockChange, StockItem
 
 __all__ = [
     "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
     "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
     "Group", "GroupRun", "GroupStay", "GroupStepDone", "GroupSweep",
-    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
-    "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion",
+    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Reservation", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
+    "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion", "StockBucket", "StockBuyer", "StockChange", "StockItem",
 ]  # fmt: skip
