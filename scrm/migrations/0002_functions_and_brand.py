@@ -1,10 +1,15 @@
-"""A month opened by the owner itself (a sample, a restore, an upgrade) stays readable by the owner: dumps read every partition."""
+"""What later migrations and bulk work stand on: monthly partitions, the staging schema, gist over plain columns; and the one brand."""
 
+from django.contrib.postgres.operations import BtreeGistExtension
 from django.db import migrations
 
-# As in 0005; who opens the month loses the rights on the partition itself only if it is not the owner.
+# SECURITY DEFINER: the application role may not create tables in the main schema, but the month of an order that
+# arrives has to exist. Partitions are attached, which does not block readers and writers as CREATE … PARTITION OF
+# would. The caller's own rights on the new table are taken away unless it is the owner (dumps read every partition):
+# rows go through the parent and its triggers only. What exists is read from pg_class: after waiting for the lock,
+# to_regclass would answer from the session's cache, which does not know yet what another session has committed.
 ENSURE_PARTITIONS = """
-CREATE OR REPLACE FUNCTION scrm_ensure_partitions(parent regclass, first_day date, last_day date) RETURNS integer
+CREATE FUNCTION scrm_ensure_partitions(parent regclass, first_day date, last_day date) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     month date := date_trunc('month', first_day);
@@ -37,26 +42,25 @@ BEGIN
 END $$;
 """
 
-# Months that the owner has opened since 0005.
-GIVE_BACK = """
-DO $$
-DECLARE
-    part regclass;
-BEGIN
-    FOR part IN
-        SELECT oid FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = 'public'::regnamespace
-            AND relowner = current_user::regrole AND NOT has_table_privilege(current_user, oid, 'SELECT')
-    LOOP
-        EXECUTE format('GRANT ALL ON %s TO %I', part, current_user);
-    END LOOP;
-END $$;
-"""
+
+def create_brand(apps, schema_editor):
+    """Every installation starts with one; its name is editable."""
+    apps.get_model("scrm", "Brand").objects.create(code="MAIN", name="本品牌")
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scrm", "0013_lost_group_ways")]
+    replaces = [
+        ("scrm", "0002_database_functions"),
+        ("scrm", "0003_default_brand"),
+        ("scrm", "0005_partition_once"),
+        ("scrm", "0014_own_partitions"),
+    ]
+
+    dependencies = [("scrm", "0001_tables")]
 
     operations = [
-        migrations.RunSQL(ENSURE_PARTITIONS, migrations.RunSQL.noop),
-        migrations.RunSQL(GIVE_BACK, migrations.RunSQL.noop),
+        BtreeGistExtension(),
+        migrations.RunSQL("CREATE SCHEMA staging", "DROP SCHEMA staging CASCADE"),
+        migrations.RunSQL(ENSURE_PARTITIONS, "DROP FUNCTION scrm_ensure_partitions(regclass, date, date)"),
+        migrations.RunPython(create_brand, migrations.RunPython.noop),
     ]

@@ -1,4 +1,4 @@
-"""The composite reference of a decision to its partitioned line, the HQ pool, and the rule of a fresh database."""
+"""The HQ pool, the accounts of the house, and the rule of a fresh database."""
 
 import hashlib
 import json
@@ -45,17 +45,10 @@ def create_defaults(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("attribution", "0002_initial"),
-        ("members", "0002_references_and_channels"),
-        ("scrm", "0003_default_brand"),
+    replaces = [
+        ("attribution", "0003_references_and_default_rule"),
     ]
 
-    operations = [
-        migrations.RunSQL(
-            "ALTER TABLE attribution_decision ADD CONSTRAINT decision_line_exists FOREIGN KEY (line_id, booked_on)"
-            " REFERENCES members_orderline (id, booked_on)",
-            "ALTER TABLE attribution_decision DROP CONSTRAINT decision_line_exists",
-        ),
-        migrations.RunPython(create_defaults, migrations.RunPython.noop),
-    ]
+    dependencies = [("attribution", "0001_tables")]
+
+    operations = [migrations.RunPython(create_defaults, migrations.RunPython.noop)]
