@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import calendar, communities, content_media, experiments, moments, sends, sops
+from campaigns import calendar, communities, content_media, experiments, moments, scenarios, sends, sops
 from campaigns.communities import payments
 
 
@@ -70,3 +70,17 @@ def sweep_calendar() -> None:
 def count_calendar() -> None:
     """How far the stores are, today and yesterday."""
     calendar.count(now=timezone.now())
+
+
+@shared_task
+def make_mornings() -> None:
+    """The day's actions where they are not made yet, and scenarios that begin with an event."""
+    now = timezone.now()
+    scenarios.mornings(now=now)
+    scenarios.fall_due(now=now)
+
+
+@shared_task
+def follow_scenarios() -> None:
+    """What came of the customers on whom a scenario fell."""
+    scenarios.follow(now=timezone.now())

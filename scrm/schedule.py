@@ -43,6 +43,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "coupons that end": {"task": "members.tasks.end_coupons", "schedule": 3600.0},  # one job a day, by its key
     "coupons that were used": {"task": "guides.tasks.hear_redemptions", "schedule": 60.0},
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
+    "scenarios": {"task": "campaigns.tasks.make_mornings", "schedule": 60.0},  # one morning a day, by its row
+    "outcomes of scenarios": {"task": "campaigns.tasks.follow_scenarios", "schedule": 3600.0},
     "customer groups": {"task": "campaigns.tasks.read_groups", "schedule": 60.0},
     "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key
     "flash sales and group buys": {"task": "campaigns.tasks.sweep_sales", "schedule": 60.0},

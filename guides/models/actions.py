@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from guides.models.staff import Guide
 from members.models import Member
 from scrm.models import Store
+from scrm.money import FenField
 
 
 class Action(models.Model):
@@ -28,6 +29,7 @@ class Action(models.Model):
         SOP = "SOP", _("SOP")
         GROUP_SOP = "GROUP_SOP", _("SOP of a group")
         CALENDAR = "CALENDAR", _("calendar")
+        SCENARIO = "SCENARIO", _("scenario")
         HQ = "HQ", _("headquarters")
 
     class Status(models.TextChoices):
@@ -61,6 +63,8 @@ class Action(models.Model):
     reason = models.CharField(_("why"), max_length=200)
     text = models.TextField(_("what to say"), blank=True)
     minutes = models.PositiveSmallIntegerField(_("minutes"), default=2)
+    # chance x worth, where whoever asks for it has measured it; nothing else decides the order of the day's list
+    expected_fen = FenField(_("expected value"), null=True)
     starts_at = models.DateTimeField(_("from"))
     due_at = models.DateTimeField(_("until"))
     status = models.CharField(_("state"), max_length=12, choices=Status, default=Status.OPEN)
