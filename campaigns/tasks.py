@@ -46,6 +46,12 @@ def list_groups() -> None:
 
 
 @shared_task
+def refresh_join_ways() -> None:
+    """Codes of groups: the next group where one is full or gone, and what WeCom has made."""
+    communities.join_ways.refresh(now=timezone.now())
+
+
+@shared_task
 def sweep_sops() -> None:
     """Who enters an SOP, and whose next step is due; a piece at a time until nothing is left."""
     sops.enrol(now=timezone.now())
