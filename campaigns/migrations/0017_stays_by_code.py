@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("campaigns", "0015_communities_groups")]
+    dependencies = [("campaigns", "0016_communities_groups")]
 
     operations = [
         AddIndexConcurrently(

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0014_stock'),
+        ('campaigns', '0015_flash_sales'),
         ('guides', '0001_tables'),
         ('members', '0002_channels_and_defaults'),
         ('scrm', '0002_functions_and_brand'),
