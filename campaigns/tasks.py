@@ -59,6 +59,12 @@ def sweep_sales() -> None:
 
 
 @shared_task
+def count_group_health() -> None:
+    """Yesterday of all groups, where it has not been counted."""
+    communities.health.start_daily(now=timezone.now())
+
+
+@shared_task
 def sweep_sops() -> None:
     """Who enters an SOP, and whose next step is due; a piece at a time until nothing is left."""
     sops.enrol(now=timezone.now())

@@ -149,6 +149,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Join ways"), "qr_code_2", "campaigns_joinway"),
             (_("Welcomes of groups"), "waving_hand", "campaigns_groupwelcome"),
             (_("Tags of groups"), "sell", "campaigns_grouptag"),
+            (_("Customers in several groups"), "content_copy", "campaigns_group_duplicates"),
+            (_("Limits of group health"), "tune", "campaigns_groupsettings"),
             (_("Actions of guides"), "checklist", "guides_action"),
             (_("Experiments"), "experiment", "campaigns_experiment"),
             (_("Universal hold-out"), "do_not_disturb_on", "campaigns_holdout"),

@@ -50,6 +50,7 @@ from campaigns.models import (
     Folder,
     Group,
     GroupRun,
+    GroupSettings,
     GroupStay,
     GroupTag,
     GroupWelcome,
@@ -159,7 +160,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, ContactBudget, Experiment, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -185,6 +186,7 @@ PAGES: dict[str, set[str]] = {
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_group_duplicates": set(SEES),
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
@@ -214,7 +216,7 @@ CUSTOM = {
     "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
-    "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit",
+    "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag",
     "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
