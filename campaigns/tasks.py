@@ -53,6 +53,12 @@ def refresh_join_ways() -> None:
 
 
 @shared_task
+def follow_group_plans() -> None:
+    """Groups whose owners were asked to close or merge them."""
+    communities.fleet.follow(now=timezone.now())
+
+
+@shared_task
 def sweep_sales() -> None:
     """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
     payments.sweep(now=timezone.now())

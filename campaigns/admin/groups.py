@@ -82,7 +82,7 @@ class TagForm(forms.Form):
 @admin.register(Group)
 class GroupAdmin(GuideNames, ReadOnlyAdmin):
     guide_fields = ("owner",)
-    actions = ("tag_chosen",)
+    actions = ("tag_chosen", "plan_chosen")
     change_list_template = "admin/campaigns/group/list.html"
     list_display = (
         "name_text", "owner_link", "store", "health_label", "customers", "growth", "leave_rate", "buyers", "spend", "quiet", "alive",
