@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -53,11 +54,11 @@ def settle(sandbox: Wired) -> None:
     communities.read_due()
 
 
-def plan(company: Console, kind: str, groups: list[Group], **values: object) -> GroupPlan:
-    said = {"new_owner": company.shops.guides["M"], **values}
+def plan(company: Console, kind: str, groups: list[Group], **values: Any) -> GroupPlan:
+    said: dict[str, Any] = {"new_owner": company.shops.guides["M"], **values}
     return fleet.draft(
         kind=kind, groups_chosen=groups, actor=company.staff["hq"], now=timezone.now(), reason="调店", **said
-    )  # type: ignore[arg-type]
+    )
 
 
 def run(row: GroupPlan, *, now: dt.datetime | None = None) -> GroupPlan:
