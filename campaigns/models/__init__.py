@@ -8,6 +8,7 @@ from campaigns.models.calendar import (
     CalendarEntry,
     CalendarStoreDay,
 )
+from campaigns.models.chain_orders import ChainItem, ChainLine, ChainOrder, ChainPayment, ChainPerson
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.group_sops import GroupRun, GroupStepDone
@@ -23,7 +24,7 @@ from campaigns.models.stock import Reservation, StockBucket, StockBuyer, StockCh
 
 __all__ = [
     "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
-    "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
+    "CalendarStoreDay", "ChainItem", "ChainLine", "ChainOrder", "ChainPayment", "ChainPerson", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
     "Group", "GroupRun", "GroupStay", "GroupStepDone", "GroupSweep",
     "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Reservation", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
     "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion", "StockBucket", "StockBuyer", "StockChange", "StockItem",
