@@ -185,7 +185,9 @@ def _new_person(chain: ChainOrder, who: Who, name: str, number: str | None, inde
     if last >= MOST_PEOPLE:
         raise ChainRefused(_("This chain order is full."), code="chain_full")
     leader: Guide = chain.leader
-    is_leader = who.is_leader or (who.is_trusted and name == leader.name) or (bool(index) and index == leader.mobile_index)
+    is_leader = (
+        who.is_leader or (who.is_trusted and name == leader.name) or (bool(index) and index == leader.mobile_index)
+    )
     stay = None
     if who.external_userid and chain.group_id:
         stays = GroupStay.objects.filter(group=chain.group_id, userid=who.external_userid, left_at=None)

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -25,16 +26,26 @@ LONGEST = 20_000  # characters of one text
 
 _STAMP = r"(?:(?:\d{4}[-/年.])?\d{1,2}[-/月.]\d{1,2}日?|昨天|前天|今天|星期[一二三四五六日天]|周[一二三四五六日天])?\s*(?:上午|下午|晚上|凌晨|中午)?\s*\d{1,2}:\d{2}(?::\d{2})?"
 _HEADER = re.compile(rf"(\S.{{0,15}}?)\s*[:：]?\s+{_STAMP}\s*$")
-_HEADER_TIME_FIRST = re.compile(rf"(?:\d{{4}}[-/年.])?\d{{1,2}}[-/月.]\d{{1,2}}日?\s+\d{{1,2}}:\d{{2}}(?::\d{{2}})?\s+(\S.{{0,15}}?)$")
+_HEADER_TIME_FIRST = re.compile(
+    rf"(?:\d{{4}}[-/年.])?\d{{1,2}}[-/月.]\d{{1,2}}日?\s+\d{{1,2}}:\d{{2}}(?::\d{{2}})?\s+(\S.{{0,15}}?)$"
+)
 _ONLY_TIME = re.compile(rf"[-—\s]*{_STAMP}[-—\s]*$")
 _PREFIX = re.compile(
     rf"\s*(?:\(\s*(\d{{1,3}})\s*\)|((?:\d{KEYCAP})+|\d{{1,3}}{KEYCAP})[.、,:：]?|(?:[Nn][Oo]\.?\s*)(\d{{1,3}})|第?(\d{{1,3}})\s*(?:位|楼)[:：.、]?"
     r"|(\d{1,3})\s*(?:号\s*[.、:：]|[.、)】:：](?!\d)|,(?!\d))|【\s*(\d{1,3})\s*】|\[\s*(\d{1,3})\s*\]|(\d{1,3})\s+(?=[^\d\s#])|#(\d{1,3})\s+(?=[^\d\s]))\s*"
 )
+_NUMBERED = re.compile(rf"\s*(?:\(\s*\d|\d{{1,3}}\s*[.、)】:：](?!\d)|\d{KEYCAP}|\d{{1,3}}\s+[^\d\s])")
 _SPLIT = re.compile(rf"(?<=[\s;；,，。])(?=(?:\d{{1,3}}[.、)](?!\d)|\(\d{{1,3}}\)|(?:\d{KEYCAP})+)\s*[^\s\d])")
 _SPEAKER = re.compile(r"\s*([^\s:：,，。.、0-9][^:：\n,，。]{0,11}?)\s*[:：]\s*(?=\S)")
-_NO_SPEAKER = re.compile(r"自提|送货|配送|备注|地址|电话|注意|价格|时间|规格|提货|温馨|通知|截|接龙|团|今日|例|取消|改|要|合计|总")
-_SYSTEM = re.compile(r"#\s*接龙|接龙|[-—=_*~·.。]{3,}|.*(?:加入了?群聊|撤回了一条消息|拍了拍|修改群名|以上是|开团|截团|截单|到此为止|接龙结束|接龙开始).*")
+_NO_SPEAKER = re.compile(
+    r"自提|送货|配送|备注|地址|电话|注意|价格|时间|规格|提货|温馨|通知|截|接龙|团|今日|例|取消|改|要|合计|总"
+)
+_BEGIN = re.compile(r"#\s*接龙.*|接龙")
+_QUOTE = re.compile(r"[「『](.{1,16}?)\s*[:：]\s*(.+)[」』]")
+_EXAMPLE = re.compile(r"(?:例|示例|格式|例如)\s*[:：]")
+_SYSTEM = re.compile(
+    r"(?:- ?){4,}|[-—=_*~·.。]{3,}|.*(?:加入了?群聊|撤回了一条消息|拍了拍|修改群名|以上是|开团|截团|截单|到此为止|接龙结束|接龙开始).*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class Reading:
     unread: list[str] = field(default_factory=list)
     talk: list[str] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    quoted: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class _Message:
     start: int  # in the plain text
     end: int
     number: int | None
+    said: int  # behind its number
     body: int  # behind its number and speaker
     speaker: str
 
@@ -71,16 +84,59 @@ class _Message:
 def read(text: str, goods: Iterable[Good]) -> Reading:
     """What ``text`` says. Never raises for a text; what cannot be read is in ``unread``."""
     shown, catalogue, result = plain(text), Catalogue.of(goods), Reading()
+    offered: tuple[str, ...] = ()
     for message in _messages(shown, catalogue, result):
-        part = orders.understand(shown.text[message.body : message.end], catalogue, number=message.number, speaker=message.speaker)
+        part = orders.understand(
+            shown.text[message.body : message.end], catalogue, number=message.number, speaker=message.speaker
+        )
+        part = _own_name(part, shown, message, text)
+        part = _alike(part, result, offered) if part.like else part
+        offered = part.offered or offered
         part = _settle(part, result, catalogue)
         result.said.append(part)
         _mark(result, shown, message, part, text)
-    kinds = {part.kind for part in result.said if part.kind != UNREAD} | {part.kind_before for part in result.said if part.kind_before}
-    if kinds:
-        result.action = next(iter(kinds)) if len(kinds) == 1 else MIXED
+    kinds = {part.kind for part in result.said if part.kind != UNREAD} | {part.kind_before for part in result.said}
+    kinds = (kinds | {part.also for part in result.said}) - {""}
+    if kinds or result.unread:
+        result.action = MIXED if len(kinds) > 1 else next(iter(kinds), ORDER)
     result.target = next((part.target for part in reversed(result.said) if part.target), "")
     return result
+
+
+def _own_name(part: Part, shown: Plain, message: _Message, raw: str) -> Part:
+    """Her name as she writes it, with the flowers around it."""
+    named = [run for run in part.runs if run.role == "NAME"]
+    if (
+        part.entry is None
+        or not named
+        or shown.text[message.body + named[0].start : message.body + named[0].end] != part.entry.name
+    ):
+        return part
+    a, b = shown.raw(message.body + named[0].start, message.body + named[0].end)
+    low, high = shown.raw(message.body, message.end)
+    while a > low and _is_flower(raw[a - 1]):
+        a -= 1
+    while b < high and _is_flower(raw[b]):
+        b += 1
+    return replace(part, entry=replace(part.entry, name=raw[a:b]))
+
+
+def _is_flower(char: str) -> bool:
+    return unicodedata.category(char) == "So"
+
+
+def _alike(part: Part, result: Reading, offered: tuple[str, ...]) -> Part:
+    """As the line above, as the one quoted, or so many of what was offered last."""
+    assert part.entry is not None
+    if part.like == "offered":
+        if len(offered) != 1 or not part.count:
+            return _unread(part)
+        return replace(part, entry=replace(part.entry, items=((offered[0], part.count),)))
+    model = result.quoted if part.like == "quoted" else result.lines[-1] if result.lines else None
+    if model is None or not model.items or model.pieces:
+        return _unread(part)
+    pickup = part.entry.pickup or (model.pickup if part.like == "above" else "")
+    return replace(part, entry=replace(part.entry, items=model.items, pickup=pickup))
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -88,7 +144,7 @@ def read(text: str, goods: Iterable[Good]) -> Reading:
 
 def _messages(shown: Plain, catalogue: Catalogue, result: Reading) -> Iterable[_Message]:
     """The messages, with who wrote them; what is no message is marked as talk."""
-    speaker, place, alone = "", 0, ""
+    speaker, place, alone, is_heading = "", 0, "", False
     for row in shown.text.split("\n"):
         start, end = place, place + len(row)
         place = end + 1
@@ -100,7 +156,16 @@ def _messages(shown: Plain, catalogue: Catalogue, result: Reading) -> Iterable[_
             speaker, alone = header, ""
             result.marks.append(Mark(*shown.raw(start, end), "HEADER"))
             continue
-        if _SYSTEM.fullmatch(row.strip()) or _ONLY_TIME.fullmatch(row.strip()):
+        is_heading = (is_heading or bool(_BEGIN.fullmatch(row.strip()))) and not _NUMBERED.match(row)
+        quote = _QUOTE.fullmatch(row.strip())
+        if quote is not None:
+            result.quoted = orders.understand(quote[2], catalogue, number=None, speaker=quote[1]).entry
+        if (
+            is_heading
+            or quote
+            or any(rule.fullmatch(row.strip()) for rule in (_SYSTEM, _ONLY_TIME))
+            or _EXAMPLE.match(row.strip())
+        ):
             _talk(result, shown, start, end)
             continue
         cuts = [0, *(match.start() for match in _SPLIT.finditer(row)), len(row)]
@@ -112,9 +177,12 @@ def _messages(shown: Plain, catalogue: Catalogue, result: Reading) -> Iterable[_
 
 def _header(row: str, catalogue: Catalogue) -> str | None:
     match = _HEADER.fullmatch(row) or _HEADER_TIME_FIRST.fullmatch(row)
-    if match is None or any(catalogue.at(match[1].lower(), place) for place in range(len(match[1]))):
+    if match is None:
         return None
-    return match[1].strip()
+    has_goods = any(catalogue.at(match[1].lower(), place) for place in range(len(match[1])))
+    if has_goods and not re.search(r"\d{1,2}[-/月.]\d{1,2}日?\s*\d{1,2}:\d{2}", row):
+        return None
+    return match[1].strip().removesuffix("@微信").strip()
 
 
 def _message(row: str, a: int, b: int, start: int, speaker: str) -> _Message:
@@ -122,17 +190,20 @@ def _message(row: str, a: int, b: int, start: int, speaker: str) -> _Message:
     prefix = _PREFIX.match(row, a, b)
     if prefix is not None and prefix.end() < b:
         number, body = int(next(one for one in prefix.groups() if one).replace(KEYCAP, "")), prefix.end()
+    after = body
     said = _SPEAKER.match(row, body, b)
     if said is not None and not _NO_SPEAKER.search(said[1]) and not re.search(r"\d[个盒箱斤串瓶条板份]", said[1]):
         speaker, body = said[1].strip(), said.end()
-    return _Message(start + a, start + b, number, start + body, speaker)
+    return _Message(start + a, start + b, number, start + after, start + body, speaker)
 
 
 def _name_alone(row: str, catalogue: Catalogue) -> str:
     """A numbered line that is only a name: the goods stand in the next one."""
     prefix = _PREFIX.match(row)
     rest = row[prefix.end() :].strip() if prefix else ""
-    is_name = bool(re.fullmatch(r"[^\W\d]{1,8}", rest)) and not any(catalogue.at(rest.lower(), n) for n in range(len(rest)))
+    is_name = bool(re.fullmatch(r"[^\W\d]{1,8}", rest)) and not any(
+        catalogue.at(rest.lower(), n) for n in range(len(rest))
+    )
     return rest if is_name else ""
 
 
@@ -146,13 +217,22 @@ def _settle(part: Part, result: Reading, catalogue: Catalogue) -> Part:
             return _unread(part)
         if part.only_delivery:
             return _deliver(part, result)
-        result.lines.append(part.entry)
+        _put(part.entry, result.lines)
         return part
     if part.kind == CANCEL:
         return _cancel(part, result)
     if part.kind == CHANGE:
         return _change(part, result, catalogue)
     return part
+
+
+def _put(entry: Entry, lines: list[Entry]) -> None:
+    """The list is often pasted twice over, longer each time: the same number and name is the same line."""
+    for place, line in enumerate(lines):
+        if entry.number is not None and (line.number, line.name) == (entry.number, entry.name):
+            lines[place] = entry
+            return
+    lines.append(entry)
 
 
 def _is_taken(entry: Entry, lines: list[Entry]) -> bool:
@@ -166,7 +246,9 @@ def _deliver(part: Part, result: Reading) -> Part:
     for place in range(len(result.lines) - 1, -1, -1):
         line = result.lines[place]
         if line.name == part.entry.name and not line.pickup:
-            result.lines[place] = replace(line, pickup=part.entry.pickup, note=" ".join(filter(None, (line.note, part.entry.note))))
+            result.lines[place] = replace(
+                line, pickup=part.entry.pickup, note=" ".join(filter(None, (line.note, part.entry.note)))
+            )
             return part
     return _unread(part)
 
@@ -184,6 +266,11 @@ def _cancel(part: Part, result: Reading) -> Part:
     if not part.target:
         return replace(_unread(part), kind_before=CANCEL)
     places = _meant(part.target, result.lines)
+    if "," in part.target:
+        for one in part.target.split(","):
+            for place in _meant(one, result.lines)[:1]:
+                del result.lines[place]
+        return part
     if part.entry is not None and (part.entry.items or part.entry.pieces):
         places = [place for place in places if orders.has_any(result.lines[place], part.entry)]
     if len(places) > 1:
@@ -206,9 +293,11 @@ def _change(part: Part, result: Reading, catalogue: Catalogue) -> Part:
             return replace(_unread(part), kind_before=CHANGE)
         result.lines[places[-1]] = changed
         return part
-    if not (entry.items or entry.pieces) or _is_taken(entry, result.lines):
+    if not (entry.items or entry.pieces or entry.pickup) or _is_taken(entry, result.lines):
         return replace(_unread(part), kind_before=CHANGE)
-    result.lines.append(entry)
+    result.lines.append(
+        replace(entry, name="" if part.target.isdecimal() and entry.name == part.target else entry.name)
+    )
     return part
 
 
@@ -222,7 +311,7 @@ def _unread(part: Part) -> Part:
 def _talk(result: Reading, shown: Plain, start: int, end: int) -> None:
     a, b = shown.raw(start, end)
     result.marks.append(Mark(a, b, "TALK"))
-    result.said.append(Part(TALK))
+    result.talk.append(shown.text[start:end].strip())
 
 
 def _mark(result: Reading, shown: Plain, message: _Message, part: Part, raw: str) -> None:
@@ -233,13 +322,49 @@ def _mark(result: Reading, shown: Plain, message: _Message, part: Part, raw: str
         result.marks.append(Mark(*whole, "TALK"))
         return
     if part.kind == UNREAD:
-        result.unread.append(text)
-        result.marks.append(Mark(*whole, "UNREAD"))
+        a, b = shown.raw(message.said, message.end)
+        if whole[0] < a:
+            result.marks.append(Mark(whole[0], a, "PREFIX"))
+        result.unread.append(raw[a:b].strip())
+        result.marks.append(Mark(a, b, "UNREAD"))
         return
     if message.start < message.body:
         result.marks.append(Mark(*shown.raw(message.start, message.body), "PREFIX"))
+    part = replace(part, runs=_with_signs(part.runs, shown.text[message.body : message.end]))
     for run in part.runs:
         a, b = shown.raw(message.body + run.start, message.body + run.end)
         result.marks.append(Mark(a, b, run.role))
-        if run.role == "UNREAD" and raw[a:b].strip():
-            result.unread.append(raw[a:b].strip())
+    _collect(result, shown, message, part, raw)
+
+
+def _with_signs(runs: tuple[orders.Run, ...], text: str) -> tuple[orders.Run, ...]:
+    """Signs that stick to what is unread are a part of it: =HYPERLINK("…")."""
+    found = list(runs)
+    for step in (1, -1):
+        places = range(len(found)) if step == 1 else range(len(found) - 1, -1, -1)
+        for place in places:
+            other = place - step
+            is_sign = found[place].role == "SIGN" and not text[found[place].start : found[place].end].strip(
+                "\"'=()（）:/.-+@#%&?_"
+            )
+            if (
+                is_sign
+                and not text[found[place].start].isspace()
+                and 0 <= other < len(found)
+                and found[other].role == "UNREAD"
+            ):
+                found[place] = replace(found[place], role="UNREAD")
+    return tuple(found)
+
+
+def _collect(result: Reading, shown: Plain, message: _Message, part: Part, raw: str) -> None:
+    """Runs that are not understood, those that stand together as one."""
+    for role, into in (("UNREAD", result.unread), ("TALK", result.talk)):
+        begun = ended = -1
+        for run in (*part.runs, None):
+            if run is not None and run.role == role:
+                begun, ended = (run.start if begun < 0 else begun), run.end
+            elif begun >= 0:
+                a, b = shown.raw(message.body + begun, message.body + ended)
+                into += [raw[a:b].strip()] if raw[a:b].strip() else []
+                begun = -1
