@@ -10,6 +10,7 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         from campaigns import audience_fields, calendar, communities, experiments, moments, sends, waiting
         from campaigns import bench as benches
+        from campaigns.calendar import bench as calendar_bench
         from campaigns.communities import listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
@@ -27,6 +28,7 @@ class CampaignsConfig(AppConfig):
         audience_fields.register()
         contacts.on_member_linked(communities.member_linked)
         jobs.register(calendar.COMPILE, calendar.work_compile)
+        jobs.register(calendar.PREVIEW, calendar.work_preview)
         jobs.register(calendar.CHECK, calendar.work_check)
         waiting.register()
         jobs.register(sends.REMIND, sends.work_remind)
@@ -36,3 +38,4 @@ class CampaignsConfig(AppConfig):
         sends.register()
         ending.register()
         bench.register("send", benches.send)
+        bench.register("calendar", calendar_bench.compile_week, rows=calendar_bench.STORES)

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,13 +55,29 @@ class NewAction:
     minutes: int = 2
 
 
+GIVEN_AT_ONCE = 5_000
+# one statement: row by row through the ORM took nine tenths of the time of compiling a calendar
+GIVE = """
+    WITH given AS (
+        INSERT INTO guides_action (key, guide_id, store_id, member_id, kind, source, source_id, title, reason, text, starts_at, due_at,
+            minutes, status, outcome, note)
+        SELECT n.*, 'OPEN', '', '' FROM unnest(%(key)s::text[], %(guide_id)s::bigint[], %(store_id)s::bigint[], %(member_id)s::bigint[],
+            %(kind)s::text[], %(source)s::text[], %(source_id)s::bigint[], %(title)s::text[], %(reason)s::text[], %(text)s::text[],
+            %(starts_at)s::timestamptz[], %(due_at)s::timestamptz[], %(minutes)s::smallint[]) n
+        ON CONFLICT (key) DO NOTHING RETURNING id
+    )
+    SELECT count(*) FROM given
+"""
+
+
 def give(new: Iterable[NewAction]) -> int:
     """How many of them are new. In the caller's transaction."""
-    rows = [Action(**{name: getattr(one, name) for name in NewAction.__slots__}) for one in new]
-    keys = [row.key for row in rows]
-    there = set(Action.objects.filter(key__in=keys).values_list("key", flat=True))
-    Action.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
-    return len(set(keys) - there)
+    given, rows = 0, iter(new)
+    while piece := list(itertools.islice(rows, GIVEN_AT_ONCE)):
+        values = {name: [getattr(one, name) for one in piece] for name in NewAction.__slots__}
+        ((count,),) = db.fetch(GIVE, values)
+        given += count
+    return given
 
 
 @transaction.atomic

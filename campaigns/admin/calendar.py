@@ -33,6 +33,7 @@ words.register(
         "calendar.withdraw": gettext_lazy("withdrew an adaptation of the calendar"),
         "calendar.coupons": gettext_lazy("approved coupons of the calendar"),
         "calendar.compile": gettext_lazy("compiling the calendar"),
+        "calendar.preview": gettext_lazy("looking at what compiling the calendar would do"),
         "calendar.check": gettext_lazy("looking for conflicts in the calendar"),
         "summary.new": gettext_lazy("new"),
         "summary.changed": gettext_lazy("changed"),
@@ -189,24 +190,22 @@ class CalendarEntryAdmin(ScopedAdmin):
         return org.scope_of(request.user).is_everything and self.has_right(request, Right.CHANGE)
 
     def compile_view(self, request: HttpRequest) -> HttpResponse:
-        """What compiling a week would do; asked for by POST it becomes a job."""
+        """Two jobs: what compiling a week would do, then compiling it. With thousands of stores neither is done on a page."""
         if not self.may_compile(request):
             raise PermissionDenied
         brand, _brands = _brand(request)
-        today, now = timezone.localdate(), timezone.now()
+        today = timezone.localdate()
         day = _day(request.GET.get("on")) or today
         days = [one for one in rules.week_of(day) if one >= today]
-        back = f"{reverse('admin:campaigns_calendar')}?on={day}&brand={brand.pk}"
+        here = f"{reverse('admin:campaigns_calendar_compile')}?on={day}&brand={brand.pk}"
         if request.method == "POST" and days:
-            asked = calendar.ask_to_compile(brand_id=brand.pk, days=days, actor=request.user)
-            return HttpResponseRedirect(f"{request.path}?on={day}&brand={brand.pk}&job={asked.pk}")
-        job_id = request.GET.get("job", "")
-        found = Job.objects.filter(pk=int(job_id), kind=calendar.COMPILE) if job_id.isdecimal() else Job.objects.none()
-        job = found.first()
-        is_busy = job is not None and job.status in OPEN
-        counts = calendar.preview(brand_id=brand.pk, days=days, now=now) if days and not is_busy else None
+            ask = calendar.ask_to_compile if "compile" in request.POST else calendar.ask_to_preview
+            return HttpResponseRedirect(f"{here}&job={ask(brand_id=brand.pk, days=days, actor=request.user).pk}")
+        job = _job(request, brand, days)
         context = self.page_context(
-            request, None, title=_("Compile the week"), days=days, counts=counts, job=job, is_busy=is_busy, back=back,
+            request, None, title=_("Compile the week"), days=days, job=job, is_busy=job is not None and job.status in OPEN,
+            is_preview=job is not None and job.kind == calendar.PREVIEW, here=here,
+            back=f"{reverse('admin:campaigns_calendar')}?on={day}&brand={brand.pk}",
             conflicts=weeks.conflicts_of(brand_id=brand.pk, days=days, scope=org.EVERYTHING, today=today) if days else [],
         )  # fmt: skip
         return TemplateResponse(request, f"{FOLDER}compile.html", context)
@@ -248,6 +247,15 @@ def _brand(request: HttpRequest) -> tuple[Brand, list[Brand]]:
     if found is None:
         raise Http404
     return found, brands
+
+
+def _job(request: HttpRequest, brand: Brand, days: list[dt.date]) -> Job | None:
+    """The job that the address names, when it is one of these days."""
+    asked = request.GET.get("job", "")
+    kinds = (calendar.COMPILE, calendar.PREVIEW)
+    found = Job.objects.filter(pk=int(asked), kind__in=kinds).first() if asked.isdecimal() else None
+    params = {"brand": brand.pk, "days": [day.isoformat() for day in days]}
+    return found if found is not None and found.params == params else None
 
 
 def _around(day: dt.date, view: str) -> dict[str, Any]:

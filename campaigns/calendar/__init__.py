@@ -17,15 +17,16 @@
 """
 
 from campaigns.calendar.adapting import BadAdaptation, adapt, withdraw
-from campaigns.calendar.compiling import COMPILE, Counts, compile_days, preview, work_compile
+from campaigns.calendar.compiling import COMPILE, PREVIEW, Counts, compile_days, preview, work_compile, work_preview
 from campaigns.calendar.conflicts import CHECK, check, found_on, work_check
 from campaigns.calendar.counting import count
 from campaigns.calendar.figures import Line, execution, totals
 from campaigns.calendar.reaching import approve_coupons, prepare
 from campaigns.calendar.stores import of_store
-from campaigns.calendar.sweeping import ask_to_compile, sweep, write
+from campaigns.calendar.sweeping import ask_to_compile, ask_to_preview, sweep, write
 
 __all__ = [
-    "CHECK", "COMPILE", "BadAdaptation", "Counts", "Line", "adapt", "approve_coupons", "ask_to_compile", "check", "compile_days",
-    "count", "execution", "found_on", "of_store", "prepare", "preview", "sweep", "totals", "withdraw", "work_check", "work_compile", "write",
+    "CHECK", "COMPILE", "PREVIEW", "BadAdaptation", "Counts", "Line", "adapt", "approve_coupons", "ask_to_compile", "ask_to_preview",
+    "check", "compile_days", "count", "execution", "found_on", "of_store", "prepare", "preview", "sweep", "totals", "withdraw",
+    "work_check", "work_compile", "work_preview", "write",
 ]  # fmt: skip

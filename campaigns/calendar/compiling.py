@@ -20,7 +20,7 @@ from guides.models import Action
 from scrm import db, jobs
 from scrm.models import Store
 
-COMPILE = "calendar.compile"
+COMPILE, PREVIEW = "calendar.compile", "calendar.preview"
 CHUNK = 200  # stores: with 5 entries, 7 days and 8 guides some 50,000 actions in a transaction at most
 Status = CalendarStoreDay.Status
 
@@ -62,12 +62,16 @@ def wishes(brand_id: int, days: Sequence[dt.date]) -> Wishes:
     return Wishes(brand_id, tuple(days), parents, entries, reading.adaptations([one.pk for one in entries], days))
 
 
-def preview(*, brand_id: int, days: Sequence[dt.date], now: dt.datetime) -> Counts:
-    """What compiling would do now; nothing is written."""
+def preview(
+    *, brand_id: int, days: Sequence[dt.date], now: dt.datetime, done: Callable[[int], None] | None = None
+) -> Counts:
+    """What compiling would do now; nothing is written. ``done`` hears how many stores were looked at."""
     wished, counts = wishes(brand_id, days), Counts()
     for store_ids in _pieces():
         counts.add(_changes(wished, store_ids, now))
         counts.stores += len(store_ids)
+        if done is not None:
+            done(counts.stores)
     return counts
 
 
@@ -92,10 +96,19 @@ def compile_days(
 
 def work_compile(progress: jobs.Progress) -> dict[str, Any]:
     """The work of a job of kind ``calendar.compile``."""
+    return asdict(compile_days(**_asked(progress, COMPILE)))
+
+
+def work_preview(progress: jobs.Progress) -> dict[str, Any]:
+    """The work of a job of kind ``calendar.preview``: every store is looked at, which is too much for a page."""
+    return asdict(preview(**_asked(progress, PREVIEW)))
+
+
+def _asked(progress: jobs.Progress, stage: str) -> dict[str, Any]:
     params = progress.job.params
-    progress.stage(COMPILE, Store.objects.count())
+    progress.stage(stage, Store.objects.count())
     days = [dt.date.fromisoformat(day) for day in params["days"]]
-    return asdict(compile_days(brand_id=params["brand"], days=days, now=db.clock(), done=progress.done))
+    return {"brand_id": params["brand"], "days": days, "now": db.clock(), "done": progress.done}
 
 
 def _pieces() -> Iterator[list[int]]:

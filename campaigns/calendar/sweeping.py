@@ -62,6 +62,12 @@ def _wished_at(brand_id: int) -> dt.datetime:
     return max(at for at in (entries, adapted) if at is not None)
 
 
+def ask_to_preview(*, brand_id: int, days: Sequence[dt.date], actor: Any) -> Job:
+    """A job that says what compiling the days would do."""
+    params = {"brand": brand_id, "days": [day.isoformat() for day in days]}
+    return jobs.enqueue(compiling.PREVIEW, actor=actor, params=params)
+
+
 @transaction.atomic
 def ask_to_compile(*, brand_id: int, days: Sequence[dt.date], actor: Any, key: str | None = None) -> Job:
     """A job that compiles the days, and one that looks for their conflicts; with the same key the jobs that are there."""

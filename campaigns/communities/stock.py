@@ -9,7 +9,8 @@
    when the stock of all of them together, read at one moment, is not enough. What is scattered over buckets is put together first.
 4. Whoever waits too long for the row is told "busy, try again" (请重试), never "sold out"; nothing was written then.
 5. What an item allows one person is counted by the database too, and what she gives back counts for her again.
-6. A reservation ends once (K7): paid, cancelled, or expired by the sweep. Who pays after that gets what is still left, or is short,
+6. A reservation ends once (K7): paid, cancelled, or expired by the sweep; one that names its order waits some minutes longer for
+   the order to be heard of. Who pays after that gets what is still left, or is short,
    and her money goes back. What a refund gives back returns once.
 7. Stock put in or taken out leaves a record; only what is left can be taken out. A stopped item takes no claim that commits after
    the stop; what is reserved can still be paid.
@@ -34,12 +35,13 @@ from scrm import db
 from scrm.errors import RuleViolation
 
 AT_ONCE = 500
+PAYMENT_GRACE = dt.timedelta(minutes=5)  # what was paid in time may be heard of so much later
 MOST_STOCK = 10_000_000
 RETRY_SECONDS = 2
 BUSY_STATES = frozenset(
     {"55P03", "40P01", "40001", "57014"}
 )  # lock not had in time, deadlock, serialisation, cancelled
-MEMBER_CAP, LEFT = "stock_member_cap", "stock_left"
+MEMBER_CAP, LEFT, ORDER_ONCE = "stock_member_cap", "stock_left", "reservation_order_once"
 Status = Reservation.Status
 
 
@@ -227,7 +229,7 @@ def _take(wanted: Wanted, key: str, bucket: int, seen: _Seen) -> Claimed | None:
     made = Reservation(
         pk=pk, key=key, content_hash=wanted.digest, item_id=wanted.item_id, bucket_id=bucket, store_id=wanted.store_id,
         buyer=wanted.buyer, member_id=wanted.member_id, quantity=wanted.quantity, unit_fen=wanted.unit_fen, status=Status.HELD,
-        guide_id=wanted.guide_id, share_id=wanted.share_id, held_at=held_at, until=until,
+        guide_id=wanted.guide_id, share_id=wanted.share_id, channel="", shop="", order_no="", held_at=held_at, until=until,
     )  # fmt: skip
     made._state.adding, made._state.db = False, "default"
     return Claimed(made, True)
@@ -375,17 +377,28 @@ def name_order(*, reservation_id: int, channel: str, shop: str, order_no: str) -
             raise StockRefused(_("Another order pays for this already."), code="stock_other_order", field="order_no")
         return row
     row.channel, row.shop, row.order_no = said
-    row.save(update_fields=["channel", "shop", "order_no"])
+    try:
+        with transaction.atomic():
+            row.save(update_fields=["channel", "shop", "order_no"])
+    except IntegrityError as error:
+        if constraint_of(error) == ORDER_ONCE:
+            raise StockRefused(
+                _("This order pays for another reservation already."), code="stock_order_taken", field="order_no"
+            ) from None
+        raise
     return row
 
 
 _DUE = """
-    SELECT DISTINCT item_id FROM campaigns_reservation WHERE status = 'HELD' AND until <= clock_timestamp() ORDER BY item_id
+    SELECT DISTINCT item_id FROM campaigns_reservation WHERE status = 'HELD' AND until <= clock_timestamp()
+        AND (order_no = '' OR until <= clock_timestamp() - %s::interval) ORDER BY item_id
 """
 # of one item at a time: buyers and buckets of several items would be locked crosswise to a claim of several items
 _EXPIRE = """
     WITH due AS (
-        SELECT id FROM campaigns_reservation WHERE status = 'HELD' AND until <= clock_timestamp() AND item_id = %(item)s
+        SELECT id FROM campaigns_reservation
+        WHERE status = 'HELD' AND until <= clock_timestamp() AND item_id = %(item)s
+            AND (order_no = '' OR until <= clock_timestamp() - %(grace)s::interval)
         ORDER BY until, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )
     UPDATE campaigns_reservation r SET status = 'EXPIRED', ended_at = clock_timestamp() FROM due WHERE due.id = r.id
@@ -395,8 +408,8 @@ _EXPIRE = """
 def expire() -> int:
     """Reservations whose time is up are over; how many. Each piece is a transaction of its own (K7)."""
     done = 0
-    for (item,) in db.read(_DUE):
-        while count := db.write(_EXPIRE, {"item": item, "limit": AT_ONCE}):
+    for (item,) in db.read(_DUE, [PAYMENT_GRACE]):
+        while count := db.write(_EXPIRE, {"item": item, "limit": AT_ONCE, "grace": PAYMENT_GRACE}):
             done += count
     return done
 

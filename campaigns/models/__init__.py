@@ -11,6 +11,8 @@ from campaigns.models.calendar import (
 from campaigns.models.chain_orders import ChainItem, ChainLine, ChainOrder, ChainPayment, ChainPerson
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
+from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
+from campaigns.models.group_buys import Team, TeamSeat
 from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
 from campaigns.models.knowledge import Answer, AnswerVote
@@ -26,6 +28,6 @@ __all__ = [
     "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
     "CalendarStoreDay", "ChainItem", "ChainLine", "ChainOrder", "ChainPayment", "ChainPerson", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
     "Group", "GroupRun", "GroupStay", "GroupStepDone", "GroupSweep",
-    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Reservation", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
-    "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion", "StockBucket", "StockBuyer", "StockChange", "StockItem",
+    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Reservation", "Sale", "SaleGroup", "SaleRefund", "SaleStock", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
+    "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion", "StockBucket", "StockBuyer", "StockChange", "StockItem", "Team", "TeamSeat",
 ]  # fmt: skip

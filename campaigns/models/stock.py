@@ -206,6 +206,11 @@ class Reservation(models.Model):
         verbose_name = _("reservation")
         verbose_name_plural = _("reservations")
         constraints = (
+            models.UniqueConstraint(  # an order pays for one reservation of an item
+                name="reservation_order_once",
+                fields=["order_no", "channel", "shop", "item"],
+                condition=~Q(order_no=""),
+            ),
             models.CheckConstraint(
                 name="reservation_counts",
                 condition=Q(quantity__gte=1, returned_count__lte=F("quantity"))
@@ -227,7 +232,11 @@ class Reservation(models.Model):
             models.Index(fields=["until"], name="reservation_due", condition=Q(status="HELD", until__isnull=False)),
             models.Index(fields=["item", "-id"], name="reservation_item"),
             models.Index(fields=["member", "-id"], name="reservation_member", condition=Q(member__isnull=False)),
-            models.Index(fields=["order_no"], name="reservation_order", condition=~Q(order_no="")),
+            models.Index(  # those whose order is to be looked for
+                fields=["held_at"],
+                name="reservation_awaits",
+                condition=~Q(order_no="") & Q(status__in=["HELD", "RELEASED", "EXPIRED"]),
+            ),
         )
         triggers: ClassVar[tuple[pgtrigger.Trigger, ...]] = (
             pgtrigger.Protect(name="reservation_stays", operation=pgtrigger.Delete),

@@ -57,10 +57,20 @@ def test_an_entry_from_its_form_to_the_tasks_of_the_week(company: Console) -> No
     page = hq.get(answer.url).content.decode()
     assert "没有发现冲突" in page and "未来两周" in page
     compiling = reverse("admin:campaigns_calendar_compile")
-    assert "给导购" in hq.post(compiling, follow=True).content.decode() or Job.objects.filter(status="QUEUED").exists()
+    answer = hq.post(compiling, {"preview": ""})
+    job = Job.objects.filter(kind=calendar.PREVIEW).latest("pk")
+    assert "逐店查看" in hq.get(answer.url).content.decode()
+    jobs.run(job.pk)
+    rows = CalendarStoreDay.objects.count()
+    page = hq.get(answer.url).content.decode()
+    assert (
+        "导购任务" in page and 'name="compile"' in page and CalendarStoreDay.objects.count() == rows
+    )  # nothing is written
+    assert 'name="preview"' in hq.get(f"{compiling}?on=2099-01-05&job={job.pk}").content.decode()  # of another week
+    answer = hq.post(compiling, {"compile": ""})
     job = Job.objects.filter(kind=calendar.COMPILE).latest("pk")
     jobs.run(job.pk)
-    assert "编排完成" in hq.get(f"{compiling}?job={job.pk}").content.decode()
+    assert "编排完成" in hq.get(answer.url).content.decode()
     day = (
         CalendarDay.objects.filter(day__gt=timezone.localdate()).earliest("day")
         if timezone.localdate().isoweekday() < 7
@@ -163,12 +173,15 @@ def test_last_years_week_stands_beside_with_what_ran_and_what_was_sold_in_ones_s
     assert (region.context["last_week_fen"], region.context["so_far_fen"]) == (99_000, 200_000)
 
 
-def test_the_week_asks_the_database_as_often_for_one_entry_as_for_three(company: Console) -> None:
-    hq, counts = company.client("hq"), []
+def test_week_and_month_ask_the_database_as_often_for_one_entry_as_for_three(company: Console) -> None:
+    hq, counts = company.client("hq"), set()
     for number in range(3):
         entry(title=f"第{number}场", weekdays=[1, 2, 3, 4, 5, 6, 7], starts_on=timezone.localdate())
-        hq.get(WEEK)
-        with CaptureQueriesContext(connection) as queries:
-            hq.get(WEEK)
-        counts.append(len(queries))
-    assert counts[0] == counts[1] == counts[2]
+        pages = []
+        for page in (WEEK, f"{WEEK}?view=month"):
+            hq.get(page)
+            with CaptureQueriesContext(connection) as queries:
+                hq.get(page)
+            pages.append(len(queries))
+        counts.add(tuple(pages))
+    assert len(counts) == 1

@@ -9,10 +9,10 @@ from django.apps import apps
 from scrm.models import Brand
 
 MAKERS = (
-    ("scrm.migrations.0003_default_brand", "create_brand"),
-    ("members.migrations.0002_references_and_channels", "create_channels"),
-    ("members.migrations.0012_lifecycle_defaults", "create_rules"),
-    ("attribution.migrations.0003_references_and_default_rule", "create_defaults"),
+    ("scrm.migrations.0002_functions_and_brand", "create_brand"),
+    ("members.migrations.0002_channels_and_defaults", "create_channels"),
+    ("members.migrations.0002_channels_and_defaults", "create_rules"),
+    ("attribution.migrations.0002_default_rule", "create_defaults"),
 )
 
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from members import facts
 from members.models import Audience, AudienceSnapshot, Identity, SnapshotMember
+from tests.campaigns.planning import entry
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.factories.console import Console, console
 from tests.flows.test_console import PASSWORD, ask, log_in
@@ -114,3 +115,29 @@ def test_the_builder_fits_a_phone_and_keeps_what_was_typed_when_it_is_refused(pa
     expect(page.get_by_role("alert").first).to_contain_text("同名")
     expect(page.locator("input[name=name]")).to_have_value("已有")
     expect(page.locator(".scrm-rule-values input").first).to_have_value("99.90")
+
+
+def focused(page: Page) -> str:
+    """The day that has the focus, and what of it: its number, or an entry's title."""
+    return str(
+        page.evaluate("document.activeElement.closest('td').dataset.day + ' ' + document.activeElement.innerText")
+    )
+
+
+def test_the_month_of_the_calendar_by_its_arrow_keys(page: Page, company: Console) -> None:
+    """Days by left and right, from Sunday on to Monday; a day's entries, then the week below, by down; Enter opens."""
+    starts_on = dt.date(2027, 3, 1)
+    ask(lambda: [entry(title=title, weekdays=[7], starts_on=starts_on) for title in ("到货日", "会员日")])
+    log_in(page)
+    page.goto("/admin/campaigns/calendarentry/calendar/?view=month&on=2027-03-10")
+    page.locator('td[data-day^="3月6日"] .scrm-cal-date').focus()
+    for key, expected in (
+        ("ArrowRight", "3月7日 星期日 7"), ("ArrowDown", "3月7日 星期日 到货日"), ("ArrowDown", "3月7日 星期日 会员日"),
+        ("ArrowUp", "3月7日 星期日 到货日"), ("ArrowUp", "3月7日 星期日 7"), ("ArrowRight", "3月8日 星期一 8"),
+        ("ArrowLeft", "3月7日 星期日 7"), ("ArrowLeft", "3月6日 星期六 6"), ("ArrowDown", "3月13日 星期六 13"),
+        ("ArrowRight", "3月14日 星期日 14"), ("ArrowDown", "3月14日 星期日 到货日"),
+    ):  # fmt: skip
+        page.keyboard.press(key)
+        assert focused(page) == expected
+    page.keyboard.press("Enter")
+    expect(page.locator("input[name=title]")).to_have_value("到货日")

@@ -26,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--rows", type=int, help="members and order lines (default: 1,000,000; welcome: 50 friends)"
         )
+        parser.add_argument("--stores", type=int, dest="rows", help="calendar: so many stores (default: 5,000)")
         parser.add_argument("--into", type=int, help="import_members: into tables that hold this many members already")
         parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
         parser.add_argument("--keep", action="store_true", help="leave the bench database behind")

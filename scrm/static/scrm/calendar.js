@@ -1,14 +1,15 @@
-// The calendar by the arrow keys: left and right between days, up and down between entries of a day. Without it, Tab goes
-// through the same links.
+// The calendar by the arrow keys: left and right between days (in a month from Sunday on to Monday), up and down between
+// entries of a day and weeks. Without it, Tab goes through the same links.
 "use strict";
 
 (function () {
   const links = (cell) => [...cell.querySelectorAll("a")];
 
   function beside(cell, step) {
-    for (let next = cell; next;) {
-      next = step > 0 ? next.nextElementSibling : next.previousElementSibling;
-      if (next && links(next).length) { return next; }
+    const row = cell.closest("tr"), isMonth = cell.closest(".scrm-cal-month");
+    const days = [...(isMonth ? row.parentElement : row).querySelectorAll("td")];
+    for (let place = days.indexOf(cell) + step; days[place]; place += step) {
+      if (links(days[place]).length) { return days[place]; }
     }
     return null;
   }
