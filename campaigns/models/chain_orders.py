@@ -90,7 +90,7 @@ class ChainItem(models.Model):
     product = models.ForeignKey(
         Product, models.PROTECT, verbose_name=_("product"), null=True, db_index=False, related_name="+"
     )
-    is_piece = models.BooleanField(_("single piece"), default=False)
+    piece_no = models.PositiveSmallIntegerField(_("number of the single piece"), null=True)
     weight_grams = models.PositiveIntegerField(_("weight in grams"), null=True)
     photo = models.ForeignKey(ContentFile, models.PROTECT, verbose_name=_("photo"), null=True, db_index=False, related_name="+")  # fmt: skip
     stock = models.ForeignKey(StockItem, models.PROTECT, verbose_name=_("stock item"), related_name="+")
@@ -103,7 +103,10 @@ class ChainItem(models.Model):
             models.UniqueConstraint(name="chain_item_once", fields=["chain", "number"]),
             models.CheckConstraint(name="chain_item_price", condition=Q(unit_fen__gt=0)),
             models.CheckConstraint(
-                name="chain_piece_weighs", condition=Q(is_piece=False) | Q(weight_grams__isnull=False)
+                name="chain_piece_weighs", condition=Q(piece_no=None) | Q(weight_grams__isnull=False)
+            ),
+            models.UniqueConstraint(
+                name="chain_piece_once", fields=["chain", "name", "piece_no"], nulls_distinct=False
             ),
         )
 
@@ -115,8 +118,16 @@ class ChainItem(models.Model):
     def sku(self) -> str:
         return self.product.sku if self.product else f"JL-{self.chain_id}-{self.number}"
 
+    @property
+    def label(self) -> str:
+        """``D24榴莲 3号 1.56kg``"""
+        if self.piece_no is None:
+            return self.name
+        grams = self.weight_grams or 0
+        return f"{self.name} {self.piece_no}号 {grams // 1000}.{grams % 1000:03d}kg"
+
     def __str__(self) -> str:
-        return self.name
+        return self.label
 
 
 class ChainPerson(models.Model):

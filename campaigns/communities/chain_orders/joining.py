@@ -125,7 +125,7 @@ def _require_unchanged(wishes: Sequence[Wish], lines: Mapping[int, ChainLine], i
         stands = lines[wish.item_id].quantity if wish.item_id in lines else 0
         if wish.was is not None and wish.was != stands:
             raise ChainRefused(
-                _("“%(item)s” was changed to %(count)s in the meantime; look at it again.") % {"item": items[wish.item_id].name, "count": stands},
+                _("“%(item)s” was changed to %(count)s in the meantime; look at it again.") % {"item": items[wish.item_id].label, "count": stands},
                 code="chain_changed_since", extra={"item": wish.item_id, "stands": stands},
             )  # fmt: skip
 
@@ -280,16 +280,16 @@ def _refused(
 ) -> ChainRefused:
     """What is left of it, and what else there is."""
     left = left_by_item(chain.pk)
-    others = [f"{one.name} {left[pk]}{one.unit}" for pk, one in items.items() if pk != item.pk and left.get(pk, 0) > 0]
+    others = [f"{one.label} {left[pk]}{one.unit}" for pk, one in items.items() if pk != item.pk and left.get(pk, 0) > 0]
     rest = _("Still there: %(others)s.") % {"others": "、".join(others[:8])} if others else _("Nothing else is left.")
     here = left.get(item.pk, 0)
     if isinstance(error, stock.StockShort):
         text = (
-            _("Of “%(item)s” only %(left)s are left, and %(wanted)s were asked for.") % {"item": item.name, "left": here + has, "wanted": wanted}
+            _("Of “%(item)s” only %(left)s are left, and %(wanted)s were asked for.") % {"item": item.label, "left": here + has, "wanted": wanted}
             if here + has
-            else _("“%(item)s” is sold out.") % {"item": item.name}
+            else _("“%(item)s” is sold out.") % {"item": item.label}
         )  # fmt: skip
         message = f"{text}{rest}"
     else:
-        message = f"{item.name}：{error.message}"
+        message = f"{item.label}：{error.message}"
     return ChainRefused(message, code=error.code, extra={"item": item.pk, "left": left, "fields": {"items": message}})

@@ -75,13 +75,13 @@ def understand(text: str, catalogue: Catalogue, *, number: int | None, speaker: 
         return Part("unread" if number is not None else "talk")
     if "MEDIA" in kinds and "ITEM" not in kinds:
         return Part("unread")
-    if _JOKE.search(text) or number is None and _PAST.search(text):
+    if _JOKE.search(text) or (number is None and _PAST.search(text)):
         return Part("unread" if number is not None else "talk")
     if number is None and _OFFER.search(text) and not (speaker and "WORD" not in kinds):
         return Part(
             "talk", offered=tuple(dict.fromkeys(t.codes[0] for t in found if t.kind == "ITEM" and len(t.codes) == 1))
         )
-    if number is None and has_goods and _ASKED.search(text) or "CANCEL" in kinds and re.search(r"[吗么?？]\s*$", text):
+    if (number is None and has_goods and _ASKED.search(text)) or ("CANCEL" in kinds and re.search(r"[吗么?？]\s*$", text)):
         return Part("question")
     if re.search("同上|跟上面一样|同楼上", text) and "ITEM" not in kinds:
         return _alike(text, found, "above", speaker, number)
@@ -91,7 +91,7 @@ def understand(text: str, catalogue: Catalogue, *, number: int | None, speaker: 
         return _cancellation(text, found, catalogue, speaker)
     if (
         number is None
-        and ("CHANGE" in kinds or "ADD" in kinds and (speaker or "WORD" in kinds))
+        and ("CHANGE" in kinds or ("ADD" in kinds and (speaker or "WORD" in kinds)))
         and (has_goods or kinds & {"COUNT", "SELF", "DELIVERY"})
     ):
         return _change(found, catalogue, speaker)
@@ -122,7 +122,7 @@ def _named(found: list[Token], speaker: str) -> list[Token]:
         return found
     chunk, rest = found[:gap], found[gap:]
     kinds = {token.kind for token in chunk}
-    is_plain = not any(token.kind in ("CANCEL", "CHANGE", "EACH", "MENTION", "MOBILE", "SELF", "DELIVERY", "VAGUE", "SIGN", "FACE") or token.kind == "COUNT" and token.unit for token in chunk)  # fmt: skip
+    is_plain = not any(token.kind in ("CANCEL", "CHANGE", "EACH", "MENTION", "MOBILE", "SELF", "DELIVERY", "VAGUE", "SIGN", "FACE") or (token.kind == "COUNT" and token.unit) for token in chunk)  # fmt: skip
     has_more = any(token.kind in ("ITEM", "PIECE") for token in rest)
     if "WORD" not in kinds or len(kinds) == 1 or not is_plain or not has_more or chunk[-1].end - chunk[0].start > 12:
         return found
@@ -213,7 +213,7 @@ def _rest(
     text: str, found: list[Token], goods: Goods, speaker: str, number: int | None
 ) -> tuple[Entry, tuple[Run, ...]]:
     """The entry, and what each run of the message is."""
-    roles: dict[int, str] = {place: "GOODS" for place in goods.used} | {place: "UNREAD" for place in goods.lost}
+    roles: dict[int, str] = dict.fromkeys(goods.used, "GOODS") | dict.fromkeys(goods.lost, "UNREAD")
     name = speaker
     for_whom = _FOR.search(text)
     if for_whom and for_whom[1] not in ("我", "自己") and not for_whom[1].startswith("我"):
@@ -234,7 +234,7 @@ def _rest(
         if place in roles:
             continue
         role = _role(place, token, found, goods, pickup)
-        if role == "NAME_AGAIN" or token.kind == "WORD" and token.text == name:
+        if role == "NAME_AGAIN" or (token.kind == "WORD" and token.text == name):
             role = "NAME"
         roles[place] = role
         if role == "NOTE":
@@ -280,11 +280,11 @@ def _target(found: list[Token], goods: Goods, speaker: str) -> tuple[str, set[in
     """By a number of a line (2号), else a name, else who speaks."""
     for place, token in enumerate(found):
         is_number = (
-            token.kind == "PIECE"
-            and place not in goods.used
-            or token.kind == "COUNT"
+            (token.kind == "PIECE"
+            and place not in goods.used)
+            or (token.kind == "COUNT"
             and not token.unit
-            and place in goods.loose
+            and place in goods.loose)
         )
         if is_number and token.number is not None:
             return str(token.number), {place}

@@ -34,7 +34,7 @@ class DraftItem:
     count: int = 0
     unit: str = "个"
     aliases: tuple[str, ...] = ()
-    is_piece: bool = False
+    piece_no: int | None = None
     weight_grams: int | None = None
     product: Product | None = None
     photo: ContentFile | None = None
@@ -79,25 +79,25 @@ def faults(draft: Draft, now: dt.datetime) -> dict[str, str]:
         found["items"] = _("Offer at least one item.")
     elif len(draft.items) > MOST_ITEMS:
         found["items"] = _("At most %(most)s items.") % {"most": MOST_ITEMS}
-    names: set[str] = set()
+    names: set[tuple[str, int | None]] = set()
     for place, item in enumerate(draft.items):
         wrong = _item_fault(item, names)
         if wrong:
             found[f"items.{place}"] = wrong
-        names.add(item.name.strip())
+        names.add((item.name.strip(), item.piece_no))
     return found
 
 
-def _item_fault(item: DraftItem, names: set[str]) -> str:
+def _item_fault(item: DraftItem, names: set[tuple[str, int | None]]) -> str:
     if not item.name.strip():
         return _("Give the item a name.")
-    if item.name.strip() in names:
-        return _("Two items have this name; say which is which, for example by weight.")
+    if (item.name.strip(), item.piece_no) in names or (item.piece_no is not None and (item.name.strip(), None) in names):
+        return _("Two items have this name; give each single piece a number of its own.")
     if not 1 <= item.unit_fen <= MOST_FEN:
         return _("Give it a price of at least 0.01.")
-    if item.is_piece and not item.weight_grams:
+    if item.piece_no is not None and not item.weight_grams:
         return _("A single piece has its own weight.")
-    if item.is_piece and item.stock is None and item.count != 1:
+    if item.piece_no is not None and item.stock is None and item.count != 1:
         return _("A single piece has a stock of one.")
     if item.stock is None and not 1 <= item.count <= MOST_EACH:
         return _("Say how many there are, 1 to %(most)s.") % {"most": MOST_EACH}
@@ -163,6 +163,6 @@ def _offer(chain: ChainOrder, number: int, item: DraftItem, actor: Any) -> None:
         raise ChainRefused(wrong, code="chain_draft", extra={"fields": {f"items.{number - 1}": wrong}})
     ChainItem.objects.create(
         chain=chain, number=number, name=item.name.strip(), aliases=list(item.aliases), unit=item.unit.strip() or "个",
-        unit_fen=item.unit_fen, product=item.product or kept.product, is_piece=item.is_piece, weight_grams=item.weight_grams,
+        unit_fen=item.unit_fen, product=item.product or kept.product, piece_no=item.piece_no, weight_grams=item.weight_grams,
         photo=item.photo, stock=kept, stock_store=store,
     )  # fmt: skip

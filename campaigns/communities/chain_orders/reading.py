@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ LONGEST = 20_000  # characters of one text
 _STAMP = r"(?:(?:\d{4}[-/年.])?\d{1,2}[-/月.]\d{1,2}日?|昨天|前天|今天|星期[一二三四五六日天]|周[一二三四五六日天])?\s*(?:上午|下午|晚上|凌晨|中午)?\s*\d{1,2}:\d{2}(?::\d{2})?"
 _HEADER = re.compile(rf"(\S.{{0,15}}?)\s*[:：]?\s+{_STAMP}\s*$")
 _HEADER_TIME_FIRST = re.compile(
-    rf"(?:\d{{4}}[-/年.])?\d{{1,2}}[-/月.]\d{{1,2}}日?\s+\d{{1,2}}:\d{{2}}(?::\d{{2}})?\s+(\S.{{0,15}}?)$"
+    r"(?:\d{4}[-/年.])?\d{1,2}[-/月.]\d{1,2}日?\s+\d{1,2}:\d{2}(?::\d{2})?\s+(\S.{0,15}?)$"
 )
 _ONLY_TIME = re.compile(rf"[-—\s]*{_STAMP}[-—\s]*$")
 _PREFIX = re.compile(
@@ -169,7 +170,7 @@ def _messages(shown: Plain, catalogue: Catalogue, result: Reading) -> Iterable[_
             _talk(result, shown, start, end)
             continue
         cuts = [0, *(match.start() for match in _SPLIT.finditer(row)), len(row)]
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in itertools.pairwise(cuts):
             if row[a:b].strip():
                 yield _message(row, a, b, start, speaker or alone)
         alone = _name_alone(row, catalogue)
@@ -283,7 +284,7 @@ def _cancel(part: Part, result: Reading) -> Part:
 
 def _change(part: Part, result: Reading, catalogue: Catalogue) -> Part:
     entry, places = part.entry, _meant(part.target, result.lines)
-    if entry is None or len(places) > 1 and not part.is_more:
+    if entry is None or (len(places) > 1 and not part.is_more):
         return replace(_unread(part), kind_before=CHANGE)
     if places:
         changed = orders.changed(result.lines[places[-1]], part)
