@@ -71,30 +71,9 @@ def understand(text: str, catalogue: Catalogue, *, number: int | None, speaker: 
     found = _named(found, speaker)
     kinds = {token.kind for token in found}
     has_goods = "ITEM" in kinds or "PIECE" in kinds
-    if kinds <= QUIET:
-        return Part("unread" if number is not None else "talk")
-    if "MEDIA" in kinds and "ITEM" not in kinds:
-        return Part("unread")
-    if _JOKE.search(text) or (number is None and _PAST.search(text)):
-        return Part("unread" if number is not None else "talk")
-    if number is None and _OFFER.search(text) and not (speaker and "WORD" not in kinds):
-        return Part(
-            "talk", offered=tuple(dict.fromkeys(t.codes[0] for t in found if t.kind == "ITEM" and len(t.codes) == 1))
-        )
-    if (number is None and has_goods and _ASKED.search(text)) or ("CANCEL" in kinds and re.search(r"[吗么?？]\s*$", text)):
-        return Part("question")
-    if re.search("同上|跟上面一样|同楼上", text) and "ITEM" not in kinds:
-        return _alike(text, found, "above", speaker, number)
-    if re.search("一样的", text) and "ITEM" not in kinds and speaker:
-        return _alike(text, found, "quoted", speaker, number)
-    if "CANCEL" in kinds:
-        return _cancellation(text, found, catalogue, speaker)
-    if (
-        number is None
-        and ("CHANGE" in kinds or ("ADD" in kinds and (speaker or "WORD" in kinds)))
-        and (has_goods or kinds & {"COUNT", "SELF", "DELIVERY"})
-    ):
-        return _change(found, catalogue, speaker)
+    part = _no_order(text, found, kinds, number, speaker) or _about_others(text, found, catalogue, number, speaker)
+    if part is not None:
+        return part
     if number is None and "ASK" in kinds and not ("COUNT" in kinds and "ITEM" in kinds):
         return Part(
             "question"
@@ -113,6 +92,43 @@ def understand(text: str, catalogue: Catalogue, *, number: int | None, speaker: 
     ):
         return Part("talk")
     return _order(text, found, catalogue, number, speaker)
+
+
+def _no_order(text: str, found: list[Token], kinds: set[str], number: int | None, speaker: str) -> Part | None:
+    """What is no order, whatever goods it names."""
+    has_goods = bool(kinds & {"ITEM", "PIECE"})
+    if kinds <= QUIET:
+        return Part("unread" if number is not None else "talk")
+    if "MEDIA" in kinds and "ITEM" not in kinds:
+        return Part("unread")
+    if _JOKE.search(text) or (number is None and _PAST.search(text)):
+        return Part("unread" if number is not None else "talk")
+    if number is None and _OFFER.search(text) and not (speaker and "WORD" not in kinds):
+        return Part(
+            "talk", offered=tuple(dict.fromkeys(t.codes[0] for t in found if t.kind == "ITEM" and len(t.codes) == 1))
+        )
+    if (number is None and has_goods and _ASKED.search(text)) or ("CANCEL" in kinds and re.search(r"[吗么?？]\s*$", text)):
+        return Part("question")
+    return None
+
+
+def _about_others(text: str, found: list[Token], catalogue: Catalogue, number: int | None, speaker: str) -> Part | None:
+    """As somebody else, a cancellation, a change."""
+    kinds = {token.kind for token in found}
+    has_goods = bool(kinds & {"ITEM", "PIECE"})
+    if re.search("同上|跟上面一样|同楼上", text) and "ITEM" not in kinds:
+        return _alike(text, found, "above", speaker, number)
+    if re.search("一样的", text) and "ITEM" not in kinds and speaker:
+        return _alike(text, found, "quoted", speaker, number)
+    if "CANCEL" in kinds:
+        return _cancellation(text, found, catalogue, speaker)
+    if (
+        number is None
+        and ("CHANGE" in kinds or ("ADD" in kinds and (speaker or "WORD" in kinds)))
+        and (has_goods or kinds & {"COUNT", "SELF", "DELIVERY"})
+    ):
+        return _change(found, catalogue, speaker)
+    return None
 
 
 def _named(found: list[Token], speaker: str) -> list[Token]:
@@ -214,27 +230,14 @@ def _rest(
 ) -> tuple[Entry, tuple[Run, ...]]:
     """The entry, and what each run of the message is."""
     roles: dict[int, str] = dict.fromkeys(goods.used, "GOODS") | dict.fromkeys(goods.lost, "UNREAD")
-    name = speaker
-    for_whom = _FOR.search(text)
-    if for_whom and for_whom[1] not in ("我", "自己") and not for_whom[1].startswith("我"):
-        name = for_whom[1]
-        for place, token in enumerate(found):
-            if token.start < for_whom.end(1) + 1 and token.end > for_whom.start() and place not in roles:
-                roles[place] = "NAME" if token.kind == "WORD" else "POLITE"
+    name = _whose(text, found, goods, speaker, roles)
     notes: list[str] = []
     pickup, mobile = "", ""
-    first_goods = min(goods.used, default=len(found))
-    words = [place for place, token in enumerate(found) if token.kind == "WORD" and place not in roles]
-    if not name and words:
-        before = [place for place in words if place < first_goods]
-        chosen = next((place for place in (*before, *words) if _PERSON.fullmatch(found[place].text)), None)
-        if chosen is not None:
-            name, roles[chosen] = found[chosen].text, "NAME"
     for place, token in enumerate(found):
         if place in roles:
             continue
         role = _role(place, token, found, goods, pickup)
-        if role == "NAME_AGAIN" or (token.kind == "WORD" and token.text == name):
+        if token.kind == "WORD" and token.text == name:
             role = "NAME"
         roles[place] = role
         if role == "NOTE":
@@ -249,6 +252,26 @@ def _rest(
         items[row.code] = items.get(row.code, 0) + (row.count or 1)
     entry = Entry(name, tuple(items.items()), tuple(goods.pieces), pickup, "；".join(notes), mobile, number)
     return entry, tuple(Run(token.start, token.end, roles[place]) for place, token in enumerate(found))
+
+
+def _whose(text: str, found: list[Token], goods: Goods, speaker: str, roles: dict[int, str]) -> str:
+    """Whoever it is for (帮李姐带), who speaks, or the first word in front of the goods; its place goes into ``roles``."""
+    for_whom = _FOR.search(text)
+    if for_whom and not for_whom[1].startswith(("我", "自己")):
+        for place, token in enumerate(found):
+            if token.start < for_whom.end(1) + 1 and token.end > for_whom.start() and place not in roles:
+                roles[place] = "NAME" if token.kind == "WORD" else "POLITE"
+        return for_whom[1]
+    if speaker:
+        return speaker
+    first_goods = min(goods.used, default=len(found))
+    words = [place for place, token in enumerate(found) if token.kind == "WORD" and place not in roles]
+    before = [place for place in words if place < first_goods]
+    chosen = next((place for place in (*before, *words) if _PERSON.fullmatch(found[place].text)), None)
+    if chosen is None:
+        return ""
+    roles[chosen] = "NAME"
+    return found[chosen].text
 
 
 def _role(place: int, token: Token, found: list[Token], goods: Goods, pickup: str) -> str:
