@@ -204,9 +204,7 @@ class _Binder:
         is_next = after is not None and (
             after.kind == "ITEM"
             or after.text == "的"
-            or (after.kind == "SIGN"
-            and after.text.isspace()
-            and token.unit == "")
+            or (after.kind == "SIGN" and after.text.isspace() and token.unit == "")
         )
         has_name = any(one.kind == "WORD" for one in self.found[: place - 1]) if place else False
         return bool(

@@ -107,7 +107,9 @@ def _no_order(text: str, found: list[Token], kinds: set[str], number: int | None
         return Part(
             "talk", offered=tuple(dict.fromkeys(t.codes[0] for t in found if t.kind == "ITEM" and len(t.codes) == 1))
         )
-    if (number is None and has_goods and _ASKED.search(text)) or ("CANCEL" in kinds and re.search(r"[吗么?？]\s*$", text)):
+    if (number is None and has_goods and _ASKED.search(text)) or (
+        "CANCEL" in kinds and re.search(r"[吗么?？]\s*$", text)
+    ):
         return Part("question")
     return None
 
@@ -302,12 +304,8 @@ def _follows_delivery(place: int, found: list[Token]) -> bool:
 def _target(found: list[Token], goods: Goods, speaker: str) -> tuple[str, set[int]]:
     """By a number of a line (2号), else a name, else who speaks."""
     for place, token in enumerate(found):
-        is_number = (
-            (token.kind == "PIECE"
-            and place not in goods.used)
-            or (token.kind == "COUNT"
-            and not token.unit
-            and place in goods.loose)
+        is_number = (token.kind == "PIECE" and place not in goods.used) or (
+            token.kind == "COUNT" and not token.unit and place in goods.loose
         )
         if is_number and token.number is not None:
             return str(token.number), {place}

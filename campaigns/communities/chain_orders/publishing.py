@@ -91,7 +91,9 @@ def faults(draft: Draft, now: dt.datetime) -> dict[str, str]:
 def _item_fault(item: DraftItem, names: set[tuple[str, int | None]]) -> str:
     if not item.name.strip():
         return _("Give the item a name.")
-    if (item.name.strip(), item.piece_no) in names or (item.piece_no is not None and (item.name.strip(), None) in names):
+    if (item.name.strip(), item.piece_no) in names or (
+        item.piece_no is not None and (item.name.strip(), None) in names
+    ):
         return _("Two items have this name; give each single piece a number of its own.")
     if not 1 <= item.unit_fen <= MOST_FEN:
         return _("Give it a price of at least 0.01.")

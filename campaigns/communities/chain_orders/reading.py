@@ -27,9 +27,7 @@ LONGEST = 20_000  # characters of one text
 
 _STAMP = r"(?:(?:\d{4}[-/年.])?\d{1,2}[-/月.]\d{1,2}日?|昨天|前天|今天|星期[一二三四五六日天]|周[一二三四五六日天])?\s*(?:上午|下午|晚上|凌晨|中午)?\s*\d{1,2}:\d{2}(?::\d{2})?"
 _HEADER = re.compile(rf"(\S.{{0,15}}?)\s*[:：]?\s+{_STAMP}\s*$")
-_HEADER_TIME_FIRST = re.compile(
-    r"(?:\d{4}[-/年.])?\d{1,2}[-/月.]\d{1,2}日?\s+\d{1,2}:\d{2}(?::\d{2})?\s+(\S.{0,15}?)$"
-)
+_HEADER_TIME_FIRST = re.compile(r"(?:\d{4}[-/年.])?\d{1,2}[-/月.]\d{1,2}日?\s+\d{1,2}:\d{2}(?::\d{2})?\s+(\S.{0,15}?)$")
 _ONLY_TIME = re.compile(rf"[-—\s]*{_STAMP}[-—\s]*$")
 _PREFIX = re.compile(
     rf"\s*(?:\(\s*(\d{{1,3}})\s*\)|((?:\d{KEYCAP})+|\d{{1,3}}{KEYCAP})[.、,:：]?|(?:[Nn][Oo]\.?\s*)(\d{{1,3}})|第?(\d{{1,3}})\s*(?:位|楼)[:：.、]?"
@@ -86,7 +84,7 @@ def read(text: str, goods: Iterable[Good]) -> Reading:
     """What ``text`` says. Never raises for a text; what cannot be read is in ``unread``."""
     shown, catalogue, result = plain(text), Catalogue.of(goods), Reading()
     offered: tuple[str, ...] = ()
-    for message in _messages(shown, catalogue, result):
+    for message in _messages(shown, catalogue, result, text):
         part = orders.understand(
             shown.text[message.body : message.end], catalogue, number=message.number, speaker=message.speaker
         )
@@ -143,7 +141,7 @@ def _alike(part: Part, result: Reading, offered: tuple[str, ...]) -> Part:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def _messages(shown: Plain, catalogue: Catalogue, result: Reading) -> Iterable[_Message]:
+def _messages(shown: Plain, catalogue: Catalogue, result: Reading, raw: str) -> Iterable[_Message]:
     """The messages, with who wrote them; what is no message is marked as talk."""
     speaker, place, alone, is_heading = "", 0, "", False
     for row in shown.text.split("\n"):
@@ -167,7 +165,7 @@ def _messages(shown: Plain, catalogue: Catalogue, result: Reading) -> Iterable[_
             or any(rule.fullmatch(row.strip()) for rule in (_SYSTEM, _ONLY_TIME))
             or _EXAMPLE.match(row.strip())
         ):
-            _talk(result, shown, start, end)
+            _talk(result, shown, start, end, raw)
             continue
         cuts = [0, *(match.start() for match in _SPLIT.finditer(row)), len(row)]
         for a, b in itertools.pairwise(cuts):
@@ -309,10 +307,10 @@ def _unread(part: Part) -> Part:
 # --- marks ------------------------------------------------------------------------------------------------------------
 
 
-def _talk(result: Reading, shown: Plain, start: int, end: int) -> None:
+def _talk(result: Reading, shown: Plain, start: int, end: int, raw: str) -> None:
     a, b = shown.raw(start, end)
     result.marks.append(Mark(a, b, "TALK"))
-    result.talk.append(shown.text[start:end].strip())
+    result.talk.append(raw[a:b].strip())
 
 
 def _mark(result: Reading, shown: Plain, message: _Message, part: Part, raw: str) -> None:
