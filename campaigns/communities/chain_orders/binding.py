@@ -236,7 +236,7 @@ class _Binder:
         fits = [code for code in codes if all(self._has_piece(code, token.number) for _at, token in self.piece_before)]
         return fits[0] if len(fits) == 1 else None
 
-    def _has_piece(self, code: str, number: int | None) -> bool:
+    def _has_piece(self, code: str, number: int | Decimal | None) -> bool:
         return any(piece.no == number for piece in self.catalogue.goods[code].pieces)
 
     def _become_piece(self, code: str) -> None:
@@ -246,7 +246,8 @@ class _Binder:
                 self.goods.items.remove(row)
                 self.open = [(one, at) for one, at in self.open if one is not row]
 
-    def _add_piece(self, code: str, number: int, place: int) -> None:
+    def _add_piece(self, code: str, said: int | Decimal, place: int) -> None:
+        number = int(said)
         if (code, number) not in self.goods.pieces:
             self.goods.pieces.append((code, number))
         self.goods.used.add(place)

@@ -161,7 +161,7 @@ def _known(people: Any, who: Who, name: str, index: str) -> ChainPerson | None:
     if who.external_userid:
         found = people.filter(external_userid=who.external_userid).first()
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return found
     if index:
         found = people.filter(mobile_index=index).first()
         if found is not None:
@@ -169,7 +169,7 @@ def _known(people: Any, who: Who, name: str, index: str) -> ChainPerson | None:
                 raise ChainRefused(
                     _("This number is in the chain order already. Open your own page, or ask the leader to change it."), code="chain_joined_before"
                 )  # fmt: skip
-            return found  # type: ignore[no-any-return]
+            return found
     if not who.is_trusted or who.external_userid or index:
         return None
     same = list(people.filter(name=name, picked_up_at=None)[:2])

@@ -381,7 +381,7 @@ def _same_kind(found: list[Token], catalogue: Catalogue, old: Goods, new: Goods)
         number = found[place].number
         fits = [code for code in codes if any(piece.no == number for piece in catalogue.goods[code].pieces)]
         if found[place].kind == "PIECE" and len(fits) == 1 and number is not None:
-            new.pieces.append((fits[0], number))
+            new.pieces.append((fits[0], int(number)))
             new.used.add(place)
             new.loose.remove(place)
 

@@ -119,7 +119,7 @@ def _locked(person_id: int) -> ChainPerson:
         raise ChainRefused(_("Nobody of this chain order is meant."), code="chain_person_unknown")
     db.lock(ChainOrder.objects.filter(pk=chain_id))
     (person,) = db.lock(ChainPerson.objects.filter(pk=person_id))
-    return person  # type: ignore[no-any-return]
+    return person
 
 
 def _payment(person: ChainPerson, kind: str, due: int, order_no: str, actor: Any, now: dt.datetime) -> ChainPayment:

@@ -122,7 +122,7 @@ def publish(*, draft: Draft, key: str, actor: Any, now: dt.datetime) -> ChainOrd
         wrong["leader"] = _("The leader does not work in any store now.")
     if draft.group is not None and (draft.group.dissolved_at or draft.group.store_id != store_id):
         wrong["group"] = _("Choose a living group of the leader's store.")
-    if wrong:
+    if wrong or store_id is None:
         raise ChainRefused(next(iter(wrong.values())), code="chain_draft", extra={"fields": wrong})
     chain = ChainOrder.objects.create(
         title=draft.title.strip(), note=draft.note.strip(), leader=draft.leader, group=draft.group, store_id=store_id,

@@ -200,7 +200,8 @@ def _names(good: Good) -> list[str]:
 def _parts(name: str) -> list[str]:
     """Two and more Chinese characters out of a name: 榴莲 may mean any of several goods."""
     runs = re.findall("[\u4e00-\u9fff]{2,}", name)
-    return [run[a:b] for run in runs for a in range(len(run)) for b in range(a + 2, len(run) + 1)]
+    latin = re.findall("(?<![0-9a-z])[a-z][a-z0-9]+", name)
+    return latin + [run[a:b] for run in runs for a in range(len(run)) for b in range(a + 2, len(run) + 1)]
 
 
 _RULES: Sequence[tuple[str, re.Pattern[str]]] = [
