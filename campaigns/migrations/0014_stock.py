@@ -14,10 +14,10 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0013_moments'),
-        ('guides', '0017_actions_of_groups'),
-        ('members', '0019_coupons_follow_merges'),
-        ('scrm', '0014_own_partitions'),
+        ('campaigns', '0001_tables'),
+        ('guides', '0001_tables'),
+        ('members', '0002_channels_and_defaults'),
+        ('scrm', '0002_functions_and_brand'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
