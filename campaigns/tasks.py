@@ -47,6 +47,12 @@ def list_groups() -> None:
 
 
 @shared_task
+def refresh_join_ways() -> None:
+    """Codes of groups: the next group where one is full or gone, and what WeCom has made."""
+    communities.join_ways.refresh(now=timezone.now())
+
+
+@shared_task
 def sweep_sales() -> None:
     """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
     payments.sweep(now=timezone.now())
