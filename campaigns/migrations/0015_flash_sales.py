@@ -125,10 +125,6 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'seats in teams',
             },
         ),
-        migrations.RemoveIndex(
-            model_name='reservation',
-            name='reservation_order',
-        ),
         migrations.AddIndex(
             model_name='reservation',
             index=models.Index(condition=models.Q(models.Q(('order_no', ''), _negated=True), ('status__in', ['HELD', 'RELEASED', 'EXPIRED'])), fields=['held_at'], name='reservation_awaits'),
