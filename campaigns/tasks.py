@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from campaigns import calendar, communities, content_media, experiments, moments, sends, sops
+from campaigns.communities import payments
 
 
 @shared_task
@@ -43,6 +44,18 @@ def read_groups() -> None:
 def list_groups() -> None:
     """The night's sweep of groups where it has not begun yet."""
     communities.start_daily(now=timezone.now())
+
+
+@shared_task
+def refresh_join_ways() -> None:
+    """Codes of groups: the next group where one is full or gone, and what WeCom has made."""
+    communities.join_ways.refresh(now=timezone.now())
+
+
+@shared_task
+def sweep_sales() -> None:
+    """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
+    payments.sweep(now=timezone.now())
 
 
 @shared_task

@@ -129,6 +129,22 @@ def token_of(row: Share) -> str:
     return share_tokens.mint(_terms(row))
 
 
+def of_token(text: str) -> Share | None:
+    """The share that a genuine token proves; None where it proves none."""
+    token = share_tokens.read(text)
+    row = Share.objects.filter(pk=token.share_id).first() if token else None
+    return row if token is not None and row is not None and share_tokens.is_genuine(token, _terms(row)) else None
+
+
+def used(*, row: Share, member_id: int, key: str, at: dt.datetime) -> Touch:
+    """The touch of a member who ordered by this share, which ``of_token`` has proved; the fact ``key`` once."""
+    touch, _is_new = touches.record(
+        key=key, kind=row.kind, guide_id=row.guide_id, store_id=bindings.store_id_at(row.guide_id, at), member_id=member_id,
+        share_id=row.pk, object_kind=row.object_kind, object_code=row.object_code, at=at, expires_at=_touch_expiry(row, at),
+    )  # fmt: skip
+    return touch
+
+
 @transaction.atomic
 def record_opening(*, opening: Opening, now: dt.datetime) -> Opened:
     """The touch of an opening. Raises UnknownShare, OpeningRefused, OpeningDiffers."""

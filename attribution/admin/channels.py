@@ -75,7 +75,11 @@ class ConnectForm(forms.Form):
     )  # fmt: skip
     token = forms.CharField(
         label=gettext_lazy("Access token"), required=False, max_length=1_000, widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text=gettext_lazy("Not needed for Youzan and the WeChat shop, where it is fetched."),
+        help_text=gettext_lazy("Not needed for Youzan, the WeChat shop and an application of your own on Douyin, where it is fetched."),
+    )  # fmt: skip
+    refresh_token = forms.CharField(
+        label=gettext_lazy("Refresh token"), required=False, max_length=1_000, widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text=gettext_lazy("With it the access token is renewed before it ends: JD, Douyin, Kuaishou, Pinduoduo, Xiaohongshu."),
     )  # fmt: skip
     since = forms.DateField(
         label=gettext_lazy("Read from"), widget=forms.DateInput, initial=timezone.localdate,
@@ -113,7 +117,11 @@ class KeysForm(ReasonForm):
         label=gettext_lazy("Access token"), required=False, max_length=1_000, widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
         help_text=gettext_lazy("After the merchant has granted it anew."),
     )  # fmt: skip
-    field_order = ("secret", "more", "token", "reason")
+    refresh_token = forms.CharField(
+        label=gettext_lazy("Refresh token"), required=False, max_length=1_000, widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text=gettext_lazy("The one of the same grant; empty: it stays as it is."),
+    )  # fmt: skip
+    field_order = ("secret", "more", "token", "refresh_token", "reason")
 
     def clean_more(self) -> dict[str, str]:
         return pairs(self.cleaned_data["more"])
@@ -192,7 +200,7 @@ def configure(self: Any, request: HttpRequest, shop: ChannelShop, data: dict[str
 
 @object_act(gettext_lazy("Replace the keys"), right=Right.CHANGE, form=KeysForm, icon="key")
 def replace_keys(self: Any, request: HttpRequest, shop: ChannelShop, data: dict[str, Any]) -> str:
-    secrets = {**data["more"], "secret": data["secret"]}
+    secrets = {**data["more"], "secret": data["secret"], "refresh_token": data["refresh_token"]}
     shops.replace_keys(actor=request.user, shop=shop, secrets=secrets, token=data["token"], reason=data["reason"])
     return _("The keys are replaced.")
 
@@ -267,7 +275,8 @@ class ChannelShopAdmin(NamedChannel, FormAdmin):
     )  # fmt: skip
 
     def add(self, request: HttpRequest, data: dict[str, Any]) -> ChannelShop:
-        secrets = {**data.pop("more"), "secret": data.pop("secret")}
+        more, refresh = data.pop("more"), data.pop("refresh_token")
+        secrets = {**more, "secret": data.pop("secret"), **({"refresh_token": refresh} if refresh else {})}
         since = _midnight(data.pop("since"))
         return shops.connect(actor=request.user, secrets=secrets, since=since, **data)
 

@@ -111,7 +111,7 @@ def _sent(shop: ChannelShop, platform: Platform, call: Call) -> Any:
     _pace(shop)
     failure = ""
     try:
-        with sentry_sdk.isolation_scope(), _send(shop.base_url or platform.base_url, http) as answer:
+        with sentry_sdk.isolation_scope(), _send(shop.base_url or http.base or platform.base_url, http) as answer:
             body = _body(answer)
             if answer.status_code == 429:
                 raise Refused(PACE, "HTTP 429")

@@ -76,7 +76,15 @@ class Doudian(Platform):
             "app_key": keys.app_key, "method": call.method, "access_token": keys.token, "timestamp": at, "v": "2",
             "sign_method": "hmac-sha256", "sign": signed,
         }  # fmt: skip
+        if call.method.startswith("token."):
+            del query["access_token"]
         return Http("POST", call.method.replace(".", "/"), query, {"Content-Type": "application/json"}, body.encode())
+
+    def token_call(self, keys: Keys) -> Call:
+        """An application of the merchant's own is granted by the shop's number alone."""
+        if refresh := platform.refresh_of(keys):
+            return Call("token.refresh", {"grant_type": "refresh_token", "refresh_token": refresh})
+        return Call("token.create", {"code": "", "grant_type": "authorization_self", "shop_id": keys.shop_no})
 
     def opened(self, call: Call, answer: Any) -> Any:
         if not isinstance(answer, dict):

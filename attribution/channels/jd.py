@@ -25,6 +25,7 @@ from attribution.channels.platform import (
     Refused,
     Setting,
     Stream,
+    Token,
     Unreadable,
     at_once,
     clock,
@@ -47,6 +48,7 @@ OPTIONAL = (
 )
 GIFT_CARD, ONE_ITEM, JD_COUPON = "52", "30", "41"
 MERCHANT = ("20", "28", "29", "30", "35", "100")
+RENEWAL_URL, RENEWAL = "https://open-oauth.jd.com", "oauth2/refresh_token"
 PAGE = 50
 
 
@@ -67,13 +69,30 @@ class Jd(Platform):
     needs_order = True
 
     def sign(self, call: Call, keys: Keys, now: dt.datetime) -> Http:
+        if call.method == RENEWAL:
+            return Http("GET", RENEWAL, call.body, base=RENEWAL_URL)
         params = {
             "method": call.method, "access_token": keys.token, "app_key": keys.app_key, "timestamp": clock(now), "v": "2.0",
             "360buy_param_json": compact(call.body),
         }  # fmt: skip
         signed = platform.md5(f"{keys.secret}{platform.joined(params)}{keys.secret}").upper()
         body = urlencode({**params, "sign": signed}).encode()
-        return Http("POST", "", headers={"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}, body=body)
+        return Http("POST", "", headers=platform.FORM, body=body)
+
+    def token_call(self, keys: Keys) -> Call | None:
+        refresh = platform.refresh_of(keys)
+        said = {
+            "app_key": keys.app_key,
+            "app_secret": keys.secret,
+            "grant_type": "refresh_token",
+            "refresh_token": refresh,
+        }
+        return Call(RENEWAL, said) if refresh else None
+
+    def token_of(self, answer: Any) -> Token:
+        if not isinstance(answer, dict) or not answer.get("access_token"):
+            raise Refused(TOKEN, str(answer.get("code", "")) if isinstance(answer, dict) else "no JSON object")
+        return platform.granted(answer)
 
     def opened(self, call: Call, answer: Any) -> Any:
         if not isinstance(answer, dict):

@@ -9,6 +9,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -34,6 +35,7 @@ from attribution.channels.platform import (
     Refused,
     Setting,
     Stream,
+    Token,
     Unreadable,
     at_once,
     compact,
@@ -50,6 +52,7 @@ MONEY = (1, 10)  # returned and refunded, refunded; 3 is an exchange
 NO_MORE = "nomore"
 FORMING, REVIEW = 1, 2  # reasons why an order may not be shipped
 BLACK_MARKET = 10001
+RENEWAL = "oauth2/refresh_token"
 PAGE = 50
 
 
@@ -71,6 +74,8 @@ class Kuaishou(Platform):
     push_answer = ("application/json", '{"result":1}')
 
     def sign(self, call: Call, keys: Keys, now: dt.datetime) -> Http:
+        if call.method == RENEWAL:
+            return Http("POST", RENEWAL, headers=platform.FORM, body=urlencode(call.body).encode())
         params = {
             "access_token": keys.token, "appkey": keys.app_key, "method": call.method, "param": compact(call.body),
             "signMethod": str(keys.more.get("sign_method") or "HMAC_SHA256"), "timestamp": str(int(now.timestamp() * 1000)),
@@ -78,6 +83,20 @@ class Kuaishou(Platform):
         }  # fmt: skip
         query = {**params, "sign": signature(str(keys.more.get("sign_secret", "")), params)}
         return Http("GET", call.method.replace(".", "/"), query)
+
+    def token_call(self, keys: Keys) -> Call | None:
+        refresh = platform.refresh_of(keys)
+        said = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh,
+            "app_id": keys.app_key,
+            "app_secret": keys.secret,
+        }
+        return Call(RENEWAL, said) if refresh else None
+
+    def token_of(self, answer: Any) -> Token:
+        self.opened(Call(RENEWAL), answer)
+        return platform.granted(answer)  # beside ``result``, not under ``data``
 
     def opened(self, call: Call, answer: Any) -> Any:
         if not isinstance(answer, dict):
@@ -119,9 +138,6 @@ class Kuaishou(Platform):
 
     def refund_of(self, data: Any) -> Any:
         return data if data.get("refundId") else None
-
-    def token_call(self, keys: Keys) -> Call | None:
-        return None
 
     def pushed(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, keys: Keys

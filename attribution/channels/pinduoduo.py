@@ -37,6 +37,7 @@ FORMING, FORMED, CANCELLED = 0, 1, 2  # confirm_status
 REFUND_DONE, REFUNDED = 10, 4
 MONEY = (2, 3)  # 4 exchange, 5 sent again
 LOTTERY = 2
+RENEWAL = "pdd.pop.auth.token.refresh"
 PAGE = 50
 
 
@@ -56,9 +57,14 @@ class Pinduoduo(Platform):
             "type": call.method, "client_id": keys.app_key, "access_token": keys.token, "timestamp": str(stamp(now)),
             "data_type": "JSON", **{key: _plain(value) for key, value in call.body.items()},
         }  # fmt: skip
+        if call.method == RENEWAL:
+            del params["access_token"]
         signed = platform.md5(f"{keys.secret}{platform.joined(params)}{keys.secret}").upper()
-        headers = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
-        return Http("POST", "", headers=headers, body=urlencode({**params, "sign": signed}).encode())
+        return Http("POST", "", headers=platform.FORM, body=urlencode({**params, "sign": signed}).encode())
+
+    def token_call(self, keys: Keys) -> Call | None:
+        refresh = platform.refresh_of(keys)
+        return Call(RENEWAL, {"grant_type": "refresh_token", "refresh_token": refresh}) if refresh else None
 
     def opened(self, call: Call, answer: Any) -> Any:
         if not isinstance(answer, dict):

@@ -25,6 +25,7 @@ from attribution.channels.order_event import Unreadable
 ZONE = ZoneInfo("Asia/Shanghai")
 ORDERS, REFUNDS = "orders", "refunds"
 Json = Mapping[str, Any]
+FORM = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
 TOKEN, PACE, PASSING, WRONG = "TOKEN", "PACE", "PASSING", "WRONG"
 
 __all__ = [
@@ -66,13 +67,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """A signed request; ``path`` follows the platform's base address."""
+    """A signed request; ``path`` follows the platform's base address, or ``base`` where tokens live elsewhere."""
 
     verb: str
     path: str
     query: Json = field(default_factory=dict, repr=False)
     headers: Json = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,12 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """``until`` where the platform names the moment itself. ``refresh``: the one that buys the next; empty: as before."""
+
     access: str = field(repr=False)
     seconds: int
     refresh: str = field(default="", repr=False)
+    until: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,8 @@ class Platform:
         return None
 
     def token_of(self, answer: Any) -> Token:
-        raise NotImplementedError
+        """What the answer to ``token_call`` grants. Raises Refused, Unreadable."""
+        return granted(self.opened(Call("token"), answer))
 
     # --- facts
 
@@ -242,6 +248,16 @@ def compact(value: Any, *, is_sorted: bool = True) -> str:
 
 def clock(at: dt.datetime) -> str:
     return at.astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def refresh_of(keys: Keys) -> str:
+    """The token that buys the next one, as the last answer or the merchant's grant gave it."""
+    return str(keys.more.get("refresh_token") or "")
+
+
+def granted(data: Any) -> Token:
+    """A token in the words of OAuth 2."""
+    return Token(need(data, "access_token"), int(need(data, "expires_in")), facts.text(data.get("refresh_token")))
 
 
 def stamp(at: dt.datetime) -> int:

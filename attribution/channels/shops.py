@@ -78,7 +78,7 @@ def replace_keys(
     (shop,) = db.lock(ChannelShop.objects.filter(pk=shop.pk))
     kept = opened(shop.secrets_sealed)
     shop.secrets_sealed = _sealed({**kept, **{name: value for name, value in secrets.items() if value}})
-    if token or secrets.get("secret"):
+    if token or secrets.get("secret") or secrets.get("refresh_token"):  # what an older grant left is worth nothing
         shop.token_sealed, shop.token_until = (_sealed({"access": token}), token_until) if token else (None, None)
     shop.save(update_fields=["secrets_sealed", "token_sealed", "token_until"])
     ChannelCursor.objects.filter(shop=shop, failures__gt=0).update(due_at=db.clock())
@@ -135,13 +135,18 @@ def read_again(*, actor: Any, shop: ChannelShop, since: dt.datetime, until: dt.d
 def keys_of(shop: ChannelShop) -> Keys:
     """With everything that signing needs; the settings among it, since some decide how a call is signed."""
     secrets = opened(shop.secrets_sealed)
-    token = opened(shop.token_sealed).get("access", "") if shop.token_sealed is not None else ""
-    return Keys(shop.app_key, secrets.pop("secret", ""), token, shop.shop_no, {**shop.settings, **secrets})
+    token = opened(shop.token_sealed) if shop.token_sealed is not None else {}
+    if token.get("refresh"):  # newer than the one that was entered
+        secrets["refresh_token"] = token["refresh"]
+    return Keys(
+        shop.app_key, secrets.pop("secret", ""), token.get("access", ""), shop.shop_no, {**shop.settings, **secrets}
+    )
 
 
 def keep_token(shop: ChannelShop, token: Token, now: dt.datetime) -> None:
-    shop.token_sealed = _sealed({"access": token.access})
-    shop.token_until = now + dt.timedelta(seconds=token.seconds)
+    refresh = token.refresh or str(keys_of(shop).more.get("refresh_token") or "")
+    shop.token_sealed = _sealed({"access": token.access, **({"refresh": refresh} if refresh else {})})
+    shop.token_until = token.until or now + dt.timedelta(seconds=token.seconds)
     ChannelShop.objects.filter(pk=shop.pk).update(token_sealed=shop.token_sealed, token_until=shop.token_until)
 
 

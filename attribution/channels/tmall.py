@@ -76,7 +76,7 @@ class Tmall(Platform):
         }  # fmt: skip
         params = {key: str(value) for key, value in params.items() if value not in ("", None)}
         body = urlencode({**params, "sign": signature(keys.secret, params, method)}).encode()
-        return Http("POST", "", headers={"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}, body=body)
+        return Http("POST", "", headers=platform.FORM, body=body)
 
     def opened(self, call: Call, answer: Any) -> Any:
         if not isinstance(answer, dict):

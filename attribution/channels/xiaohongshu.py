@@ -23,6 +23,7 @@ from attribution.channels.platform import (
     Refused,
     Setting,
     Stream,
+    Token,
     Unreadable,
     at_once,
     compact,
@@ -37,6 +38,7 @@ STATES = {
 }  # fmt: skip
 REFUND_DONE = 2
 SENT_AGAIN, GIFT = 5, 1
+RENEWAL, TOKEN_SECONDS = "oauth.refreshToken", 7 * 86_400
 PAGE = 50
 
 
@@ -60,8 +62,19 @@ class Xiaohongshu(Platform):
         at = str(stamp(now))
         signed = platform.md5(f"{call.method}?appId={keys.app_key}&timestamp={at}&version=2.0{keys.secret}")
         known = {"appId": keys.app_key, "method": call.method, "version": "2.0", "timestamp": at, "sign": signed}
-        body = compact({**known, "accessToken": keys.token, **_in_unit(call.body, keys)}).encode()
+        if call.method != RENEWAL:
+            known["accessToken"] = keys.token
+        body = compact({**known, **_in_unit(call.body, keys)}).encode()
         return Http("POST", "", headers={"Content-Type": "application/json"}, body=body)
+
+    def token_call(self, keys: Keys) -> Call | None:
+        refresh = platform.refresh_of(keys)
+        return Call(RENEWAL, {"refreshToken": refresh}) if refresh else None
+
+    def token_of(self, answer: Any) -> Token:
+        data = self.opened(Call(RENEWAL), answer)
+        until = facts.milliseconds(data.get("accessTokenExpiresAt") or 0, "/accessTokenExpiresAt")
+        return Token(need(data, "accessToken"), TOKEN_SECONDS, facts.text(data.get("refreshToken")), until)
 
     def opened(self, call: Call, answer: Any) -> Any:
         if not isinstance(answer, dict):

@@ -5,11 +5,12 @@
 2. A claim (抢购) is one reservation under the key of its fact and one conditional update, in one statement: there is no moment
    between them in which a worker may die. The same key and content answers with the first reservation, with other content it is an
    error. The window is judged by the database's clock when the claim arrives.
-3. Hot items have several buckets. A claim begins at a random one that has enough and tries the others; "sold out" (已抢完) is said only
+3. Hot items have several buckets. A claim takes from a random one that has enough, or tries the others; "sold out" (已抢完) is said only
    when the stock of all of them together, read at one moment, is not enough. What is scattered over buckets is put together first.
 4. Whoever waits too long for the row is told "busy, try again" (请重试), never "sold out"; nothing was written then.
 5. What an item allows one person is counted by the database too, and what she gives back counts for her again.
-6. A reservation ends once (K7): paid, cancelled, or expired by the sweep. Who pays after that gets what is still left, or is short,
+6. A reservation ends once (K7): paid, cancelled, or expired by the sweep; one that names its order waits some minutes longer for
+   the order to be heard of. Who pays after that gets what is still left, or is short,
    and her money goes back. What a refund gives back returns once.
 7. Stock put in or taken out leaves a record; only what is left can be taken out. A stopped item takes no claim that commits after
    the stop; what is reserved can still be paid.
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,12 +34,13 @@ from scrm import db
 from scrm.errors import RuleViolation
 
 AT_ONCE = 500
+PAYMENT_GRACE = dt.timedelta(minutes=5)  # what was paid in time may be heard of so much later
 MOST_STOCK = 10_000_000
 RETRY_SECONDS = 2
 BUSY_STATES = frozenset(
     {"55P03", "40P01", "40001", "57014"}
 )  # lock not had in time, deadlock, serialisation, cancelled
-MEMBER_CAP, LEFT = "stock_member_cap", "stock_left"
+MEMBER_CAP, LEFT, ORDER_ONCE = "stock_member_cap", "stock_left", "reservation_order_once"
 Status = Reservation.Status
 
 
@@ -95,8 +96,8 @@ class Wanted:
 
     @property
     def digest(self) -> str:
-        said = [self.item_id, self.store_id, self.buyer, self.quantity, self.unit_fen]
-        return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+        said = (self.item_id, self.store_id, self.buyer, self.quantity, self.unit_fen)
+        return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def buyer_of(member_id: int) -> str:
@@ -113,22 +114,31 @@ _LOOK = """
     LEFT JOIN campaigns_stockitem i ON i.id = %(item)s
     LEFT JOIN LATERAL (
         SELECT array_agg(b.id) AS buckets, array_agg(b.left_count) AS lefts, sum(b.reserved_count) AS reserved
-        FROM campaigns_stockbucket b WHERE b.item_id = i.id AND b.store_id IS NOT DISTINCT FROM %(store)s::bigint
+        FROM campaigns_stockbucket b WHERE b.item_id = i.id AND {of_store}
     ) s ON true
 """
-# No row: the key came before, or the item closed since it was looked at.
+# From any bucket that seems to have enough, or from one; no row: none has, the key came before, or the item is closed.
 _CLAIM = """
     INSERT INTO campaigns_reservation (key, content_hash, item_id, bucket_id, store_id, buyer, member_id, quantity, returned_count,
         unit_fen, status, guide_id, share_id, channel, shop, order_no, held_at, until)
-    SELECT %(key)s::text, %(digest)s::text, i.id, %(bucket)s::bigint, %(store)s::bigint, %(buyer)s::text, %(member)s::bigint,
+    SELECT %(key)s::text, %(digest)s::text, i.id, b.id, %(store)s::bigint, %(buyer)s::text, %(member)s::bigint,
         %(quantity)s::int, 0, %(unit)s::bigint, 'HELD', %(guide)s::bigint, %(share)s::bigint, '', '', '', c.now,
         c.now + make_interval(mins => i.hold_minutes)
-    FROM campaigns_stockitem i, (SELECT clock_timestamp() AS now OFFSET 0) c
-    WHERE i.id = %(item)s AND i.stopped_at IS NULL AND (i.opens_at IS NULL OR i.opens_at <= c.now)
+    FROM (SELECT clock_timestamp() AS now OFFSET 0) c
+    JOIN campaigns_stockitem i ON i.id = %(item)s AND i.stopped_at IS NULL AND (i.opens_at IS NULL OR i.opens_at <= c.now)
         AND (i.closes_at IS NULL OR c.now < i.closes_at)
+    CROSS JOIN LATERAL (
+        SELECT b.id FROM campaigns_stockbucket b
+        WHERE b.item_id = i.id AND {of_store} AND b.left_count >= %(quantity)s::int
+            AND (%(bucket)s::bigint IS NULL OR b.id = %(bucket)s::bigint)
+        ORDER BY random() LIMIT 1
+    ) b
     ON CONFLICT (key) DO NOTHING
-    RETURNING id, held_at, until
+    RETURNING id, bucket_id, held_at, until
 """
+# by the index, for a store and for the company's own stock
+OF_STORE = {False: "b.store_id = %(store)s::bigint", True: "b.store_id IS NULL"}
+LOOKS, CLAIMS = ({is_own: text.format(of_store=OF_STORE[is_own]) for is_own in OF_STORE} for text in (_LOOK, _CLAIM))
 TURNS = 3  # looks at the whole stock before a claim says that too many take from it at once
 
 
@@ -153,11 +163,14 @@ class _Seen:
 def claim(*, wanted: Wanted, key: str) -> Claimed:
     """Reserve ``wanted.quantity``. Raises StockRefused, StockShort (sold out or not enough), StockBusy, KeyDiffers.
 
-    Outside of a transaction the server is waited for twice: once to look, once to write; the hot row is held no longer than
-    the one statement and its commit.
+    Outside of a transaction the server is waited for once; the hot row is held no longer than the one statement and its
+    commit. Only who gets nothing so looks why.
     """
     if not 1 <= wanted.quantity <= MOST_STOCK:
         raise StockRefused(_("Say how many, at least one."), code="stock_quantity")
+    made = _take(wanted, key)
+    if made is not None:
+        return made
     for _turn in range(TURNS):
         seen = _look(wanted, key)
         if seen.reservation_id is not None:
@@ -168,9 +181,9 @@ def claim(*, wanted: Wanted, key: str) -> Claimed:
             _gather(next(iter(seen.lefts)), wanted.quantity)
             continue
         for bucket in random.sample(enough, len(enough)):
-            found = _take(wanted, key, bucket, seen)
-            if found is not None:
-                return found
+            made = _take(wanted, key, bucket)
+            if made is not None:
+                return made
     raise StockBusy
 
 
@@ -196,7 +209,7 @@ def _look(wanted: Wanted, key: str) -> _Seen:
     values = {"key": key, "item": wanted.item_id, "store": wanted.store_id}
     with _never_sold_out():
         ((reservation, digest, item, is_on, early, late, opens_at, cap, buckets, lefts, reserved),) = db.fetch(
-            _LOOK, values
+            LOOKS[wanted.store_id is None], values
         )
     counts = dict(zip(buckets or (), lefts or (), strict=True))
     return _Seen(
@@ -204,30 +217,31 @@ def _look(wanted: Wanted, key: str) -> _Seen:
     )
 
 
-def _take(wanted: Wanted, key: str, bucket: int, seen: _Seen) -> Claimed | None:
-    """None: others were quicker at this bucket, or the item has changed since; look again."""
-    values = {
+def _take(wanted: Wanted, key: str, bucket: int | None = None) -> Claimed | None:
+    """None: others were quicker, the key came before, or nothing is to be had; look why."""
+    values: dict[str, Any] = {
         "key": key, "digest": wanted.digest, "item": wanted.item_id, "bucket": bucket, "store": wanted.store_id,
         "buyer": wanted.buyer, "member": wanted.member_id, "quantity": wanted.quantity, "unit": wanted.unit_fen,
         "guide": wanted.guide_id, "share": wanted.share_id,
     }  # fmt: skip
     try:
         with _never_sold_out(), _turn():
-            rows = db.fetch(_CLAIM, values)
+            rows = db.fetch(CLAIMS[wanted.store_id is None], values)
     except IntegrityError as error:
         name = constraint_of(error)
         if name == MEMBER_CAP:
-            raise _cap_reached(seen.member_cap or 0) from None
+            cap = StockItem.objects.values_list("member_cap", flat=True).get(pk=wanted.item_id)
+            raise _cap_reached(cap or 0) from None
         if name != LEFT:
             raise
         return None
     if not rows:
         return None
-    pk, held_at, until = rows[0]
+    pk, bucket_id, held_at, until = rows[0]
     made = Reservation(
-        pk=pk, key=key, content_hash=wanted.digest, item_id=wanted.item_id, bucket_id=bucket, store_id=wanted.store_id,
+        pk=pk, key=key, content_hash=values["digest"], item_id=wanted.item_id, bucket_id=bucket_id, store_id=wanted.store_id,
         buyer=wanted.buyer, member_id=wanted.member_id, quantity=wanted.quantity, unit_fen=wanted.unit_fen, status=Status.HELD,
-        guide_id=wanted.guide_id, share_id=wanted.share_id, held_at=held_at, until=until,
+        guide_id=wanted.guide_id, share_id=wanted.share_id, channel="", shop="", order_no="", held_at=held_at, until=until,
     )  # fmt: skip
     made._state.adding, made._state.db = False, "default"
     return Claimed(made, True)
@@ -375,17 +389,28 @@ def name_order(*, reservation_id: int, channel: str, shop: str, order_no: str) -
             raise StockRefused(_("Another order pays for this already."), code="stock_other_order", field="order_no")
         return row
     row.channel, row.shop, row.order_no = said
-    row.save(update_fields=["channel", "shop", "order_no"])
+    try:
+        with transaction.atomic():
+            row.save(update_fields=["channel", "shop", "order_no"])
+    except IntegrityError as error:
+        if constraint_of(error) == ORDER_ONCE:
+            raise StockRefused(
+                _("This order pays for another reservation already."), code="stock_order_taken", field="order_no"
+            ) from None
+        raise
     return row
 
 
 _DUE = """
-    SELECT DISTINCT item_id FROM campaigns_reservation WHERE status = 'HELD' AND until <= clock_timestamp() ORDER BY item_id
+    SELECT DISTINCT item_id FROM campaigns_reservation WHERE status = 'HELD' AND until <= clock_timestamp()
+        AND (order_no = '' OR until <= clock_timestamp() - %s::interval) ORDER BY item_id
 """
 # of one item at a time: buyers and buckets of several items would be locked crosswise to a claim of several items
 _EXPIRE = """
     WITH due AS (
-        SELECT id FROM campaigns_reservation WHERE status = 'HELD' AND until <= clock_timestamp() AND item_id = %(item)s
+        SELECT id FROM campaigns_reservation
+        WHERE status = 'HELD' AND until <= clock_timestamp() AND item_id = %(item)s
+            AND (order_no = '' OR until <= clock_timestamp() - %(grace)s::interval)
         ORDER BY until, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )
     UPDATE campaigns_reservation r SET status = 'EXPIRED', ended_at = clock_timestamp() FROM due WHERE due.id = r.id
@@ -395,8 +420,8 @@ _EXPIRE = """
 def expire() -> int:
     """Reservations whose time is up are over; how many. Each piece is a transaction of its own (K7)."""
     done = 0
-    for (item,) in db.read(_DUE):
-        while count := db.write(_EXPIRE, {"item": item, "limit": AT_ONCE}):
+    for (item,) in db.read(_DUE, [PAYMENT_GRACE]):
+        while count := db.write(_EXPIRE, {"item": item, "limit": AT_ONCE, "grace": PAYMENT_GRACE}):
             done += count
     return done
 
@@ -490,10 +515,10 @@ def stop(*, item_ids: Sequence[int], now: dt.datetime) -> int:
 
 def left_of(*, item_id: int, store_id: int | None) -> tuple[int, int]:
     """(left, reserved) of an item in a store at one moment."""
-    ((left, reserved),) = db.read(
-        "SELECT coalesce(sum(left_count), 0)::bigint, coalesce(sum(reserved_count), 0)::bigint FROM campaigns_stockbucket"
-        " WHERE item_id = %s AND store_id IS NOT DISTINCT FROM %s::bigint",
-        [item_id, store_id],
+    ((left, reserved),) = db.fetch(
+        "SELECT coalesce(sum(left_count), 0)::bigint, coalesce(sum(reserved_count), 0)::bigint"
+        f" FROM campaigns_stockbucket b WHERE b.item_id = %(item)s AND {OF_STORE[store_id is None]}",
+        {"item": item_id, "store": store_id},
     )
     return left, reserved
 

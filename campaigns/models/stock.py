@@ -172,7 +172,7 @@ class Reservation(models.Model):
         EXPIRED = "EXPIRED", _("not paid in time")
         RETURNED = "RETURNED", _("refunded, back in stock")
 
-    key = models.CharField(max_length=96, unique=True)
+    key = models.CharField(max_length=96)
     content_hash = models.CharField(max_length=64)
     # no foreign keys in the database where the trigger proves the same: a check would lock the hot row once more
     item = models.ForeignKey(
@@ -184,7 +184,13 @@ class Reservation(models.Model):
     )
     buyer = models.CharField(_("buyer"), max_length=96)  # as caps count: "member 12", or who else it is
     member = models.ForeignKey(
-        Member, models.PROTECT, verbose_name=_("member"), null=True, related_name="+", db_index=False
+        Member,
+        models.PROTECT,
+        verbose_name=_("member"),
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     quantity = models.PositiveIntegerField(_("quantity"))
     returned_count = models.PositiveIntegerField(_("given back"), default=0)
@@ -206,6 +212,14 @@ class Reservation(models.Model):
         verbose_name = _("reservation")
         verbose_name_plural = _("reservations")
         constraints = (
+            models.UniqueConstraint(
+                name="reservation_once", fields=["key"]
+            ),  # without the second index of a unique text
+            models.UniqueConstraint(  # an order pays for one reservation of an item
+                name="reservation_order_once",
+                fields=["order_no", "channel", "shop", "item"],
+                condition=~Q(order_no=""),
+            ),
             models.CheckConstraint(
                 name="reservation_counts",
                 condition=Q(quantity__gte=1, returned_count__lte=F("quantity"))
@@ -227,7 +241,11 @@ class Reservation(models.Model):
             models.Index(fields=["until"], name="reservation_due", condition=Q(status="HELD", until__isnull=False)),
             models.Index(fields=["item", "-id"], name="reservation_item"),
             models.Index(fields=["member", "-id"], name="reservation_member", condition=Q(member__isnull=False)),
-            models.Index(fields=["order_no"], name="reservation_order", condition=~Q(order_no="")),
+            models.Index(  # those whose order is to be looked for
+                fields=["held_at"],
+                name="reservation_awaits",
+                condition=~Q(order_no="") & Q(status__in=["HELD", "RELEASED", "EXPIRED"]),
+            ),
         )
         triggers: ClassVar[tuple[pgtrigger.Trigger, ...]] = (
             pgtrigger.Protect(name="reservation_stays", operation=pgtrigger.Delete),

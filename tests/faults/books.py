@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from attribution import decisions, intake, ledger, payouts, proving, settlement
+from attribution.channels import polling
 from attribution.models import Batch, Payment, PayoutFile
 from scrm import jobs
 from scrm.models import LegalEntity, User
@@ -66,6 +67,13 @@ def post(*, secret: str, bodies: list[dict[str, Any]], file: str, **_: Any) -> N
         answered = Client(headers=signed).post(URL, raw, content_type="application/json")
         assert answered.status_code == 200, answered.content
         told(file, "event", body["event_id"])
+
+
+@until_cut
+def poll(*, at: str, **_: Any) -> None:
+    """The shops on platforms are read up to a moment."""
+    while polling.run_due(now=dt.datetime.fromisoformat(at)).pages:
+        pass
 
 
 @until_cut

@@ -2,7 +2,7 @@
 
 F2, full size: 50 cuts over 2,000 orders. PostgreSQL is stopped at once (``pg_ctl -m immediate``) while channels send, the
 commission runs, money vests and a month is settled to the bank's answer; then everything goes on by itself. F10, full size:
-1,000 orders a day. The cluster is a durable one of the test's own.
+1,000 orders a day that are sent and 40 that are polled. The cluster is a durable one of the test's own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from django.utils import timezone
 from attribution import intake
 from members.models import Channel, Identity
 from scrm.models import User
+from tests.attribution.channels.sandbox import Sales
+from tests.attribution.channels.test_polling import NOW, UPDATED, connect, numbered
 from tests.factories import defaults
 from tests.factories import shops as factory
 from tests.faults import books
@@ -61,6 +63,16 @@ class Company:
 @pytest.fixture
 def company(transactional_db: None) -> Company:
     return Company()
+
+
+@pytest.fixture
+def sales(company: Company) -> Iterator[Sales]:
+    """A shop on a platform with the orders of yesterday."""
+    with Sales() as made:
+        for number in range(size(4, 40)):
+            made.put("TMALL", *numbered("TMALL", number), UPDATED)
+        connect(made, "TMALL")
+        yield made
 
 
 @pytest.fixture
@@ -129,9 +141,9 @@ def test_f2_nothing_promised_is_lost_and_nothing_is_done_twice(
 
 
 def test_f10_yesterdays_backup_and_the_channels_give_the_books_that_were_lost(
-    company: Company, cluster: OwnCluster, dice: random.Random, tmp_path: Path
+    sales: Sales, cluster: OwnCluster, company: Company, dice: random.Random, tmp_path: Path
 ) -> None:
-    """The senders send the day again, in another order and some of it twice; the digest of what stands is the one of before."""
+    """Senders send the day again, in another order and some of it twice; a shop is read on from where its cursor stood then."""
     orders = size(40, 1_000)
     file = str(tmp_path / "told")
     yesterday, today = company.bodies(range(orders)), company.bodies(range(orders, 2 * orders))
@@ -141,21 +153,27 @@ def test_f10_yesterdays_backup_and_the_channels_give_the_books_that_were_lost(
     today += [refund(body, later) for body in yesterday[1::7]]
     cluster.set_clock(company.behind)
 
-    def day(bodies: list[dict[str, Any]]) -> Any:
+    def day(bodies: list[dict[str, Any]], noon: dt.datetime) -> Any:
         with cluster.children() as children:
             post = {"step": "post", "secret": company.secret, "bodies": bodies, "file": file}
-            for work in (post, {"step": "decide"}, {"step": "vest"}):
+            poll = {"step": "poll", "at": noon.isoformat()}
+            for work in (post, poll, {"step": "decide"}, {"step": "vest"}):
                 assert children.run("books", values=work)
             return children.run("books", values={"step": "state"})
 
-    before = day(yesterday)
+    polled = size(4, 40)
+    before = day(yesterday, NOW)
     cluster.keep()
-    lost = day(today)
-    assert lost["digest"] != before["digest"] and lost["lines"] == 4 * orders
+    for number in range(polled, 2 * polled):
+        sales.put("TMALL", *numbered("TMALL", number), NOW + dt.timedelta(hours=number / polled))
+    tomorrow = NOW + dt.timedelta(days=1)
+    lost = day(today, tomorrow)
+    per_order = before["lines"] - 2 * orders
+    assert lost["digest"] != before["digest"] and lost["lines"] == 4 * orders + 2 * per_order > 4 * orders
     cluster.restore()
     again = today + dice.sample(today, k=len(today) // 3) + yesterday[:5]
     dice.shuffle(again)
-    restored = day(again)
+    restored = day(again, tomorrow)
     assert restored["standing"] == lost["standing"]
     assert restored["digest"] == lost["digest"]
     assert restored["differences"] == lost["differences"] == [] and restored["parked"] == 0

@@ -19,7 +19,11 @@ from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 ZONE = ZoneInfo("Asia/Shanghai")
-TOKEN = "token-1"
+TOKEN, REFRESH = "token-1", "refresh-1"
+TOKEN_METHODS = {
+    "auth/token", "cgi-bin/stable_token", "oauth2/refresh_token", "token.refresh", "token.create", "oauth.refreshToken",
+    "pdd.pop.auth.token.refresh",
+}  # fmt: skip
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Sales:
     def __init__(self) -> None:
         self.shelves: dict[str, Shelf] = {}
         self.tokens: dict[str, str] = {}
+        self.refreshes: dict[str, str] = {}  # each buys one token
         self.calls: list[tuple[str, str]] = []
         self.counts: Counter[str] = Counter()
         self.refusals: list[Any] = []  # of the next calls: "pace", "token", "html", "hang", an HTTP status
@@ -86,15 +91,34 @@ class Sales:
         if refusal == "hang":
             time.sleep(3)
             return 504
-        if method in ("auth/token", "cgi-bin/stable_token"):
-            self.tokens[code] = f"token-{self.counts[method] + 1}"
-            token = {"access_token": self.tokens[code], "expires_in": 7200}
-            return {"success": True, "code": 200, "data": token} if code == "YOUZAN" else {"errcode": 0, **token}
+        if method in TOKEN_METHODS:
+            return self._granted(code, method, said)
         if refusal == "token" or _token(said) != self.tokens.get(code, TOKEN):
             return REFUSED[code][0]
         if refusal == "pace":
             return REFUSED[code][1]
         return FORMS[code](self, self.shelf(code), method, said)
+
+    def _granted(self, code: str, method: str, said: dict[str, Any]) -> Any:
+        assert not any(name in said for name in ("access_token", "accessToken", "session"))
+        if method not in ("auth/token", "cgi-bin/stable_token", "token.create"):
+            assert code in ("DOUYIN", "XIAOHONGSHU", "PINDUODUO") or said["app_secret"] == "sec"
+            bought = next(said[name] for name in ("refresh_token", "refreshToken") if name in said)
+            if bought != self.refreshes.get(code, REFRESH):
+                return REFUSED[code][0]
+        number = self.counts[method] + 1
+        self.tokens[code], self.refreshes[code] = f"token-{number}", f"refresh-{number}"
+        token: Any = {"access_token": self.tokens[code], "expires_in": 7200}
+        full = {**token, "refresh_token": self.refreshes[code]}
+        until = int((time.time() + 7200) * 1000)
+        return {
+            "YOUZAN": {"success": True, "code": 200, "data": token}, "WECHAT_SHOP": {"errcode": 0, **token},
+            "JD": full, "KUAISHOU": {"result": 1, **full}, "DOUYIN": {"code": 10000, "data": full},
+            "PINDUODUO": {"pop_auth_token_refresh_response": full},
+            "XIAOHONGSHU": {"success": True, "error_code": 0, "data": {
+                "accessToken": self.tokens[code], "refreshToken": self.refreshes[code], "accessTokenExpiresAt": until,
+            }},
+        }[code]  # fmt: skip
 
     def page(self, rows: dict[str, Row], since: Any, until: Any, method: str, number: int, size: int, *, newest: bool = False,
              first: int = 1) -> tuple[list[Row], int]:  # fmt: skip
@@ -120,7 +144,7 @@ def _token(said: dict[str, Any]) -> Any:
 
 
 def _method(code: str, path: str, said: dict[str, Any]) -> str:
-    if code in ("YOUZAN", "WECHAT_SHOP"):
+    if code in ("YOUZAN", "WECHAT_SHOP") or path in TOKEN_METHODS:
         return path.removeprefix("api/").removeprefix("channels/ec/")
     return str(said.get("type") if code == "PINDUODUO" else said["method"])
 

@@ -20,7 +20,7 @@ from attribution.channels import client, platform, polling, shops
 from attribution.models import ChannelCursor, ChannelEvent, ChannelNotice, ChannelShop, StrangePush
 from members.models import OrderLine, ParkedVersion, Refund
 from scrm.errors import RuleViolation
-from tests.attribution.channels.sandbox import TOKEN, Sales
+from tests.attribution.channels.sandbox import REFRESH, TOKEN, TOKEN_METHODS, Sales
 from tests.attribution.channels.test_payloads import CODES, REFUNDS, payload
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -169,15 +169,23 @@ def test_asked_too_fast_it_waits_and_goes_on(sales: Sales, code: str) -> None:
     assert OrderLine.objects.count() == 1
 
 
-@pytest.mark.parametrize("code", ["YOUZAN", "WECHAT_SHOP"])
+@pytest.mark.parametrize("code", [code for code in CODES if code != "TMALL"])  # TOP sells fixed terms to merchants
 def test_an_expired_token_is_replaced_once(sales: Sales, code: str) -> None:
-    shop = connect(sales, code)
+    refresh = "" if code in ("YOUZAN", "WECHAT_SHOP") else REFRESH
+    shop = connect(sales, code, secrets={"secret": "sec", "sign_secret": "s", "refresh_token": refresh})
     sales.put(code, number_of(code, payload(code)), payload(code), UPDATED)
     sales.tokens[code] = "another"
     assert read().failed == 0
-    method = "auth/token" if code == "YOUZAN" else "cgi-bin/stable_token"
-    assert sales.counts[method] == 1 and OrderLine.objects.count() == 1
+    assert sum(sales.counts[method] for method in TOKEN_METHODS) == 1 and OrderLine.objects.count() == 1
     shop.refresh_from_db()
+    keys = shops.keys_of(shop)
+    assert keys.more.get("refresh_token", "") == (sales.refreshes[code] if refresh else "")
+    assert shop.token_until is not None
+    # the next one is bought with what came with this one
+    ChannelShop.objects.update(token_until=timezone.now())
+    shop.refresh_from_db()
+    client.test(shop)
+    assert sum(sales.counts[method] for method in TOKEN_METHODS) == 2
     assert shops.keys_of(shop).token == sales.tokens[code] and sales.tokens[code].encode() not in bytes(
         shop.token_sealed or b""
     )
@@ -199,6 +207,18 @@ def test_a_token_that_stays_refused_ends_and_is_shown(sales: Sales, code: str) -
     ChannelCursor.objects.update(due_at=NOW)
     assert read().failed == 0
     assert not ChannelCursor.objects.exclude(error_code="").exists()
+
+
+def test_a_shop_of_our_own_on_douyin_is_granted_by_its_number(sales: Sales) -> None:
+    shop = connect(sales, "DOUYIN", token="")
+    client.test(shop)
+    assert sales.counts["token.create"] == 1 and sales.counts["token.refresh"] == 0
+    shops.replace_keys(actor=None, shop=shop, secrets={"refresh_token": "spent"}, token=TOKEN, reason="granted anew")
+    shop.refresh_from_db()
+    sales.tokens["DOUYIN"] = "another"
+    with pytest.raises(client.ChannelError):  # what was entered last is what counts, and it is not worth anything
+        client.test(shop)
+    assert sales.counts["token.refresh"] == 1
 
 
 def test_every_scripted_answer_ends(sales: Sales, monkeypatch: pytest.MonkeyPatch) -> None:
