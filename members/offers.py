@@ -126,7 +126,7 @@ def advise(*, bought: Bought, most: int = OFFERED) -> Advice:
     values = mine | taste.values_of(chosen)
     buyers = dict(ProductPopularity.objects.filter(product__in=chosen).values_list("product_id", "buyer_count"))
     products = Product.objects.in_bulk({*chosen, *keys.values()})
-    times, last = Counter(sku for sku, _day in days), {sku: day for sku, day in reversed(days)}
+    times, last = Counter(sku for sku, _day in days), dict(reversed(days))
     offers = []
     for key in chosen:
         own, sku = values.get(key, {}), products[key].sku
