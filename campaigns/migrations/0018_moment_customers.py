@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0014_stock'),
+        ('campaigns', '0017_stays_by_code'),
     ]
 
     operations = [
