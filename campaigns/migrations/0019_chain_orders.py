@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0017_stays_by_code'),
+        ('campaigns', '0018_moment_customers'),
         ('guides', '0001_tables'),
         ('members', '0003_chain_order_channel'),
         ('scrm', '0002_functions_and_brand'),
