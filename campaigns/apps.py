@@ -11,6 +11,7 @@ class CampaignsConfig(AppConfig):
         from campaigns import audience_fields, calendar, communities, experiments, moments, sends, waiting
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
+        from campaigns.communities import bench as flash_bench
         from campaigns.communities import health, listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
@@ -39,4 +40,5 @@ class CampaignsConfig(AppConfig):
         sends.register()
         ending.register()
         bench.register("send", benches.send)
+        bench.register("flash_sale", flash_bench.flash_sale, rows=flash_bench.ROWS)
         bench.register("calendar", calendar_bench.compile_week, rows=calendar_bench.STORES)
