@@ -46,6 +46,9 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "scenarios": {"task": "campaigns.tasks.make_mornings", "schedule": 60.0},  # one morning a day, by its row
     "outcomes of scenarios": {"task": "campaigns.tasks.follow_scenarios", "schedule": 3600.0},
     "customer groups": {"task": "campaigns.tasks.read_groups", "schedule": 60.0},
+    "codes of groups": {"task": "campaigns.tasks.refresh_join_ways", "schedule": 120.0},
+    "plans for groups": {"task": "campaigns.tasks.follow_group_plans", "schedule": 600.0},
+    "health of groups": {"task": "campaigns.tasks.count_group_health", "schedule": 3600.0},  # one job a day, by its key
     "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key
     "flash sales and group buys": {"task": "campaigns.tasks.sweep_sales", "schedule": 60.0},
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},

@@ -14,7 +14,7 @@ from scrm.db import PartitionByMonth
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0015_flash_sales'),
+        ('campaigns', '0019_chain_orders'),
         ('guides', '0018_expected_values'),
         ('members', '0002_channels_and_defaults'),
         ('scrm', '0002_functions_and_brand'),
