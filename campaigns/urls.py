@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, content, knowledge, links, posters, scripts
+from campaigns.api import actions, calendar, content, day, knowledge, links, posters, scripts
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
     path("api/guide/actions/<id:action_id>", actions.ActionView.as_view(), name="guide-action"),
+    path("api/guide/day", day.DayView.as_view(), name="guide-day"),
     path("api/guide/calendar", calendar.CalendarView.as_view(), name="guide-calendar"),
     path("api/guide/calendar/<id:entry_id>/adapt", calendar.AdaptView.as_view(), name="guide-calendar-adapt"),
     path("api/guide/materials", content.MaterialsView.as_view(), name="guide-materials"),

@@ -142,7 +142,7 @@ def _end(action: Action, status: str, user: User, now: dt.datetime, **values: An
 
 
 OPEN = f"""
-    SELECT {{more}} a.id, a.kind, a.source AS asked_by, a.title, a.reason, a.text, a.minutes, a.member_id, m.name AS member_name,
+    SELECT {{more}} a.id, a.kind, a.source AS asked_by, a.title, a.reason, a.text, a.minutes, a.expected_fen, a.member_id, m.name AS member_name,
         {db.iso("a.starts_at")} AS starts_at, {db.iso("a.due_at")} AS due_at
     FROM guides_action a LEFT JOIN members_member m ON m.id = a.member_id
     WHERE a.guide_id = %(guide)s AND a.status = 'OPEN' AND a.due_at > %(now)s AND a.starts_at <= %(now)s

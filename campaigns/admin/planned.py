@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
-from django.forms import Form
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -45,7 +45,7 @@ class PlannedAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {**(extra_context or {}), "may_plan": self.may_plan(request)})
 
-    def plan_page(self, request: HttpRequest, form: Form, draft: Callable[[], Any], **context: Any) -> HttpResponse:
+    def plan_page(self, request: HttpRequest, form: BaseForm, draft: Callable[[], Any], **context: Any) -> HttpResponse:
         """The form of a new one; refused, every sentence stands at its field and what was typed stays."""
         if not self.may_plan(request):
             raise PermissionDenied

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +15,8 @@ from attribution import queries as attribution
 from campaigns import content, scripts
 from campaigns.api.content import MaterialItem, material_item
 from campaigns.api.scripts import ScriptItem, script_item
-from campaigns.models import SopStep
+from campaigns.models import Scenario, SopStep
+from campaigns.scenarios import reading
 from campaigns.sops import handed
 from guides import actions, queries
 from guides.api.actions import ActionItem
@@ -25,9 +27,15 @@ from scrm.api import throttles
 
 ITEM = {
     "id": 31, "kind": "MESSAGE", "kind_text": "发消息", "asked_by": "SOP", "title": "到货提醒", "reason": "到了该跟进的时候（榴莲回访）",
-    "text": "李女士，您上次买的金枕榴莲今天又到了一批，要给您留一个吗？", "minutes": 2, "member_id": 7, "member_name": "李敏",
+    "text": "李女士，您上次买的金枕榴莲今天又到了一批，要给您留一个吗？", "minutes": 2, "expected_fen": None, "member_id": 7, "member_name": "李敏",
     "starts_at": "2026-06-10T09:00:00+08:00", "due_at": "2026-06-11T09:00:00+08:00", "script": None, "material": None,
+    "coupon": None,
 }  # fmt: skip
+
+
+class ActionCoupon(serializers.Serializer[Any]):
+    template_id = serializers.IntegerField()
+    name = serializers.CharField()
 
 
 class ActionView(GuideView):
@@ -36,6 +44,7 @@ class ActionView(GuideView):
     class Output(ActionItem):
         script = ScriptItem(allow_null=True, help_text="the script that ``text`` was filled from")
         material = MaterialItem(allow_null=True, help_text="to send with it; take it by POST …/materials/{id}/use")
+        coupon = ActionCoupon(allow_null=True, help_text="to give with it, by POST …/members/{id}/coupons/give")
 
         class Meta:
             ref_name = "OpenAction"
@@ -58,13 +67,23 @@ class ActionView(GuideView):
             throttles.MissThrottle.missed(request)
             raise NotFound
         source_id, key = row.pop("source_id"), row.pop("key")
-        step = handed.step_of_action(source=row["asked_by"], source_id=source_id, key=key)
-        shown = {**row, "kind_text": str(Action.Kind(row["kind"]).label), "script": None, "material": None}
+        step: SopStep | Scenario | None = handed.step_of_action(source=row["asked_by"], source_id=source_id, key=key)
+        if row["asked_by"] == Action.Source.SCENARIO:
+            step = reading.scenario_of(source_id)
+        shown = {
+            **row,
+            "kind_text": str(Action.Kind(row["kind"]).label),
+            "script": None,
+            "material": None,
+            "coupon": None,
+        }
         if step is not None:
             shown |= self._said(step, row["member_id"], at) | self._material(step, at)
+        if isinstance(step, Scenario) and step.coupon is not None:
+            shown["coupon"] = {"template_id": handed.in_force_of(step.coupon).pk, "name": step.coupon.name}
         return Response(shown)
 
-    def _said(self, step: SopStep, member_id: int | None, at: dt.datetime) -> dict[str, Any]:
+    def _said(self, step: SopStep | Scenario, member_id: int | None, at: dt.datetime) -> dict[str, Any]:
         """The step's script for this customer; nothing where it cannot be said, or she is not mine to see any more."""
         caller, today = self.caller, business_day(at)
         script = step.script
@@ -87,7 +106,7 @@ class ActionView(GuideView):
         )  # fmt: skip
         return {"text": said[0][1].text, "script": script_item(*said[0])} if said else {}
 
-    def _material(self, step: SopStep, at: dt.datetime) -> dict[str, Any]:
+    def _material(self, step: SopStep | Scenario, at: dt.datetime) -> dict[str, Any]:
         row = step.content
         if row is None or not content.usable_in(self.caller.store_id, at).filter(pk=row.pk).exists():
             return {}

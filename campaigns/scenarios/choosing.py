@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from campaigns.experiments import draw
 from campaigns.models import DayRule, Scenario, ScenarioDay, ScenarioTurn
 from campaigns.sops import anchors
-from guides.models import Action
+from guides.models import Action, Binding
 from members import audiences, consent
 from members.models import Purpose
 from scrm import db, org
@@ -225,6 +225,14 @@ def _events(scenario: Scenario, since: dt.datetime, now: dt.datetime) -> tuple[s
         values.append(named[name])
         written += "%s" + rest
     return written, values
+
+
+def rule_of_guide(guide_id: int) -> DayRule:
+    """Of the brand whose customers she serves; with several brands the first one's."""
+    row = DayRule.objects.filter(
+        brand_id__in=Binding.objects.filter(guide_id=guide_id, ended_at=None).values("brand_id")[:1]
+    ).first()
+    return row or DayRule()
 
 
 def _rule(brand_id: int) -> DayRule:

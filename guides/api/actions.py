@@ -26,6 +26,9 @@ class ActionItem(serializers.Serializer[Any]):
     reason = serializers.CharField(help_text="why, in one sentence")
     text = serializers.CharField(allow_blank=True, help_text="what to say, ready to send")
     minutes = serializers.IntegerField()
+    expected_fen = serializers.IntegerField(
+        allow_null=True, help_text="what it is expected to bring; null: not measured"
+    )
     member_id = serializers.IntegerField(allow_null=True)
     member_name = serializers.CharField(allow_null=True, allow_blank=True)
     starts_at = serializers.DateTimeField()

@@ -207,7 +207,7 @@ _WIDGETS: tuple[tuple[type[forms.Widget], type[forms.Widget]], ...] = (
 )
 
 
-def styled(form: forms.Form) -> forms.Form:
+def styled[F: forms.BaseForm](form: F) -> F:
     """Give a plain form the theme's widgets."""
     for field in form.fields.values():
         if isinstance(field.widget, forms.Select) and not isinstance(field.widget, UnfoldAdminSelectWidget):

@@ -132,6 +132,10 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
     (
         _("Campaigns"),
         (
+            (_("Scenarios"), "psychology", "campaigns_scenario"),
+            (_("Customers of scenarios"), "person_pin", "campaigns_scenarioturn"),
+            (_("Mornings"), "wb_twilight", "campaigns_scenarioday"),
+            (_("Rules of the day"), "hourglass_bottom", "campaigns_dayrule"),
             (_("Marketing calendar"), "calendar_month", "campaigns_calendar"),
             (_("Calendar entries"), "event_repeat", "campaigns_calendarentry"),
             (_("Adaptations of the calendar"), "edit_calendar", "campaigns_calendaradaptation"),

@@ -8,11 +8,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns import scenarios
+from campaigns.admin.scenarios import WRITTEN
+from campaigns.api import actions as api_actions
+from campaigns.api import day as api_day
 from campaigns.models import DayRule, Scenario, ScenarioChance, ScenarioDay, ScenarioTurn
+from campaigns.scenarios import day
 from campaigns.scenarios.chances import GUESS, Counts, chance_bp
 from campaigns.scenarios.starter import STARTERS
 from guides import actions
@@ -266,3 +271,65 @@ def test_the_starter_set_has_fifteen_scenarios_that_all_can_be_put_in_force(shop
     made = morning(shops)
     assert made is not None and made.problems == []
     assert Act.objects.filter(verb="scenario.put_in_force").count() == 15
+
+
+# --- the day's list and the console -------------------------------------------------------------------------------------------
+
+
+def row(number: int, **values: Any) -> dict[str, Any]:
+    return {
+        "id": number, "member_id": number, "member_name": f"客人{number}", "asked_by": "SCENARIO", "expected_fen": None, "minutes": 3,
+        "due_at": "2026-03-12T21:00:00+08:00", **values,
+    }  # fmt: skip
+
+
+def test_the_day_is_one_entry_a_customer_in_the_order_of_its_worth() -> None:
+    tonight = "2026-03-10T20:00:00+08:00"
+    rows = [
+        row(1, expected_fen=200), row(2, expected_fen=900), row(3, member_id=1, asked_by="SOP"),
+        row(4, asked_by="HQ", member_id=None, member_name=None, due_at=tonight), row(5, asked_by="SOP"), row(6, expected_fen=500),
+    ]  # fmt: skip
+    entries = day.arrange(rows, end_of_day=dt.datetime(2026, 3, 10, 23, 59, tzinfo=ZONE), minutes=10)
+    assert [(e.member_id, e.because.value, e.minutes, e.is_today) for e in entries] == [
+        (None, "DUE", 3, True), (2, "WORTH", 3, True), (6, "WORTH", 3, True), (1, "WORTH", 4, False), (5, "TIME", 3, False),
+    ]  # fmt: skip
+    assert [a["id"] for a in entries[3].actions] == [3, 1]
+
+
+def test_a_guide_reads_her_day(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario(shops, first_guess_bp=500)
+    morning(shops)
+    monkeypatch.setattr(api_day, "now", lambda: MORNING + dt.timedelta(hours=1))
+    client = Client(headers={"Authorization": f"Bearer {shops.token('A')}"})
+    said = client.get("/api/guide/day").json()
+    assert (said["day"], said["minutes"], len(said["entries"])) == ("2026-03-10", 60, 6)
+    first = said["entries"][0]
+    assert (first["because"], first["expected_fen"], first["because_text"]) == ("WORTH", 500, "预计带来 ¥5.00")
+    monkeypatch.setattr(api_actions, "now", lambda: MORNING + dt.timedelta(hours=1))
+    opened = client.get(f"/api/guide/actions/{first['actions'][0]['id']}").json()
+    assert opened["asked_by"] == "SCENARIO" and opened["coupon"] is None
+
+
+def test_hq_takes_the_starter_set_looks_and_puts_one_in_force(shops: Shops, client: Client) -> None:
+    user = shops.staff["hq"]
+    user.is_staff = True
+    user.save()
+    client.force_login(user)
+    listed = client.get("/admin/campaigns/scenario/").content.decode()
+    assert "放入 15 个常用场景" in listed
+    client.post("/admin/campaigns/scenario/starter/")
+    assert Scenario.objects.count() == 15
+    found = Scenario.objects.get(code="member-not-friend")
+    page = client.get(f"/admin/campaigns/scenario/{found.pk}/change/").content.decode()
+    assert "现在符合的顾客" in page and "人数太少，还说不出效果" in page
+    wrong = client.post(f"/admin/campaigns/scenario/{found.pk}/edit/", {**_written(found), "reason": "她爱吃{水果}"})
+    assert wrong.status_code == 400 and "没有数据能填写 {水果}" in wrong.content.decode()
+    right = client.post(f"/admin/campaigns/scenario/{found.pk}/edit/", {**_written(found), "minutes": 4})
+    assert right.status_code == 302 and Scenario.objects.get(pk=found.pk).minutes == 4
+    client.post(f"/admin/campaigns/scenario/{found.pk}/act/put_in_force/")
+    assert Scenario.objects.get(pk=found.pk).status == "ACTIVE"
+
+
+def _written(found: Scenario) -> dict[str, Any]:
+    values = {name: getattr(found, name) for name in WRITTEN if getattr(found, name) is not None}
+    return {**values, "brand": found.brand_id, "audience": found.audience_id}

@@ -45,6 +45,7 @@ from campaigns.models import (
     ContactBudget,
     Content,
     ContentUse,
+    DayRule,
     Experiment,
     FileUpload,
     Folder,
@@ -62,6 +63,9 @@ from campaigns.models import (
     Moment,
     MomentPost,
     Poster,
+    Scenario,
+    ScenarioDay,
+    ScenarioTurn,
     Script,
     ScriptUse,
     Send,
@@ -131,7 +135,7 @@ from members.models import (
     TasteAttribute,
     Tier,
 )
-from scrm import org
+from scrm import db, org
 from scrm.models import (
     Act,
     Brand,
@@ -162,7 +166,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, Scenario, ScenarioDay, DayRule, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -173,7 +177,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, ScenarioTurn, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -186,6 +190,7 @@ PAGES: dict[str, set[str]] = {
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_scenario_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
@@ -219,7 +224,7 @@ CUSTOM = {
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
-    "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "campaigns_content_file", "campaigns_scenario_starter", "campaigns_scenario_edit", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -260,6 +265,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Send: sends_of(company, guides),
         **moments_of(company, guides),
         **calendar_of(company),
+        **turns_of(company, guides, members),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -394,6 +400,28 @@ def moments_of(company: Console, guides: dict[str, Any]) -> dict[Any, dict[str, 
         found[Moment][code] = moment
         found[MomentPost][code], _is_new = MomentPost.objects.get_or_create(
             moment=moment, guide=guides[code], defaults=post
+        )
+    return found
+
+
+def turns_of(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """A scenario has fallen on a customer of the store."""
+    brand, today = company.shops.brand, timezone.localdate()
+    rule = {"field": "registered_on", "is": "known"}
+    audience, _is_new = Audience.objects.get_or_create(brand=brand, name="场景", defaults={"rule": rule})
+    said = {"name": "问候", "audience": audience, "kind": "OTHER", "title": "问候", "reason": "好久不见", "salt": "x"}
+    scenario, _is_new = Scenario.objects.get_or_create(brand=brand, code="greet", defaults=said)
+    DayRule.objects.get_or_create(brand=brand)
+    ScenarioDay.objects.get_or_create(brand=brand, day=today)
+    db.ensure_partitions(ScenarioTurn, today, today)
+    found: dict[Any, dict[str, Any]] = {ScenarioTurn: {}}
+    for code in STORES:
+        values = {
+            "guide": guides[code], "store": company.shops.stores[code], "given_at": timezone.now(), "is_held_out": False, "stage": "NEW",
+            "chance_bp": 300, "value_fen": 10_000,
+        }  # fmt: skip
+        found[ScenarioTurn][code], _is_new = ScenarioTurn.objects.get_or_create(
+            scenario=scenario, member=members[code], given_on=today, defaults=values
         )
     return found
 
