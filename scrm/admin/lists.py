@@ -7,7 +7,7 @@ OFFSET of millions reads millions. What lies deeper is found by a filter or the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django import forms
@@ -207,7 +207,10 @@ _WIDGETS: tuple[tuple[type[forms.Widget], type[forms.Widget]], ...] = (
 )
 
 
-def styled[F: forms.BaseForm](form: F) -> F:
+AForm = TypeVar("AForm", bound=forms.BaseForm)
+
+
+def styled(form: AForm) -> AForm:
     """Give a plain form the theme's widgets."""
     for field in form.fields.values():
         if isinstance(field.widget, forms.Select) and not isinstance(field.widget, UnfoldAdminSelectWidget):
