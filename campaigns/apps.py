@@ -14,6 +14,7 @@ class CampaignsConfig(AppConfig):
         from campaigns.communities import bench as flash_bench
         from campaigns.communities import health, listing
         from campaigns.experiments import universal
+        from campaigns.scenarios import bench as scenario_bench
         from campaigns.sends import ending
         from guides import contacts
         from scrm import bench, jobs
@@ -41,4 +42,5 @@ class CampaignsConfig(AppConfig):
         ending.register()
         bench.register("send", benches.send)
         bench.register("flash_sale", flash_bench.flash_sale, rows=flash_bench.ROWS)
+        bench.register("today", scenario_bench.today)
         bench.register("calendar", calendar_bench.compile_week, rows=calendar_bench.STORES)

@@ -4,8 +4,8 @@
    guide and day, minutes, until when. It is a draft until HQ puts it in force, and can be paused at any time.
 2. Each business day once per brand, and within a minute of an event (an order, a new friend), everybody for whom it is so is looked
    up: active members of the brand with a guide who works now, who have said no to nothing that the action needs.
-3. A customer gets one scenario a day: the one with the highest expected value. She is left out while a scenario's action for her is
-   still open, and during the cool-down.
+3. A customer gets one scenario a day: the one with the highest expected value, or her next best where her guide has enough of
+   it. She is left out while a scenario's action for her is still open, and during the cool-down.
 4. Expected value = chance x worth. Worth is what the scenario says, else the customer's own average order, else the brand's.
    Chance is how many more buy because of it: the share of those given who bought within the window less the share of those left
    alone, shrunk towards the scenario's first guess (``chances``). Nothing else enters the order.

@@ -33,6 +33,8 @@ PICKS = """
         minutes int, most int, held boolean
     ) ON COMMIT DROP
 """
+# written down first: how many they are is what the planner cannot guess, and what it would go wrong by
+PEOPLE = "INSERT INTO scenario_people {audience}"
 # whoever works now, in the store where she works now
 WORKING = """
     CREATE TEMPORARY TABLE scenario_guide ON COMMIT DROP AS
@@ -49,7 +51,7 @@ CANDIDATES = """
     INSERT INTO scenario_pick
     SELECT %s, a.id, g.guide_id, g.store_id, coalesce(f.stage, 'PROSPECT'),
            coalesce(c.chance_bp, w.chance_bp, %s), coalesce(%s, nullif(f.average_fen, 0), %s), %s, %s, {held}
-    FROM ({audience}) a
+    FROM scenario_people a
     JOIN guides_binding b ON b.member_id = a.id AND b.brand_id = %s AND b.ended_at IS NULL
     JOIN scenario_guide g ON g.guide_id = b.guide_id AND g.minutes >= %s AND g.most > 0
     LEFT JOIN members_memberfacts f ON f.member_id = a.id
@@ -61,15 +63,25 @@ CANDIDATES = """
       AND NOT EXISTS (SELECT 1 FROM campaigns_scenarioturn t WHERE t.member_id = a.id AND t.given_on = %s)
       AND NOT EXISTS (SELECT 1 FROM guides_action o WHERE o.member_id = a.id AND o.status = 'OPEN' AND o.source = 'SCENARIO')
 """
-# the best of a customer; of a guide the best of hers by value, within each scenario's number, her customers and her minutes
-CHOSEN = """
-    CREATE TEMPORARY TABLE scenario_chosen ON COMMIT DROP AS
+# the best of a customer, in its place among the best ones of the same guide and scenario
+NUMBERED = """
     WITH best AS (
         SELECT DISTINCT ON (member_id) *, chance_bp * value_fen AS worth FROM scenario_pick
         ORDER BY member_id, chance_bp * value_fen DESC, scenario_id
     ), numbered AS (
         SELECT *, row_number() OVER (PARTITION BY guide_id, scenario_id ORDER BY worth DESC, member_id) AS place FROM best
-    ), queued AS (
+    )
+"""
+# where a guide has enough of a scenario, the customer is looked at for her next best one
+OVERFLOW = f"""
+    {NUMBERED}
+    DELETE FROM scenario_pick p USING numbered n WHERE n.place > n.most AND p.member_id = n.member_id AND p.scenario_id = n.scenario_id
+"""
+ROUNDS = 8  # more are not worth their time: what is over then is left for tomorrow
+# of a guide the best of hers by value, within each scenario's number, her customers and her minutes
+CHOSEN = f"""
+    CREATE TEMPORARY TABLE scenario_chosen ON COMMIT DROP AS
+    {NUMBERED}, queued AS (
         SELECT n.*, sum(n.minutes) OVER w AS until_minute, row_number() OVER w AS until_customer
         FROM numbered n WHERE n.place <= n.most
         WINDOW w AS (PARTITION BY n.guide_id ORDER BY n.worth DESC, n.member_id)
@@ -106,8 +118,7 @@ ACTIONS = """
     ON CONFLICT (key) DO NOTHING
 """
 COUNTS = """
-    SELECT (SELECT count(DISTINCT member_id) FROM scenario_pick), count(*) FILTER (WHERE NOT held), count(*) FILTER (WHERE held),
-           count(DISTINCT guide_id) FROM scenario_chosen
+    SELECT count(*) FILTER (WHERE NOT held), count(*) FILTER (WHERE held), count(DISTINCT guide_id) FROM scenario_chosen
 """
 
 
@@ -169,9 +180,11 @@ def _give(
     problems: list[dict[str, Any]] = []
     db.ensure_partitions(ScenarioTurn, day, day)
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS scenario_pick, scenario_guide, scenario_chosen")
+        cursor.execute("DROP TABLE IF EXISTS scenario_pick, scenario_guide, scenario_chosen, scenario_people")
+        cursor.execute("CREATE TEMPORARY TABLE scenario_people (id bigint) ON COMMIT DROP")
         cursor.execute(PICKS)
         cursor.execute(WORKING, {"now": now, "minutes": rule.minutes, "most": rule.most})
+        cursor.execute("ANALYZE scenario_guide")
         worth = _average(cursor, brand_id)
         for scenario in scenarios:
             try:
@@ -179,34 +192,44 @@ def _give(
             except audiences.BadRule as error:
                 problems.append({"scenario": scenario.name, "problem": error.message})
                 continue
-            cursor.execute(*_candidates(scenario, query, day=day, worth=worth, since=since, now=now))
+            cursor.execute("TRUNCATE scenario_people")
+            cursor.execute(*_people(scenario, query, since=since, now=now))
+            cursor.execute("ANALYZE scenario_people")
+            cursor.execute(*_candidates(scenario, day=day, worth=worth))
         cursor.execute("ANALYZE scenario_pick")
+        cursor.execute("SELECT count(DISTINCT member_id) FROM scenario_pick")
+        ((people,),) = cursor.fetchall()
+        for _round in range(ROUNDS):
+            cursor.execute(OVERFLOW)
+            if not cursor.rowcount:
+                break
         cursor.execute(CHOSEN)
         values: dict[str, Any] = {"day": day, "now": now, "ends": ENDS}
         cursor.execute(TURNS, values)
         cursor.execute(ACTIONS, values)
         cursor.execute(COUNTS)
-        (counts,) = cursor.fetchall()
-    return counts, problems
+        ((given, held, guides),) = cursor.fetchall()
+    return (people, given, held, guides), problems
 
 
-def _candidates(
-    scenario: Scenario, query: audiences.Query, *, day: dt.date, worth: int, since: dt.datetime | None, now: dt.datetime
+def _people(
+    scenario: Scenario, query: audiences.Query, *, since: dt.datetime | None, now: dt.datetime
 ) -> tuple[str, list[Any]]:
     audience, params = query.ids(), list(query.params)
     if since is not None:
         events, more = _events(scenario, since, now)
-        audience, params = (
-            f"SELECT q.id FROM ({audience}) q JOIN ({events}) e ON e.member_id = q.id GROUP BY 1",
-            [*params, *more],
-        )
+        audience = f"SELECT q.id FROM ({audience}) q JOIN ({events}) e ON e.member_id = q.id GROUP BY 1"
+        params += more
+    return PEOPLE.format(audience=audience), params
+
+
+def _candidates(scenario: Scenario, *, day: dt.date, worth: int) -> tuple[str, list[Any]]:
     allowed = consent.allowed_sql(Purpose.WECOM_MARKETING, "a.id") if scenario.kind != Action.Kind.OTHER else "true"
-    held = f"{draw.place_sql('%s::text', 'a.id')} < %s"
-    statement = CANDIDATES.format(audience=audience, consent=allowed, held=held)
+    statement = CANDIDATES.format(consent=allowed, held=f"{draw.place_sql('%s::text', 'a.id')} < %s")
     pk, cooldown = scenario.pk, day - dt.timedelta(days=scenario.cooldown_days)
     values = [
         pk, scenario.first_guess_bp, scenario.value_fen, worth, scenario.minutes, scenario.most_per_guide, scenario.salt,
-        scenario.holdout_bp, *params, scenario.brand_id, scenario.minutes, pk, pk, pk, cooldown, day, day,
+        scenario.holdout_bp, scenario.brand_id, scenario.minutes, pk, pk, pk, cooldown, day, day,
     ]  # fmt: skip
     return statement, values
 

@@ -333,3 +333,11 @@ def test_hq_takes_the_starter_set_looks_and_puts_one_in_force(shops: Shops, clie
 def _written(found: Scenario) -> dict[str, Any]:
     values = {name: getattr(found, name) for name in WRITTEN if getattr(found, name) is not None}
     return {**values, "brand": found.brand_id, "audience": found.audience_id}
+
+
+def test_where_a_guide_has_enough_of_the_best_the_next_best_follows(shops: Shops) -> None:
+    best = scenario(shops, most_per_guide=2, first_guess_bp=900)
+    next_best = scenario(shops, most_per_guide=3, first_guess_bp=100)
+    morning(shops)
+    of_a = Action.objects.filter(guide__code="G00001").values_list("source_id", flat=True)
+    assert sorted(of_a) == sorted([best.pk] * 2 + [next_best.pk] * 3)
