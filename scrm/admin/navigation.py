@@ -149,6 +149,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Join ways"), "qr_code_2", "campaigns_joinway"),
             (_("Welcomes of groups"), "waving_hand", "campaigns_groupwelcome"),
             (_("Tags of groups"), "sell", "campaigns_grouptag"),
+            (_("Chain orders"), "format_list_numbered", "campaigns_chainorder"),
+            (_("Hand over a chain order"), "qr_code_scanner", "campaigns_chainorder_redeem"),
             (_("Actions of guides"), "checklist", "guides_action"),
             (_("Experiments"), "experiment", "campaigns_experiment"),
             (_("Universal hold-out"), "do_not_disturb_on", "campaigns_holdout"),

@@ -48,6 +48,8 @@ OPERATIONS = (
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
     "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
+    "chain_orders", "publish_chain_order", "redeem_chain_code", "chain_order", "close_chain_order", "read_chain_text", "save_chain_lines",
+    "pay_chain_order", "refund_chain_line",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 

@@ -35,6 +35,7 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:today": ("get", {None: GUIDES}, None),
     "guide-api:logout": ("post", {None: GUIDES}, {}),
     "guide-api:actions": ("get", {None: GUIDES}, None),
+    "guide-chains": ("get", {None: GUIDES}, None),
     "guide-api:action-done": ("post", {"action": ("A",), 10**9: ()}, {"outcome": "REPLIED"}),
     "guide-api:action-skip": ("post", {"action": ("A",), 10**9: ()}, {"reason": "客户在出差"}),
     "guide-api:members": ("get", {None: GUIDES}, None),
@@ -112,6 +113,13 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     ),
 }
 PUBLIC = {
+    **dict.fromkeys(
+        (
+            "chain-order", "chain-photo", "chain-person", "guide-chain-publish", "guide-chain-redeem", "guide-chain", "guide-chain-close",
+            "guide-chain-read", "guide-chain-lines", "guide-chain-pay", "guide-chain-refund",
+        ),
+        "tests/campaigns/test_chain_api.py",
+    ),
     "guide-api:login": "tests/guides/test_api_login.py",
     "api-schema": "tests/scrm/test_api_schema.py",
     "api-docs": "tests/scrm/test_api_schema.py",

@@ -48,6 +48,7 @@ from campaigns.models import (
     Experiment,
     FileUpload,
     Folder,
+    ChainOrder,
     Group,
     GroupRun,
     GroupStay,
@@ -147,6 +148,7 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
+from tests.factories import chains
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
@@ -170,8 +172,9 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, ChainOrder, Group, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
+SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
@@ -183,6 +186,8 @@ PAGES: dict[str, set[str]] = {
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_chainorder_new": SELLERS,
+    "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
     "campaigns_groupwelcome_new": {"hq", "operator"},
@@ -204,6 +209,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "campaigns_chainorder_paste", "campaigns_chainorder_print", "campaigns_chainorder_csv", "campaigns_chainorder_person",
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
     "members_clearingentry_close", "members_tag_members",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
@@ -256,6 +262,11 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Send: sends_of(company, guides),
         **moments_of(company, guides),
         **calendar_of(company),
+        ChainOrder: {
+            code: ChainOrder.objects.filter(store=shops.stores[code]).first()
+            or chains.chain(shops, {"S1": "A", "S2": "B", "F1": "F"}[code], pickup=code)
+            for code in STORES
+        },
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
