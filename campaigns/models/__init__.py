@@ -12,6 +12,7 @@ from campaigns.models.content import Content, ContentFile, ContentUse, ContentVe
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
 from campaigns.models.group_buys import Team, TeamSeat
+from campaigns.models.group_sends import GroupRecipient
 from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
 from campaigns.models.groups_entry import GroupTag, GroupTagged, GroupWelcome, JoinWay, JoinWayGroup
@@ -31,7 +32,7 @@ __all__ = [
     "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay",
     "CalendarEntry", "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion",
     "Experiment", "FileUpload", "Folder", "Group", "GroupDay", "GroupHealth", "GroupInvitation", "GroupPlan",
-    "GroupPlanItem", "GroupRun", "GroupSettings", "GroupStay", "GroupStepDone", "GroupSweep", "GroupTag", "GroupTagged",
+    "GroupPlanItem", "GroupRecipient", "GroupRun", "GroupSettings", "GroupStay", "GroupStepDone", "GroupSweep", "GroupTag", "GroupTagged",
     "GroupWelcome", "Holdout", "Invitee", "JoinWay", "JoinWayGroup", "Level", "LinkDay", "LinkHost", "Look", "Moment",
     "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Reservation", "Sale",
     "SaleGroup", "SaleRefund", "SaleStock", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial",
