@@ -11,7 +11,8 @@ class CampaignsConfig(AppConfig):
         from campaigns import audience_fields, calendar, communities, experiments, moments, sends, waiting
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
-        from campaigns.communities import listing
+        from campaigns.communities import bench as flash_bench
+        from campaigns.communities import health, listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
         from guides import contacts
@@ -24,6 +25,7 @@ class CampaignsConfig(AppConfig):
         jobs.register(sends.PLAN, sends.work_plan)
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(listing.KIND, listing.run)
+        jobs.register(health.KIND, health.work)
         communities.register()
         audience_fields.register()
         contacts.on_member_linked(communities.member_linked)
@@ -38,4 +40,5 @@ class CampaignsConfig(AppConfig):
         sends.register()
         ending.register()
         bench.register("send", benches.send)
+        bench.register("flash_sale", flash_bench.flash_sale, rows=flash_bench.ROWS)
         bench.register("calendar", calendar_bench.compile_week, rows=calendar_bench.STORES)

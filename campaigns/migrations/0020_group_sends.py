@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0017_stays_by_code'),
+        ('campaigns', '0019_chain_orders'),
         ('members', '0002_channels_and_defaults'),
         ('scrm', '0002_functions_and_brand'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
