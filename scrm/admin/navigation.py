@@ -213,6 +213,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         (
             (_("Jobs"), "pending_actions", "scrm_job"),
             (_("Uploads"), "folder_zip", "scrm_upload"),
+            (_("Requests for files"), "file_download", "scrm_exportrequest"),
             (_("Acts"), "history", "scrm_act"),
             (_("Channel endpoints"), "webhook", "attribution_channelendpoint"),
             (_("Channel events"), "inbox", "attribution_channelevent"),

@@ -138,6 +138,7 @@ from scrm.models import (
     CallbackEndpoint,
     Corp,
     DeviceToken,
+    ExportRequest,
     Grant,
     GroupWay,
     InboxEvent,
@@ -159,7 +160,7 @@ STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
     ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp, CouponBatch, CouponTemplate,
-    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
+    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, ExportRequest, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
     Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
@@ -210,7 +211,7 @@ SUFFIXES = (
 )  # fmt: skip
 CUSTOM = {
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
-    "members_clearingentry_close", "members_tag_members",
+    "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
