@@ -142,7 +142,7 @@ class ChainOrderAdmin(ReadOnlyAdmin):
             except RuleViolation as error:
                 _show_faults(form, [row for row, _item in given], error)
         context = self.page_context(
-            request, None, title=_("New chain order"), form=form, rows=rows, nonce=(data or {}).get("nonce") or secrets.token_hex(12),
+            request, None, title=_("New chain order"), form=form, rows=rows, nonce=request.POST.get("nonce") or secrets.token_hex(12),
             list_url=reverse("admin:campaigns_chainorder_changelist"), more=min(count + ROWS, MOST_ROWS), count=count,
         )  # fmt: skip
         return TemplateResponse(request, f"{FOLDER}new.html", context, status=400 if data is not None else 200)
@@ -304,10 +304,14 @@ def _do(request: HttpRequest, chain: ChainOrder, person: ChainPerson) -> str:
     if "cancel" in asked:
         count = chain_orders.cancel_unpaid(chain_id=chain.pk, person_id=person.pk, actor=request.user, now=now)
         return _("%(count)s lines are cancelled.") % {"count": count}
+    said = [
+        (name[5:], str(value)) for name, value in asked.items() if name.startswith("item_") and name[5:].isdecimal()
+    ]
     wishes = [
-        chain_orders.Wish(int(name[5:]), int(value), int(asked.get(f"was_{name[5:]}") or 0))
-        for name, value in asked.items() if name.startswith("item_") and name[5:].isdecimal() and value.isdecimal()
-    ]  # fmt: skip
+        chain_orders.Wish(int(pk), int(value), int(asked.get(f"was_{pk}") or 0))
+        for pk, value in said
+        if value.isdecimal()
+    ]
     changed = [wish for wish in wishes if wish.quantity != wish.was]
     if not changed:
         return _("Nothing has changed.")

@@ -50,7 +50,7 @@ class ChainForm(forms.Form):
             "opens_at": now, "closes_at": now + dt.timedelta(hours=24), "pickup_from": tomorrow + dt.timedelta(hours=6),
             "pickup_until": tomorrow + dt.timedelta(hours=30),
         }  # fmt: skip
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(*args, **{"initial": initial, **kwargs})
         fields: Any = self.fields
         fields["leader"].queryset = org.visible(
             Guide.objects.filter(employments__ended_at=None).distinct(), scope

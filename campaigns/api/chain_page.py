@@ -138,7 +138,7 @@ def _show(
     ]
     context = {
         "chain": row, "offers": offers, "people": [one for one in people if one.live], "me": me, "token": token,
-        "faults": faults, "said": request.POST if faults else {}, "is_early": now < row.opens_at,
+        "faults": faults, "fault_list": list(faults.items()), "said": request.POST if faults else {}, "is_early": now < row.opens_at,
         "is_on": row.status == ChainOrder.Status.OPEN and row.opens_at <= now < row.closes_at and not (me and me.person.picked_up_at),
         "title": row.title,
     }  # fmt: skip

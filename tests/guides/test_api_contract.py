@@ -27,7 +27,7 @@ from attribution.disputes import hearing
 from campaigns.models import Answer
 from guides.models import Action, IntegrityCase
 from tests.campaigns import planning
-from tests.factories import content
+from tests.factories import chains, content
 from tests.factories import shops as factory
 
 NOW = dt.datetime(2026, 6, 30, 4, tzinfo=dt.UTC)
@@ -94,6 +94,7 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         key="test", guide=shops.guides["A"], member=shops.members["安琪"], kind="MESSAGE", source="HQ", source_id=1, title="问候",
         reason="生日快到了", starts_at=timezone.now(), due_at=timezone.now() + dt.timedelta(days=1),
     )  # fmt: skip
+    chain = chains.chain(shops) if "chain" in name else case
     real = {
         "action_id": action.pk,
         "content_id": material.pk,
@@ -106,6 +107,8 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         "member_id": shops.members["安琪"].pk,
         "line_id": shops.lines["a"].pk,
         "review_id": case.pk,
+        "chain_id": chain.pk,
+        "person_id": chains.join(chain, "王姐", {"猫山王": 1}).pk if name == "pay_chain_order" else 1,
         "redemption_id": 1,
         "period": "2027-05",
         "sku": factory.product("榴莲").sku,
