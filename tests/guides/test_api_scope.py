@@ -17,7 +17,7 @@ from attribution.models import Dispute
 from campaigns.models import Answer, CalendarEntry, Content, Poster, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
-from tests.campaigns import planning
+from tests.campaigns import inviting, planning
 from tests.factories import content
 from tests.factories import shops as factory
 
@@ -96,6 +96,12 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"calendar": ("M",), 10**9: ()},
         {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
     ),
+    "guide-groups": ("get", {None: GUIDES}, None),
+    "guide-group": ("get", {"group": ("A", "M"), 10**9: ()}, None),
+    "guide-join-ways": ("get", {None: GUIDES}, None),
+    "guide-join-way-picture": ("get", {"way": ("A", "M"), 10**9: ()}, None),
+    "guide-group-invitations": ("get", {None: GUIDES}, None),
+    "guide-group-invited": ("post", {"invitee": ("A",), 10**9: ()}, {}),
     "guide-posters": ("get", {None: GUIDES}, None),
     "guide-poster-picture": ("get", {"poster": ("A", "F", "M"), 10**9: ()}, None),
     "guide-knowledge": ("get", {None: GUIDES}, None),
@@ -175,6 +181,8 @@ def row_id(company, row):
             "may_drop": True,
         }
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
+    if word in ("group", "way", "invitee"):
+        return [inviting.made(company)[word]]
     if word == "poster":
         return [(Poster.objects.first() or content.poster(**north)).pk]
     if word == "answer":
