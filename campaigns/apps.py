@@ -12,7 +12,7 @@ class CampaignsConfig(AppConfig):
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
         from campaigns.communities import bench as flash_bench
-        from campaigns.communities import health, invitations, listing
+        from campaigns.communities import bench_groups, health, invitations, listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
         from guides import contacts
@@ -42,4 +42,5 @@ class CampaignsConfig(AppConfig):
         ending.register()
         bench.register("send", benches.send)
         bench.register("flash_sale", flash_bench.flash_sale, rows=flash_bench.ROWS)
+        bench.register("groups", bench_groups.run, rows=bench_groups.ROWS)
         bench.register("calendar", calendar_bench.compile_week, rows=calendar_bench.STORES)

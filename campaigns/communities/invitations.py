@@ -149,7 +149,7 @@ def plan(*, invitation_id: int, now: dt.datetime) -> GroupInvitation:
         return row
     at = max(now, row.starts_at)
     holdout = draw.holdout_of(brand_id=row.brand_id, at=at)
-    values = {
+    values: dict[str, Any] = {
         "invitation": row.pk, "snapshot": row.snapshot_id, "brand": row.brand_id, "corp": row.corp_id, "now": now, "due": at,
         "holdout": holdout.salt, "holdout_bp": holdout.share_bp,
     }  # fmt: skip
@@ -277,7 +277,7 @@ def by_guide(*, invitation: GroupInvitation, scope_q: Q, limit: int) -> list[dic
         planned=Count("pk"), sent=Count("pk", filter=Q(sent_at__isnull=False)), joined=Count("pk", filter=Q(joined_at__isnull=False)),
         by_way=Count("pk", filter=Q(is_by_way=True)),
     )  # fmt: skip
-    return list(counted.order_by("sent", "store__name", "guide_id")[:limit])
+    return [dict(row) for row in counted.order_by("sent", "store__name", "guide_id")[:limit]]
 
 
 def _locked(invitation: GroupInvitation, *statuses: str) -> GroupInvitation:
