@@ -18,6 +18,7 @@ from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.moments import Moment, MomentMaterial, MomentPost, OwnMomentReading
 from campaigns.models.posters import Poster, PosterPicture
+from campaigns.models.referrals import Referral, ReferralCount, ReferralLink, ReferralProgramme
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, SendMaterial
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
@@ -27,6 +28,6 @@ __all__ = [
     "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
     "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
     "Group", "GroupRun", "GroupStay", "GroupStepDone", "GroupSweep",
-    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Reservation", "Sale", "SaleGroup", "SaleRefund", "SaleStock", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
+    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Referral", "ReferralCount", "ReferralLink", "ReferralProgramme", "Reservation", "Sale", "SaleGroup", "SaleRefund", "SaleStock", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
     "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion", "StockBucket", "StockBuyer", "StockChange", "StockItem", "Team", "TeamSeat",
 ]  # fmt: skip
