@@ -44,8 +44,10 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "coupons that were used": {"task": "guides.tasks.hear_redemptions", "schedule": 60.0},
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
     "customer groups": {"task": "campaigns.tasks.read_groups", "schedule": 60.0},
+    "codes of groups": {"task": "campaigns.tasks.refresh_join_ways", "schedule": 120.0},
     "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key
     "flash sales and group buys": {"task": "campaigns.tasks.sweep_sales", "schedule": 60.0},
+    "referrals": {"task": "campaigns.tasks.judge_referrals", "schedule": 3600.0},  # one job a day, by its key
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
     "moments": {"task": "campaigns.tasks.sweep_moments", "schedule": 60.0},
     "experiments that have ended": {"task": "campaigns.tasks.read_experiments", "schedule": 600.0},

@@ -13,8 +13,19 @@
    owners it has done; every group is then read again, and one that is listed no more as well (``listing``).
 """
 
-from campaigns.communities.groups import RECENT, hear, member_linked, recognise_late, register
+from campaigns.communities import group_tags, group_welcomes, groups, join_ways
+from campaigns.communities.groups import RECENT, hear, member_linked, recognise_late
 from campaigns.communities.listing import start_daily, start_now
 from campaigns.communities.reading import read_due
 
-__all__ = ["RECENT", "hear", "member_linked", "read_due", "recognise_late", "register", "start_daily", "start_now"]
+__all__ = [
+    "RECENT", "group_tags", "group_welcomes", "hear", "join_ways", "member_linked", "read_due", "recognise_late", "register",
+    "start_daily", "start_now",
+]  # fmt: skip
+
+
+def register() -> None:
+    """Called from ``AppConfig.ready``."""
+    groups.register()
+    join_ways.register()
+    group_welcomes.register()

@@ -5,7 +5,7 @@
 2. A claim (抢购) is one reservation under the key of its fact and one conditional update, in one statement: there is no moment
    between them in which a worker may die. The same key and content answers with the first reservation, with other content it is an
    error. The window is judged by the database's clock when the claim arrives.
-3. Hot items have several buckets. A claim begins at a random one that has enough and tries the others; "sold out" (已抢完) is said only
+3. Hot items have several buckets. A claim takes from a random one that has enough, or tries the others; "sold out" (已抢完) is said only
    when the stock of all of them together, read at one moment, is not enough. What is scattered over buckets is put together first.
 4. Whoever waits too long for the row is told "busy, try again" (请重试), never "sold out"; nothing was written then.
 5. What an item allows one person is counted by the database too, and what she gives back counts for her again.
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -97,8 +96,8 @@ class Wanted:
 
     @property
     def digest(self) -> str:
-        said = [self.item_id, self.store_id, self.buyer, self.quantity, self.unit_fen]
-        return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+        said = (self.item_id, self.store_id, self.buyer, self.quantity, self.unit_fen)
+        return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def buyer_of(member_id: int) -> str:
@@ -115,22 +114,31 @@ _LOOK = """
     LEFT JOIN campaigns_stockitem i ON i.id = %(item)s
     LEFT JOIN LATERAL (
         SELECT array_agg(b.id) AS buckets, array_agg(b.left_count) AS lefts, sum(b.reserved_count) AS reserved
-        FROM campaigns_stockbucket b WHERE b.item_id = i.id AND b.store_id IS NOT DISTINCT FROM %(store)s::bigint
+        FROM campaigns_stockbucket b WHERE b.item_id = i.id AND {of_store}
     ) s ON true
 """
-# No row: the key came before, or the item closed since it was looked at.
+# From any bucket that seems to have enough, or from one; no row: none has, the key came before, or the item is closed.
 _CLAIM = """
     INSERT INTO campaigns_reservation (key, content_hash, item_id, bucket_id, store_id, buyer, member_id, quantity, returned_count,
         unit_fen, status, guide_id, share_id, channel, shop, order_no, held_at, until)
-    SELECT %(key)s::text, %(digest)s::text, i.id, %(bucket)s::bigint, %(store)s::bigint, %(buyer)s::text, %(member)s::bigint,
+    SELECT %(key)s::text, %(digest)s::text, i.id, b.id, %(store)s::bigint, %(buyer)s::text, %(member)s::bigint,
         %(quantity)s::int, 0, %(unit)s::bigint, 'HELD', %(guide)s::bigint, %(share)s::bigint, '', '', '', c.now,
         c.now + make_interval(mins => i.hold_minutes)
-    FROM campaigns_stockitem i, (SELECT clock_timestamp() AS now OFFSET 0) c
-    WHERE i.id = %(item)s AND i.stopped_at IS NULL AND (i.opens_at IS NULL OR i.opens_at <= c.now)
+    FROM (SELECT clock_timestamp() AS now OFFSET 0) c
+    JOIN campaigns_stockitem i ON i.id = %(item)s AND i.stopped_at IS NULL AND (i.opens_at IS NULL OR i.opens_at <= c.now)
         AND (i.closes_at IS NULL OR c.now < i.closes_at)
+    CROSS JOIN LATERAL (
+        SELECT b.id FROM campaigns_stockbucket b
+        WHERE b.item_id = i.id AND {of_store} AND b.left_count >= %(quantity)s::int
+            AND (%(bucket)s::bigint IS NULL OR b.id = %(bucket)s::bigint)
+        ORDER BY random() LIMIT 1
+    ) b
     ON CONFLICT (key) DO NOTHING
-    RETURNING id, held_at, until
+    RETURNING id, bucket_id, held_at, until
 """
+# by the index, for a store and for the company's own stock
+OF_STORE = {False: "b.store_id = %(store)s::bigint", True: "b.store_id IS NULL"}
+LOOKS, CLAIMS = ({is_own: text.format(of_store=OF_STORE[is_own]) for is_own in OF_STORE} for text in (_LOOK, _CLAIM))
 TURNS = 3  # looks at the whole stock before a claim says that too many take from it at once
 
 
@@ -155,11 +163,14 @@ class _Seen:
 def claim(*, wanted: Wanted, key: str) -> Claimed:
     """Reserve ``wanted.quantity``. Raises StockRefused, StockShort (sold out or not enough), StockBusy, KeyDiffers.
 
-    Outside of a transaction the server is waited for twice: once to look, once to write; the hot row is held no longer than
-    the one statement and its commit.
+    Outside of a transaction the server is waited for once; the hot row is held no longer than the one statement and its
+    commit. Only who gets nothing so looks why.
     """
     if not 1 <= wanted.quantity <= MOST_STOCK:
         raise StockRefused(_("Say how many, at least one."), code="stock_quantity")
+    made = _take(wanted, key)
+    if made is not None:
+        return made
     for _turn in range(TURNS):
         seen = _look(wanted, key)
         if seen.reservation_id is not None:
@@ -170,9 +181,9 @@ def claim(*, wanted: Wanted, key: str) -> Claimed:
             _gather(next(iter(seen.lefts)), wanted.quantity)
             continue
         for bucket in random.sample(enough, len(enough)):
-            found = _take(wanted, key, bucket, seen)
-            if found is not None:
-                return found
+            made = _take(wanted, key, bucket)
+            if made is not None:
+                return made
     raise StockBusy
 
 
@@ -198,7 +209,7 @@ def _look(wanted: Wanted, key: str) -> _Seen:
     values = {"key": key, "item": wanted.item_id, "store": wanted.store_id}
     with _never_sold_out():
         ((reservation, digest, item, is_on, early, late, opens_at, cap, buckets, lefts, reserved),) = db.fetch(
-            _LOOK, values
+            LOOKS[wanted.store_id is None], values
         )
     counts = dict(zip(buckets or (), lefts or (), strict=True))
     return _Seen(
@@ -206,28 +217,29 @@ def _look(wanted: Wanted, key: str) -> _Seen:
     )
 
 
-def _take(wanted: Wanted, key: str, bucket: int, seen: _Seen) -> Claimed | None:
-    """None: others were quicker at this bucket, or the item has changed since; look again."""
-    values = {
+def _take(wanted: Wanted, key: str, bucket: int | None = None) -> Claimed | None:
+    """None: others were quicker, the key came before, or nothing is to be had; look why."""
+    values: dict[str, Any] = {
         "key": key, "digest": wanted.digest, "item": wanted.item_id, "bucket": bucket, "store": wanted.store_id,
         "buyer": wanted.buyer, "member": wanted.member_id, "quantity": wanted.quantity, "unit": wanted.unit_fen,
         "guide": wanted.guide_id, "share": wanted.share_id,
     }  # fmt: skip
     try:
         with _never_sold_out(), _turn():
-            rows = db.fetch(_CLAIM, values)
+            rows = db.fetch(CLAIMS[wanted.store_id is None], values)
     except IntegrityError as error:
         name = constraint_of(error)
         if name == MEMBER_CAP:
-            raise _cap_reached(seen.member_cap or 0) from None
+            cap = StockItem.objects.values_list("member_cap", flat=True).get(pk=wanted.item_id)
+            raise _cap_reached(cap or 0) from None
         if name != LEFT:
             raise
         return None
     if not rows:
         return None
-    pk, held_at, until = rows[0]
+    pk, bucket_id, held_at, until = rows[0]
     made = Reservation(
-        pk=pk, key=key, content_hash=wanted.digest, item_id=wanted.item_id, bucket_id=bucket, store_id=wanted.store_id,
+        pk=pk, key=key, content_hash=values["digest"], item_id=wanted.item_id, bucket_id=bucket_id, store_id=wanted.store_id,
         buyer=wanted.buyer, member_id=wanted.member_id, quantity=wanted.quantity, unit_fen=wanted.unit_fen, status=Status.HELD,
         guide_id=wanted.guide_id, share_id=wanted.share_id, channel="", shop="", order_no="", held_at=held_at, until=until,
     )  # fmt: skip
@@ -503,10 +515,10 @@ def stop(*, item_ids: Sequence[int], now: dt.datetime) -> int:
 
 def left_of(*, item_id: int, store_id: int | None) -> tuple[int, int]:
     """(left, reserved) of an item in a store at one moment."""
-    ((left, reserved),) = db.read(
-        "SELECT coalesce(sum(left_count), 0)::bigint, coalesce(sum(reserved_count), 0)::bigint FROM campaigns_stockbucket"
-        " WHERE item_id = %s AND store_id IS NOT DISTINCT FROM %s::bigint",
-        [item_id, store_id],
+    ((left, reserved),) = db.fetch(
+        "SELECT coalesce(sum(left_count), 0)::bigint, coalesce(sum(reserved_count), 0)::bigint"
+        f" FROM campaigns_stockbucket b WHERE b.item_id = %(item)s AND {OF_STORE[store_id is None]}",
+        {"item": item_id, "store": store_id},
     )
     return left, reserved
 

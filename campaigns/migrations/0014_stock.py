@@ -14,10 +14,10 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0013_moments'),
-        ('guides', '0017_actions_of_groups'),
-        ('members', '0019_coupons_follow_merges'),
-        ('scrm', '0014_own_partitions'),
+        ('campaigns', '0001_tables'),
+        ('guides', '0001_tables'),
+        ('members', '0002_channels_and_defaults'),
+        ('scrm', '0002_functions_and_brand'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
             name='Reservation',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=96, unique=True)),
+                ('key', models.CharField(max_length=96)),
                 ('content_hash', models.CharField(max_length=64)),
                 ('buyer', models.CharField(max_length=96, verbose_name='buyer')),
                 ('quantity', models.PositiveIntegerField(verbose_name='quantity')),
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
                 ('paid_at', models.DateTimeField(null=True, verbose_name='paid at')),
                 ('ended_at', models.DateTimeField(null=True, verbose_name='ended at')),
                 ('guide', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='guides.guide', verbose_name='guide')),
-                ('member', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='members.member', verbose_name='member')),
+                ('member', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='members.member', verbose_name='member')),
                 ('share', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='guides.share')),
                 ('store', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='scrm.store', verbose_name='store')),
                 ('bucket', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.stockbucket')),
@@ -193,9 +193,9 @@ class Migration(migrations.Migration):
             model_name='reservation',
             index=models.Index(condition=models.Q(('member__isnull', False)), fields=['member', '-id'], name='reservation_member'),
         ),
-        migrations.AddIndex(
+        migrations.AddConstraint(
             model_name='reservation',
-            index=models.Index(condition=models.Q(('order_no', ''), _negated=True), fields=['order_no'], name='reservation_order'),
+            constraint=models.UniqueConstraint(fields=('key',), name='reservation_once'),
         ),
         migrations.AddConstraint(
             model_name='reservation',
@@ -215,7 +215,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='reservation',
-            trigger=pgtrigger.compiler.Trigger(name='take_stock', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n    DECLARE\n        cap integer;\n    BEGIN\n    IF NEW.status <> 'HELD' THEN\n        RAISE EXCEPTION 'a reservation begins as held' USING ERRCODE = 'check_violation';\n    END IF;\n    SELECT member_cap INTO cap FROM campaigns_stockitem WHERE id = NEW.item_id;\n    IF cap IS NOT NULL THEN\n        INSERT INTO campaigns_stockbuyer AS b (item_id, buyer, cap_count, taken_count)\n        VALUES (NEW.item_id, NEW.buyer, cap, NEW.quantity)\n        ON CONFLICT (item_id, buyer) DO UPDATE SET taken_count = b.taken_count + EXCLUDED.taken_count\n        WHERE b.taken_count + EXCLUDED.taken_count <= b.cap_count;\n        IF NOT FOUND THEN\n            RAISE EXCEPTION 'she has as many as she may' USING ERRCODE = 'check_violation', CONSTRAINT = 'stock_member_cap';\n        END IF;\n    END IF;\n    UPDATE campaigns_stockbucket SET left_count = left_count - NEW.quantity, reserved_count = reserved_count + NEW.quantity\n    WHERE id = NEW.bucket_id AND item_id = NEW.item_id AND store_id IS NOT DISTINCT FROM NEW.store_id\n      AND is_open AND left_count >= NEW.quantity;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'not enough left' USING ERRCODE = 'check_violation', CONSTRAINT = 'stock_left';\n    END IF;\n    RETURN NULL;\n    END;\n", hash='2630040b706fe1fe5cf68cb769e3a04149777802', operation='INSERT', pgid='pgtrigger_take_stock_c2ae1', table='campaigns_reservation', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='take_stock', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n    DECLARE\n        cap integer;\n    BEGIN\n    IF NEW.status <> 'HELD' THEN\n        RAISE EXCEPTION 'a reservation begins as held' USING ERRCODE = 'check_violation';\n    END IF;\n    -- the member not by a foreign key: its check comes with the commit, when the hot row is locked\n    SELECT i.member_cap INTO cap FROM campaigns_stockitem i\n    WHERE i.id = NEW.item_id AND (NEW.member_id IS NULL OR EXISTS (SELECT FROM members_member WHERE id = NEW.member_id));\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'no such item or member' USING ERRCODE = 'foreign_key_violation';\n    END IF;\n    IF cap IS NOT NULL THEN\n        INSERT INTO campaigns_stockbuyer AS b (item_id, buyer, cap_count, taken_count)\n        VALUES (NEW.item_id, NEW.buyer, cap, NEW.quantity)\n        ON CONFLICT (item_id, buyer) DO UPDATE SET taken_count = b.taken_count + EXCLUDED.taken_count\n        WHERE b.taken_count + EXCLUDED.taken_count <= b.cap_count;\n        IF NOT FOUND THEN\n            RAISE EXCEPTION 'she has as many as she may' USING ERRCODE = 'check_violation', CONSTRAINT = 'stock_member_cap';\n        END IF;\n    END IF;\n    UPDATE campaigns_stockbucket SET left_count = left_count - NEW.quantity, reserved_count = reserved_count + NEW.quantity\n    WHERE id = NEW.bucket_id AND item_id = NEW.item_id AND store_id IS NOT DISTINCT FROM NEW.store_id\n      AND is_open AND left_count >= NEW.quantity;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'not enough left' USING ERRCODE = 'check_violation', CONSTRAINT = 'stock_left';\n    END IF;\n    RETURN NULL;\n    END;\n", hash='bf4222d60ec821a4ecc8e1e40775815f7f098a2f', operation='INSERT', pgid='pgtrigger_take_stock_c2ae1', table='campaigns_reservation', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='reservation',

@@ -14,9 +14,9 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('campaigns', '0014_stock'),
-        ('guides', '0017_actions_of_groups'),
-        ('members', '0019_coupons_follow_merges'),
-        ('scrm', '0014_own_partitions'),
+        ('guides', '0001_tables'),
+        ('members', '0002_channels_and_defaults'),
+        ('scrm', '0002_functions_and_brand'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -124,10 +124,6 @@ class Migration(migrations.Migration):
                 'verbose_name': 'seat in a team',
                 'verbose_name_plural': 'seats in teams',
             },
-        ),
-        migrations.RemoveIndex(
-            model_name='reservation',
-            name='reservation_order',
         ),
         migrations.AddIndex(
             model_name='reservation',

@@ -14,6 +14,10 @@ from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
 from campaigns.models.group_buys import Team, TeamSeat
 from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
+from campaigns.models.groups_entry import GroupTag, GroupTagged, GroupWelcome, JoinWay, JoinWayGroup
+from campaigns.models.groups_fleet import GroupPlan, GroupPlanItem
+from campaigns.models.groups_health import GroupDay, GroupHealth, GroupSettings
+from campaigns.models.groups_invitations import GroupInvitation, Invitee
 from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.moments import Moment, MomentMaterial, MomentPost, OwnMomentReading
@@ -25,9 +29,14 @@ from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
 from campaigns.models.stock import Reservation, StockBucket, StockBuyer, StockChange, StockItem
 
 __all__ = [
-    "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay", "CalendarEntry",
-    "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion", "Experiment", "FileUpload", "Folder",
-    "Group", "GroupRun", "GroupStay", "GroupStepDone", "GroupSweep",
-    "Holdout", "Level", "LinkDay", "LinkHost", "Look", "Moment", "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Referral", "ReferralCount", "ReferralLink", "ReferralProgramme", "Reservation", "Sale", "SaleGroup", "SaleRefund", "SaleStock", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial", "ShortLink",
-    "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion", "StockBucket", "StockBuyer", "StockChange", "StockItem", "Team", "TeamSeat",
+    "Answer", "AnswerVote", "Arm", "Assignment", "CalendarAdaptation", "CalendarCompiled", "CalendarConflict", "CalendarDay",
+    "CalendarEntry", "CalendarStoreDay", "ContactBudget", "Content", "ContentFile", "ContentUse", "ContentVersion",
+    "Experiment", "FileUpload", "Folder", "Group", "GroupDay", "GroupHealth", "GroupInvitation", "GroupPlan",
+    "GroupPlanItem", "GroupRun", "GroupSettings", "GroupStay", "GroupStepDone", "GroupSweep", "GroupTag", "GroupTagged",
+    "GroupWelcome", "Holdout", "Invitee", "JoinWay", "JoinWayGroup", "Level", "LinkDay", "LinkHost", "Look", "Moment",
+    "MomentMaterial", "MomentPost", "OwnMomentReading", "Poster", "PosterPicture", "Recipient", "Referral", "ReferralCount", "ReferralLink",
+    "ReferralProgramme", "Reservation", "Sale",
+    "SaleGroup", "SaleRefund", "SaleStock", "Script", "ScriptText", "ScriptUse", "Send", "SendBatch", "SendMaterial",
+    "ShortLink", "Sop", "SopRun", "SopStep", "SopStepDone", "SopVersion", "StockBucket", "StockBuyer", "StockChange",
+    "StockItem", "Team", "TeamSeat",
 ]  # fmt: skip

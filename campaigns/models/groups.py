@@ -107,6 +107,7 @@ class GroupStay(models.Model):
             models.Index(
                 fields=["unionid"], name="group_stay_unknown", condition=Q(member=None, is_staff=False) & ~Q(unionid="")
             ),
+            models.Index(fields=["state", "joined_at"], name="group_stay_code", condition=~Q(state="")),
             models.Index(fields=["userid"], name="group_stay_stranger", condition=Q(member=None, is_staff=False)),
         )
         triggers = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -268,7 +270,7 @@ class Referral(models.Model):
         return self.guide_fen
 
     @property
-    def added_at(self) -> object:
+    def added_at(self) -> dt.datetime:
         return self.joined_at
 
     def __str__(self) -> str:

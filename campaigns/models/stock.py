@@ -172,7 +172,7 @@ class Reservation(models.Model):
         EXPIRED = "EXPIRED", _("not paid in time")
         RETURNED = "RETURNED", _("refunded, back in stock")
 
-    key = models.CharField(max_length=96, unique=True)
+    key = models.CharField(max_length=96)
     content_hash = models.CharField(max_length=64)
     # no foreign keys in the database where the trigger proves the same: a check would lock the hot row once more
     item = models.ForeignKey(
@@ -184,7 +184,13 @@ class Reservation(models.Model):
     )
     buyer = models.CharField(_("buyer"), max_length=96)  # as caps count: "member 12", or who else it is
     member = models.ForeignKey(
-        Member, models.PROTECT, verbose_name=_("member"), null=True, related_name="+", db_index=False
+        Member,
+        models.PROTECT,
+        verbose_name=_("member"),
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     quantity = models.PositiveIntegerField(_("quantity"))
     returned_count = models.PositiveIntegerField(_("given back"), default=0)
@@ -206,6 +212,9 @@ class Reservation(models.Model):
         verbose_name = _("reservation")
         verbose_name_plural = _("reservations")
         constraints = (
+            models.UniqueConstraint(
+                name="reservation_once", fields=["key"]
+            ),  # without the second index of a unique text
             models.UniqueConstraint(  # an order pays for one reservation of an item
                 name="reservation_order_once",
                 fields=["order_no", "channel", "shop", "item"],

@@ -20,7 +20,12 @@ TAKE_STOCK = """
     IF NEW.status <> 'HELD' THEN
         RAISE EXCEPTION 'a reservation begins as held' USING ERRCODE = 'check_violation';
     END IF;
-    SELECT member_cap INTO cap FROM campaigns_stockitem WHERE id = NEW.item_id;
+    -- the member not by a foreign key: its check comes with the commit, when the hot row is locked
+    SELECT i.member_cap INTO cap FROM campaigns_stockitem i
+    WHERE i.id = NEW.item_id AND (NEW.member_id IS NULL OR EXISTS (SELECT FROM members_member WHERE id = NEW.member_id));
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such item or member' USING ERRCODE = 'foreign_key_violation';
+    END IF;
     IF cap IS NOT NULL THEN
         INSERT INTO campaigns_stockbuyer AS b (item_id, buyer, cap_count, taken_count)
         VALUES (NEW.item_id, NEW.buyer, cap, NEW.quantity)

@@ -51,7 +51,10 @@ from campaigns.models import (
     Group,
     GroupRun,
     GroupStay,
+    GroupTag,
+    GroupWelcome,
     Holdout,
+    JoinWay,
     LinkHost,
     Moment,
     MomentPost,
@@ -156,7 +159,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, ContactBudget, Experiment, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -167,7 +170,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupRun, GroupStay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -181,6 +184,8 @@ PAGES: dict[str, set[str]] = {
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
+    "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
     "imports": {"hq", "operator"},
@@ -209,7 +214,8 @@ CUSTOM = {
     "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
-    "guides_contactway_picture", "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit",
+    "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -457,7 +463,7 @@ def grouped(
     """A group of each store with its customer in it, under way in an SOP."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
     at = timezone.now()
-    groups, stays, runs = {}, {}, {}
+    groups, stays, runs, ways = {}, {}, {}, {}
     for code in STORES:
         groups[code], _is_new = Group.objects.get_or_create(
             corp=corp, chat_id=f"wr{code}",
@@ -470,7 +476,10 @@ def grouped(
             sop=sop, group=groups[code],
             defaults={"version": version, "anchored_at": at, "entered_at": at, "position": 1, "due_at": at},
         )  # fmt: skip
-    return {Group: groups, GroupStay: stays, GroupRun: runs}
+        ways[code], _is_new = JoinWay.objects.get_or_create(
+            corp=corp, state=f"j{code}", defaults={"name": f"{code}入群码", "store": company.shops.stores[code]}
+        )
+    return {Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways}
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
