@@ -33,7 +33,7 @@ ROLE = "REWARD"
 BLOCKED, FREE = "BLOCKED", "FREE"
 
 Status = RewardClaim.Status
-type Claim = RewardClaim | Referral
+Claim = RewardClaim | Referral
 WORDS: dict[type[Claim], str] = {RewardClaim: "REWARD", Referral: "REFERRAL"}
 
 

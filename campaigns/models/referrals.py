@@ -105,6 +105,11 @@ class ReferralProgramme(models.Model):
             pgtrigger.Protect(name="programme_stays", operation=pgtrigger.Delete),
         )
 
+    @staticmethod
+    def scope_q(store_ids: frozenset[int]) -> Q:
+        """What is in force is in force for every store; its funnel is cut."""
+        return Q(status="PUBLISHED")
+
     def __str__(self) -> str:
         return self.name
 

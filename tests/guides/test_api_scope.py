@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Answer, CalendarEntry, Content, Poster, Script
+from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
-from tests.campaigns import planning
+from tests.campaigns import planning, referring
 from tests.factories import content
 from tests.factories import shops as factory
 
@@ -96,6 +96,12 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"calendar": ("M",), 10**9: ()},
         {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
     ),
+    "guide-referrals": ("get", {None: GUIDES}, None),
+    "guide-referral-link": (
+        "post",
+        {"invited 安琪": ("A", "M"), "invited 白鹭": ("B",), "invited 付雪": ("F",), 10**9: ()},
+        {},
+    ),
     "guide-posters": ("get", {None: GUIDES}, None),
     "guide-poster-picture": ("get", {"poster": ("A", "F", "M"), 10**9: ()}, None),
     "guide-knowledge": ("get", {None: GUIDES}, None),
@@ -127,7 +133,7 @@ PUBLIC = {
     ),
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-coupons", "channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
+        ("channel-coupons", "channel-events", "channel-openings", "channel-referrals", "channel-referral-links", "channel-messages", "channel-push", "wechat-pay"),
         "its caller is a channel, known by its signature",
     ),
 }
@@ -175,6 +181,10 @@ def row_id(company, row):
             "may_drop": True,
         }
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
+    if word == "invited":
+        if not ReferralProgramme.objects.exists():
+            referring.programme(timezone.now())
+        return [company.members[of].pk]
     if word == "poster":
         return [(Poster.objects.first() or content.poster(**north)).pk]
     if word == "answer":
