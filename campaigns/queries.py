@@ -63,5 +63,7 @@ def referrals_of(*, guide_id: int, after: int | None, limit: int) -> list[dict[s
 
 def referral_programme(*, now: dt.datetime) -> ReferralProgramme | None:
     """The programme that runs."""
-    running = ReferralProgramme.objects.filter(brand__code=BRAND, status="PUBLISHED", starts_at__lte=now, ends_at__gt=now)
+    running = ReferralProgramme.objects.filter(
+        brand__code=BRAND, status="PUBLISHED", starts_at__lte=now, ends_at__gt=now
+    )
     return running.select_related("coupon_template").order_by("-pk").first()

@@ -31,7 +31,6 @@ def register() -> None:
             ),
         )
 
-
     approvals.register(
         "referral programmes",
         approvals.Queue(

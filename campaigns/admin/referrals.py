@@ -94,7 +94,18 @@ class ReferralProgrammeAdmin(ScopedAdmin):
     add_right = Right.CHANGE
     change_right = Right.CHANGE
     acts = (publish, end)
-    list_display = ("name", "status_label", "starts_at", "ends_at", "coupon_template", "guide_reward", "budget", "reserved", "author", "approver")
+    list_display = (
+        "name",
+        "status_label",
+        "starts_at",
+        "ends_at",
+        "coupon_template",
+        "guide_reward",
+        "budget",
+        "reserved",
+        "author",
+        "approver",
+    )
     list_select_related = ("author", "approver", "coupon_template")
     list_filter = (("status", lists.ChoicesDropdownFilter),)
     ordering = ("-pk",)
@@ -118,7 +129,9 @@ class ReferralProgrammeAdmin(ScopedAdmin):
 
     def get_urls(self) -> list[Any]:
         figures = path(
-            "<path:object_id>/figures/", self.admin_site.admin_view(self.figures_view), name="campaigns_referralprogramme_figures"
+            "<path:object_id>/figures/",
+            self.admin_site.admin_view(self.figures_view),
+            name="campaigns_referralprogramme_figures",
         )
         return [figures, *super().get_urls()]
 
@@ -176,7 +189,9 @@ def clear(self: Any, request: HttpRequest, row: Referral, data: dict[str, Any]) 
 def _what_goes(row: Referral) -> str:
     if row.status == Referral.Status.CLAIMED:
         return _("Nobody gets anything for it, and what it reserved goes back into the budget.")
-    return _("The coupon is made void if it is unused, and the guide's reward of %(fen)s is taken back.") % {"fen": yuan(row.guide_fen)}
+    return _("The coupon is made void if it is unused, and the guide's reward of %(fen)s is taken back.") % {
+        "fen": yuan(row.guide_fen)
+    }
 
 
 @object_act(

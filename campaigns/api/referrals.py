@@ -24,6 +24,9 @@ from scrm.api import pagination, throttles
 from scrm.api.idempotency import idempotent
 
 REFERRALS = "referrals"
+FUNNEL = (
+    "link_count", "open_count", "joined_count", "registered_count", "bought_count", "vested_count", "void_count", "review_count",
+)  # fmt: skip
 INVITATION = {
     "token": "AQAAAAAAAAMsq1v4mY0cXf7uJ2kWZ6aB", "address": "https://s.example.com/r/AQAAAAAAAAMsq1v4mY0cXf7uJ2kWZ6aB",
     "expires_at": "2026-07-30T02:00:00Z", "coupon_name": "满100减20", "guide_fen": 500,
@@ -83,7 +86,9 @@ class ReferralItem(serializers.Serializer[Any]):
     referral_state = serializers.ChoiceField(choices=Referral.Status.choices)
     state_text = serializers.CharField()
     reason_text = serializers.CharField(allow_blank=True, help_text="why it is void or was taken back")
-    flag_texts = serializers.ListField(child=serializers.CharField(), help_text="what holds it until somebody has looked at it")
+    flag_texts = serializers.ListField(
+        child=serializers.CharField(), help_text="what holds it until somebody has looked at it"
+    )
 
 
 class Programme(serializers.Serializer[Any]):
@@ -146,9 +151,14 @@ class ReferralsView(GuideView):
             "name": programme.name, "ends_at": programme.ends_at, "coupon_name": programme.coupon_template.name,
             "guide_fen": programme.guide_fen, "min_fen": programme.min_fen, "cooling_days": programme.cooling_days,
         } if programme else None  # fmt: skip
-        counts = {name: getattr(funnel, name) for name in Funnel().fields} if funnel else None
+        counts = {name: getattr(funnel, name) for name in FUNNEL} if funnel else None
         return Response(
-            {"programme": shown, "funnel": counts, "items": [_item(row) for row in page.items], "next_cursor": page.next_cursor}
+            {
+                "programme": shown,
+                "funnel": counts,
+                "items": [_item(row) for row in page.items],
+                "next_cursor": page.next_cursor,
+            }
         )
 
 

@@ -40,21 +40,34 @@ class ReferralProgramme(models.Model):
         help_text=_("For the guide who serves the referrer; 0: none"),
     )  # fmt: skip
     target = models.CharField(
-        _("page the link leads to"), max_length=512, blank=True, help_text=_("Empty: only the mini-program's code is used")
+        _("page the link leads to"),
+        max_length=512,
+        blank=True,
+        help_text=_("Empty: only the mini-program's code is used"),
     )
     starts_at = models.DateTimeField(_("from"))
     ends_at = models.DateTimeField(_("until"))
-    link_days = models.PositiveSmallIntegerField(_("a link lasts (days)"), default=30, validators=[MinValueValidator(1), MaxValueValidator(365)])
+    link_days = models.PositiveSmallIntegerField(
+        _("a link lasts (days)"), default=30, validators=[MinValueValidator(1), MaxValueValidator(365)]
+    )
     min_fen = FenField(
-        _("the new customer buys for at least"), default=1, validators=[MinValueValidator(1), MaxValueValidator(10_000_000)]
+        _("the new customer buys for at least"),
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000_000)],
     )
     cooling_days = models.PositiveSmallIntegerField(
         _("earned after days"), default=7, validators=[MaxValueValidator(90)],
         help_text=_("Days after the first purchase; what is returned until then does not count"),
     )  # fmt: skip
-    expires_days = models.PositiveSmallIntegerField(_("expires after days"), default=60, validators=[MaxValueValidator(365)])
+    expires_days = models.PositiveSmallIntegerField(
+        _("expires after days"), default=60, validators=[MaxValueValidator(365)]
+    )
     member_month_cap = models.PositiveIntegerField(
-        _("at most per referrer and month"), default=10, null=True, blank=True, help_text=_("Empty: no cap; 0: none at all")
+        _("at most per referrer and month"),
+        default=10,
+        null=True,
+        blank=True,
+        help_text=_("Empty: no cap; 0: none at all"),
     )
     guide_day_cap = models.PositiveIntegerField(
         _("at most per guide and day"), null=True, blank=True, help_text=_("Empty: no cap; 0: none at all")
@@ -63,7 +76,9 @@ class ReferralProgramme(models.Model):
         _("at most per store and month"), null=True, blank=True, help_text=_("Empty: no cap; 0: none at all")
     )
     budget_fen = FenField(
-        _("budget"), validators=[MinValueValidator(1)], help_text=_("Each referral reserves coupon and reward until it ends")
+        _("budget"),
+        validators=[MinValueValidator(1)],
+        help_text=_("Each referral reserves coupon and reward until it ends"),
     )
     reserved_fen = FenField(_("of it reserved and spent"), default=0)
     burst_count = models.PositiveSmallIntegerField(
@@ -71,7 +86,9 @@ class ReferralProgramme(models.Model):
         help_text=_("So many through one link within an hour order a review"),
     )  # fmt: skip
     chain_days = models.PositiveSmallIntegerField(
-        _("review of chains within days"), default=30, help_text=_("Who refers so soon after she was referred herself; 0: never")
+        _("review of chains within days"),
+        default=30,
+        help_text=_("Who refers so soon after she was referred herself; 0: never"),
     )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("author"), null=True, related_name="+"
@@ -87,7 +104,9 @@ class ReferralProgramme(models.Model):
         verbose_name_plural = _("referral programmes")
         constraints = (
             models.CheckConstraint(name="referral_interval", condition=Q(ends_at__gt=F("starts_at"))),
-            models.CheckConstraint(name="referral_amounts", condition=Q(guide_fen__gte=0, min_fen__gt=0, budget_fen__gt=0)),
+            models.CheckConstraint(
+                name="referral_amounts", condition=Q(guide_fen__gte=0, min_fen__gt=0, budget_fen__gt=0)
+            ),
             models.CheckConstraint(
                 name="referral_budget", condition=Q(reserved_fen__gte=0, reserved_fen__lte=F("budget_fen"))
             ),
@@ -117,7 +136,9 @@ class ReferralProgramme(models.Model):
 class ReferralLink(models.Model):
     """The link of a member (邀请链接); its token is made from this row and proves it."""
 
-    programme = models.ForeignKey(ReferralProgramme, models.PROTECT, verbose_name=_("referral programme"), related_name="+")
+    programme = models.ForeignKey(
+        ReferralProgramme, models.PROTECT, verbose_name=_("referral programme"), related_name="+"
+    )
     referrer = models.ForeignKey(Member, models.PROTECT, verbose_name=_("referrer"), related_name="+", db_index=False)
     guide = models.ForeignKey(  # who serves the referrer
         Guide, models.PROTECT, verbose_name=_("guide"), null=True, related_name="+", db_index=False
@@ -130,9 +151,7 @@ class ReferralLink(models.Model):
     class Meta:
         verbose_name = _("referral link")
         verbose_name_plural = _("referral links")
-        constraints = (
-            models.CheckConstraint(name="referral_link_lasts", condition=Q(expires_at__gt=F("created_at"))),
-        )
+        constraints = (models.CheckConstraint(name="referral_link_lasts", condition=Q(expires_at__gt=F("created_at"))),)
         indexes = (models.Index(fields=["referrer", "programme", "-id"], name="referral_link_of"),)
         triggers = (
             pgtrigger.Protect(name="link_stays", operation=pgtrigger.Delete),
@@ -200,14 +219,21 @@ class Referral(models.Model):
     bought_fen = FenField(_("bought for"), default=0)
     coupon_fen = FenField(_("coupon worth at most"))
     guide_fen = FenField(_("reward for the guide"))
-    coupon = models.ForeignKey(Coupon, models.PROTECT, verbose_name=_("coupon"), null=True, related_name="+", db_index=False)
+    coupon = models.ForeignKey(
+        Coupon, models.PROTECT, verbose_name=_("coupon"), null=True, related_name="+", db_index=False
+    )
     coupon_problem = models.CharField(_("why there is no coupon yet"), max_length=200, blank=True, default="")
     status = models.CharField(_("state"), max_length=12, choices=Status, default=Status.CLAIMED)
     reason = models.CharField(_("reason"), max_length=16, choices=Reason, blank=True, default="")
     flags = ArrayField(models.CharField(max_length=8, choices=Flag), verbose_name=_("flags"), default=list, blank=True)
     review = models.CharField(_("review"), max_length=10, choices=Review, blank=True, default="")
     reviewed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("decided by"), null=True, related_name="+", db_index=False
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        verbose_name=_("decided by"),
+        null=True,
+        related_name="+",
+        db_index=False,
     )
     review_note = models.CharField(_("reason of the decision"), max_length=200, blank=True, default="")
     decided_at = models.DateTimeField(_("decided at"), null=True)
@@ -260,7 +286,10 @@ class Referral(models.Model):
         triggers = (
             pgtrigger.Protect(name="referral_stays", operation=pgtrigger.Delete),
             pgtrigger.Trigger(
-                name="one_level", when=pgtrigger.Before, operation=pgtrigger.Insert | pgtrigger.Update, func=sql.ONE_LEVEL
+                name="one_level",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func=sql.ONE_LEVEL,
             ),
             *sql.counting_referrals(),
         )

@@ -7,6 +7,7 @@ was earned (coupon at most and the guide's reward) by the new customers who have
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import F, QuerySet, Sum
 
@@ -56,22 +57,25 @@ def lines(*, programme: ReferralProgramme, level: str, scope: org.Scope, within:
         rows = rows.filter(**{WITHIN[level]: within})
     found = rows.values(shown_key=F(key), shown_name=F(name)).annotate(**{each: Sum(each) for each in COUNTED})
     return [
-        Line(row["shown_key"], row["shown_name"] or "", **{each: int(row[each] or 0) for each in COUNTED})
-        for row in found.order_by("-joined_count", "shown_key")[:SHOWN]
+        _line(row["shown_key"], row["shown_name"], row) for row in found.order_by("-joined_count", "shown_key")[:SHOWN]
     ]
 
 
 def total(*, programme: ReferralProgramme, scope: org.Scope) -> Line:
     row = _visible(programme, scope).aggregate(**{each: Sum(each) for each in COUNTED})
-    return Line(None, "", **{each: int(row[each] or 0) for each in COUNTED})
+    return _line(None, "", row)
 
 
 def of_guide(*, programme_id: int, guide_id: int) -> Line:
     rows = ReferralCount.objects.filter(programme=programme_id, guide=guide_id)
     row = rows.aggregate(**{each: Sum(each) for each in COUNTED})
-    return Line(guide_id, "", **{each: int(row[each] or 0) for each in COUNTED})
+    return _line(guide_id, "", row)
 
 
 def _visible(programme: ReferralProgramme, scope: org.Scope) -> QuerySet[ReferralCount]:
     rows = ReferralCount.objects.filter(programme=programme).order_by()
     return rows if scope.is_everything else rows.filter(store__in=scope.store_ids or ())
+
+
+def _line(key: int | None, name: str | None, row: Any) -> Line:
+    return Line(key, name or "", **{each: int(row[each] or 0) for each in COUNTED})

@@ -62,7 +62,9 @@ def _before(link: ReferralLink, who: Known) -> Referral | None:
     same = (Q(unionid=who.unionid) if who.unionid else Q(pk=None)) | (
         Q(mobile_index=who.mobile_index) if who.mobile_index else Q(pk=None)
     )
-    found = Referral.objects.filter(same, brand=link.programme.brand_id).exclude(status=Status.VOID).order_by("pk").first()
+    found = (
+        Referral.objects.filter(same, brand=link.programme.brand_id).exclude(status=Status.VOID).order_by("pk").first()
+    )
     if found is not None and found.link_id != link.pk:
         raise _second()
     return found
@@ -74,22 +76,22 @@ def _second() -> ReferralRefused:
 
 def _require_open(link: ReferralLink, at: dt.datetime) -> None:
     if at >= link.expires_at:
-        raise ReferralRefused(
-            _("This invitation has expired; ask your friend for a new one."), code="referral_expired"
-        )
+        raise ReferralRefused(_("This invitation has expired; ask your friend for a new one."), code="referral_expired")
     if at >= link.programme.ends_at:
         raise ReferralRefused(_("This referral programme has ended."), code="referral_programme_over")
 
 
 def _require_new(link: ReferralLink, who: Known, member_id: int | None, at: dt.datetime) -> None:
     keys = Identity.objects.filter(member=link.referrer_id)
-    of_referrer = Q(kind=Identity.Kind.UNIONID, value=who.unionid) | Q(kind=Identity.Kind.MOBILE, value=who.mobile_index)
+    of_referrer = Q(kind=Identity.Kind.UNIONID, value=who.unionid) | Q(
+        kind=Identity.Kind.MOBILE, value=who.mobile_index
+    )
     if member_id == link.referrer_id or keys.filter(of_referrer).exclude(value="").exists():
         raise ReferralRefused(_("Nobody refers herself."), code="referral_self")
     staff = (Q(unionid=who.unionid) if who.unionid else Q(pk=None)) | (
         Q(mobile_index=who.mobile_index) if who.mobile_index else Q(pk=None)
     )
-    if Guide.objects.filter(staff).exists() or member_id is not None and linking.is_staff(member_id):
+    if Guide.objects.filter(staff).exists() or (member_id is not None and linking.is_staff(member_id)):
         raise ReferralRefused(_("Who works here cannot be referred as a new customer."), code="referral_staff")
     if member_id is not None:
         _require_not_known(member_id, at)
@@ -101,7 +103,9 @@ def _require_not_known(member_id: int, at: dt.datetime) -> None:
     member = Member.objects.get(pk=member_id)
     is_old = member.registered_on < midnight.date() if member.registered_on else member.created_at < midnight
     if is_old or OrderLine.objects.filter(member=member_id, paid_at__lt=midnight).exists():
-        raise ReferralRefused(_("This customer is a member already; only new customers are referred."), code="referral_not_new")
+        raise ReferralRefused(
+            _("This customer is a member already; only new customers are referred."), code="referral_not_new"
+        )
 
 
 def _reserve(link: ReferralLink) -> None:
@@ -141,7 +145,10 @@ def _write(link: ReferralLink, who: Known, member_id: int | None, at: dt.datetim
 def _flags(link: ReferralLink, programme: ReferralProgramme, at: dt.datetime) -> list[str]:
     flags = []
     recent = Referral.objects.filter(link=link, joined_at__gt=at - HOUR, joined_at__lte=at)
-    if len(recent.order_by("-joined_at").values_list("pk", flat=True)[: programme.burst_count - 1]) >= programme.burst_count - 1:
+    if (
+        len(recent.order_by("-joined_at").values_list("pk", flat=True)[: programme.burst_count - 1])
+        >= programme.burst_count - 1
+    ):
         flags.append(Flag.BURST)
     since = at - dt.timedelta(days=programme.chain_days)
     came = Referral.objects.filter(newcomer=link.referrer_id, joined_at__gt=since).exclude(status=Status.VOID)

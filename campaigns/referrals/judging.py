@@ -166,7 +166,13 @@ def _judge(ids: Sequence[int], now: dt.datetime, done: dict[str, int]) -> None:
     rows = [_Known(*row) for row in db.fetch(_KNOWN, {"ids": list(ids), "now": now})]
     db.write(
         _SEEN,
-        [now, [r.id for r in rows], [r.is_verified for r in rows], [r.bought_at for r in rows], [r.net_fen for r in rows]],
+        [
+            now,
+            [r.id for r in rows],
+            [r.is_verified for r in rows],
+            [r.bought_at for r in rows],
+            [r.net_fen for r in rows],
+        ],
     )
     given, ended, vested = _Given(rows), [], []
     for row in rows:
@@ -240,7 +246,11 @@ class _Given:
     @staticmethod
     def _keys(programme: int, referrer: int, guide: int | None, store: int, day: dt.date) -> list[tuple[Any, ...]]:
         month = day.replace(day=1)
-        return [(programme, "member", referrer, month), (programme, "guide", guide, day), (programme, "store", store, month)]
+        return [
+            (programme, "member", referrer, month),
+            (programme, "guide", guide, day),
+            (programme, "store", store, month),
+        ]
 
     def take(self, row: _Known) -> str:
         """One more for this referrer, guide and store, or why not."""
@@ -258,7 +268,9 @@ def deliver(*, now: dt.datetime) -> int:
     """Coupons of earned referrals; the key of each is the referral, so that a killed run gives none twice. How many were given."""
     count, after = 0, 0
     while True:
-        rows = Referral.objects.filter(status=Status.VESTED, coupon=None, pk__gt=after).select_related("programme", "referrer")
+        rows = Referral.objects.filter(status=Status.VESTED, coupon=None, pk__gt=after).select_related(
+            "programme", "referrer"
+        )
         found = list(rows.order_by("pk")[:500])
         if not found:
             return count

@@ -79,7 +79,9 @@ def invite(*, member_id: int, now: dt.datetime) -> Invitation:
     if programme is None:
         raise ReferralRefused(_("No referral programme runs now."), code="referral_none_runs")
     if is_staff(member_id):
-        raise ReferralRefused(_("Who works here invites by her guide's code, not by a member's link."), code="referral_staff")
+        raise ReferralRefused(
+            _("Who works here invites by her guide's code, not by a member's link."), code="referral_staff"
+        )
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"referral link {member_id}"])
     own = ReferralLink.objects.select_related("programme").filter(referrer=member_id, programme=programme)
@@ -90,7 +92,12 @@ def invite(*, member_id: int, now: dt.datetime) -> Invitation:
         found = own.order_by("-pk").first() if until <= now + LASTS_STILL else None
         if found is None or found.expires_at < until:
             found = ReferralLink.objects.create(
-                programme=programme, referrer=member, guide_id=guide_id, store_id=store_id, created_at=now, expires_at=until
+                programme=programme,
+                referrer=member,
+                guide_id=guide_id,
+                store_id=store_id,
+                created_at=now,
+                expires_at=until,
             )
     return Invitation(found, token_of(found))
 
@@ -100,7 +107,9 @@ def is_staff(member_id: int) -> bool:
     keys = Identity.objects.filter(member=member_id)
     mobiles = keys.filter(kind=Identity.Kind.MOBILE).values("value")
     unionids = keys.filter(kind=Identity.Kind.UNIONID).values("value")
-    return Guide.objects.filter(mobile_index__in=mobiles).exists() or Guide.objects.filter(unionid__in=unionids).exists()
+    return (
+        Guide.objects.filter(mobile_index__in=mobiles).exists() or Guide.objects.filter(unionid__in=unionids).exists()
+    )
 
 
 def lead_on(*, link: ReferralLink, token: str, request: links.Request) -> str:
@@ -126,7 +135,9 @@ def _served_by(member: Member, now: dt.datetime) -> tuple[int | None, int]:
     if binding is not None:
         return binding.guide_id, binding.store_id
     if member.home_store_id is None:
-        raise ReferralRefused(_("This member belongs to no store yet; bind her to a guide first."), code="referral_no_store")
+        raise ReferralRefused(
+            _("This member belongs to no store yet; bind her to a guide first."), code="referral_no_store"
+        )
     return None, member.home_store_id
 
 

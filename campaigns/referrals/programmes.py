@@ -19,7 +19,9 @@ Status = ReferralProgramme.Status
 
 
 def running(brand_id: int, now: dt.datetime) -> ReferralProgramme | None:
-    rows = ReferralProgramme.objects.filter(brand=brand_id, status=Status.PUBLISHED, starts_at__lte=now, ends_at__gt=now)
+    rows = ReferralProgramme.objects.filter(
+        brand=brand_id, status=Status.PUBLISHED, starts_at__lte=now, ends_at__gt=now
+    )
     return rows.select_related("coupon_template").order_by("-pk").first()
 
 

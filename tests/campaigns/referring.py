@@ -53,9 +53,16 @@ def register(known: tuple[Known, str], at: dt.datetime, store: Any = None) -> Me
     """She becomes a member with a verified number."""
     who, e164 = known
     brand = Brand.objects.get(code="MAIN")
-    member = Member.objects.create(brand=brand, name="新客", registered_on=(at + dt.timedelta(hours=8)).date(), home_store=store)
+    member = Member.objects.create(
+        brand=brand, name="新客", registered_on=(at + dt.timedelta(hours=8)).date(), home_store=store
+    )
     Identity.objects.create(
-        member=member, kind="MOBILE", namespace="MAIN", value=who.mobile_index, sealed=crypto.seal_mobile(e164), is_verified=True
+        member=member,
+        kind="MOBILE",
+        namespace="MAIN",
+        value=who.mobile_index,
+        sealed=crypto.seal_mobile(e164),
+        is_verified=True,
     )
     Identity.objects.create(member=member, kind="UNIONID", namespace="MAIN", value=who.unionid)
     return member

@@ -207,9 +207,10 @@ def test_the_last_of_the_budget_goes_to_one(transactional_db: None) -> None:
     def join(number: int) -> str:
         try:
             referrals.joining.join(token=token, who=Known(unionid=f"o{number}"), at=NOW + HOUR, now=NOW + HOUR)
-            return "joined"
         except ReferralRefused as error:
             return error.code
+        else:
+            return "joined"
         finally:
             connections.close_all()
 
@@ -240,7 +241,10 @@ def test_over_http_from_the_members_invitation_to_the_guides_screen(shops: facto
     own = Identity.objects.get(member=shops.members["安琪"], kind="MOBILE").sealed
     mine = {"buyer": {"mobile": crypto.open_mobile(bytes(own))}}
     assert post("referral-links", mine, "wrong").status_code == 403
-    assert post("referral-links", {"buyer": {"mobile": e164.replace("154", "155")}}).json()["code"] == "referral_not_member"
+    assert (
+        post("referral-links", {"buyer": {"mobile": e164.replace("154", "155")}}).json()["code"]
+        == "referral_not_member"
+    )
     invited = post("referral-links", mine).json()
     path = invited["address"].removeprefix("https://s.example.com")
     opened = Client().get(path, headers={"User-Agent": "Mozilla/5.0 MicroMessenger"})
@@ -256,7 +260,11 @@ def test_over_http_from_the_members_invitation_to_the_guides_screen(shops: facto
 
     device = Api(shops.token("A"))
     screen = device.get("referrals").json()
-    assert (screen["funnel"]["link_count"], screen["funnel"]["open_count"], screen["funnel"]["joined_count"]) == (1, 1, 1)
+    assert (screen["funnel"]["link_count"], screen["funnel"]["open_count"], screen["funnel"]["joined_count"]) == (
+        1,
+        1,
+        1,
+    )
     assert (screen["items"][0]["referrer"], screen["items"][0]["referral_state"]) == ("安琪", "CLAIMED")
     again = device.post(f"members/{shops.members['安琪'].pk}/referral-link", {}, **{"Idempotency-Key": "invite-1"})
     assert (again.status_code, again.json()["token"]) == (200, invited["token"])
@@ -266,7 +274,9 @@ def test_over_http_from_the_members_invitation_to_the_guides_screen(shops: facto
     page = hq.get(reverse("admin:campaigns_referralprogramme_figures", args=[programme.pk]) + "?level=guide")
     assert page.status_code == 200 and "王芳" in page.content.decode()
     act = reverse("admin:campaigns_referralprogramme_act", args=[referring.draft(now).pk, "publish"])
-    assert "¥25.00" in hq.get(act).content.decode() or "25.00" in hq.get(act).content.decode()  # what each one costs at most
+    assert (
+        "¥25.00" in hq.get(act).content.decode() or "25.00" in hq.get(act).content.decode()
+    )  # what each one costs at most
     manager = Client()  # of S1 sees the funnel of S1 and no budget; of S2 nothing of it
     manager.force_login(shops.staff["region"], backend="django.contrib.auth.backends.ModelBackend")
     cut = manager.get(reverse("admin:campaigns_referralprogramme_figures", args=[programme.pk]) + "?level=store")

@@ -133,7 +133,16 @@ PUBLIC = {
     ),
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-coupons", "channel-events", "channel-openings", "channel-referrals", "channel-referral-links", "channel-messages", "channel-push", "wechat-pay"),
+        (
+            "channel-coupons",
+            "channel-events",
+            "channel-openings",
+            "channel-referrals",
+            "channel-referral-links",
+            "channel-messages",
+            "channel-push",
+            "wechat-pay",
+        ),
         "its caller is a channel, known by its signature",
     ),
 }
@@ -181,10 +190,6 @@ def row_id(company, row):
             "may_drop": True,
         }
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
-    if word == "invited":
-        if not ReferralProgramme.objects.exists():
-            referring.programme(timezone.now())
-        return [company.members[of].pk]
     if word == "poster":
         return [(Poster.objects.first() or content.poster(**north)).pk]
     if word == "answer":
@@ -203,8 +208,10 @@ def row_id(company, row):
         return [action(company).pk]
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
-    if row in company.members:
-        return [company.members[row].pk]
+    if word == "invited" and not ReferralProgramme.objects.exists():
+        referring.programme(timezone.now())
+    if of in company.members or row in company.members:
+        return [company.members[of or row].pk]
     return [company.lines[row].pk if row in company.lines else row]
 
 

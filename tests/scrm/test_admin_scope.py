@@ -278,12 +278,19 @@ def referred(company: Console, guides: dict[str, Any], members: dict[str, Any]) 
     now, found = timezone.now(), {}
     programme = ReferralProgramme.objects.first() or referring.programme(now)
     for code in STORES:
-        of = {"programme": programme, "referrer": members[code], "guide": guides[code], "store": company.shops.stores[code]}
+        of = {
+            "programme": programme,
+            "referrer": members[code],
+            "guide": guides[code],
+            "store": company.shops.stores[code],
+        }
         link = ReferralLink.objects.filter(**of).first() or ReferralLink.objects.create(
             created_at=now, expires_at=now + dt.timedelta(days=1), **of
         )
         said = {"coupon_fen": 1, "guide_fen": 1, "joined_at": now, "expires_at": now, "link": link, **of}
-        found[code], _is_new = Referral.objects.get_or_create(brand=company.shops.brand, unionid=f"oR{code}", defaults=said)
+        found[code], _is_new = Referral.objects.get_or_create(
+            brand=company.shops.brand, unionid=f"oR{code}", defaults=said
+        )
     return found
 
 
