@@ -49,6 +49,7 @@ OPERATIONS = (
     "calendar", "adapt_calendar", "posters", "poster_picture", "groups", "group", "join_ways", "join_way_picture",
     "group_invitations", "group_invited", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
+    "referrals", "invite_by_member",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 

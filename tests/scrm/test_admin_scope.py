@@ -63,6 +63,9 @@ from campaigns.models import (
     Moment,
     MomentPost,
     Poster,
+    Referral,
+    ReferralLink,
+    ReferralProgramme,
     Script,
     ScriptUse,
     Send,
@@ -139,6 +142,7 @@ from scrm.models import (
     CallbackEndpoint,
     Corp,
     DeviceToken,
+    ExportRequest,
     Grant,
     GroupWay,
     InboxEvent,
@@ -151,7 +155,7 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
-from tests.campaigns import inviting
+from tests.campaigns import inviting, referring
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
@@ -161,7 +165,7 @@ STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
     ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp, CouponBatch, CouponTemplate,
-    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
+    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, ExportRequest, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
     Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
@@ -170,11 +174,12 @@ OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
     # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
     "attribution.Simulation", "attribution.FairnessDay",
+    "campaigns.ReferralProgramme",  # tests/campaigns/test_referrals.py
     "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
+    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, Referral, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
     CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupInvitation, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
@@ -187,6 +192,7 @@ PAGES: dict[str, set[str]] = {
     "members_audience_value": {"hq", "operator", "auditor"},
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
+    "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
@@ -212,7 +218,7 @@ SUFFIXES = (
 )  # fmt: skip
 CUSTOM = {
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
-    "members_clearingentry_close", "members_tag_members",
+    "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
@@ -222,7 +228,7 @@ CUSTOM = {
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
-    "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "campaigns_referralprogramme_figures", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -271,7 +277,29 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         **accounts(guides),
         **friends(company, guides, members),
         **coupons_used(company, members),
+        Referral: referred(company, guides, members),
     }
+
+
+def referred(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[str, Any]:
+    """Somebody who came through each member's link."""
+    now, found = timezone.now(), {}
+    programme = ReferralProgramme.objects.first() or referring.programme(now)
+    for code in STORES:
+        of = {
+            "programme": programme,
+            "referrer": members[code],
+            "guide": guides[code],
+            "store": company.shops.stores[code],
+        }
+        link = ReferralLink.objects.filter(**of).first() or ReferralLink.objects.create(
+            created_at=now, expires_at=now + dt.timedelta(days=1), **of
+        )
+        said = {"coupon_fen": 1, "guide_fen": 1, "joined_at": now, "expires_at": now, "link": link, **of}
+        found[code], _is_new = Referral.objects.get_or_create(
+            brand=company.shops.brand, unionid=f"oR{code}", defaults=said
+        )
+    return found
 
 
 def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
