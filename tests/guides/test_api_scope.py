@@ -209,11 +209,8 @@ def row_id(company, row):
     if word == "script":
         script = Script.objects.first() or content.script()
         return [company.members[of].pk if of in company.members else 10**9, script.pk]
-    if row in ("dispute", "picture"):
-        dispute = disputed(company)
-        return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
-    if row == "action":
-        return [action(company).pk]
+    if row in ("dispute", "picture", "action"):
+        return acted_on(company, row)
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
     if word == "invited" and not ReferralProgramme.objects.exists():
@@ -221,6 +218,13 @@ def row_id(company, row):
     if of in company.members or row in company.members:
         return [company.members[of or row].pk]
     return [company.lines[row].pk if row in company.lines else row]
+
+
+def acted_on(company, row):
+    if row == "action":
+        return [action(company).pk]
+    dispute = disputed(company)
+    return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
 
 
 def disputed(company):
