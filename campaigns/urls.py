@@ -2,10 +2,25 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, chain_orders, chain_page, content, knowledge, links, posters, scripts
+from campaigns.api import (
+    actions,
+    calendar,
+    chain_orders,
+    chain_page,
+    content,
+    groups,
+    knowledge,
+    links,
+    posters,
+    referrals,
+    scripts,
+)
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
+    path("r/<slug:token>", referrals.open_invitation, name="referral-link"),
+    path("api/guide/referrals", referrals.ReferralsView.as_view(), name="guide-referrals"),
+    path("api/guide/members/<id:member_id>/referral-link", referrals.InviteView.as_view(), name="guide-referral-link"),
     path("jl/<slug:token>", chain_page.chain, name="chain-order"),
     path("jl/<slug:token>/photos/<int:number>", chain_page.photo, name="chain-photo"),
     path("jl/<slug:token>/<slug:secret>", chain_page.person, name="chain-person"),
@@ -32,6 +47,12 @@ urlpatterns = [
     path("api/guide/materials", content.MaterialsView.as_view(), name="guide-materials"),
     path("api/guide/materials/<id:content_id>/file", content.FileView.as_view(), name="guide-material-file"),
     path("api/guide/materials/<id:content_id>/use", content.UseView.as_view(), name="guide-material-use"),
+    path("api/guide/groups", groups.GroupsView.as_view(), name="guide-groups"),
+    path("api/guide/groups/<id:group_id>", groups.GroupView.as_view(), name="guide-group"),
+    path("api/guide/join-ways", groups.WaysView.as_view(), name="guide-join-ways"),
+    path("api/guide/join-ways/<id:way_id>/picture", groups.WayPictureView.as_view(), name="guide-join-way-picture"),
+    path("api/guide/group-invitations", groups.InvitationsView.as_view(), name="guide-group-invitations"),
+    path("api/guide/group-invitations/<id:invitee_id>/sent", groups.InvitedView.as_view(), name="guide-group-invited"),
     path("api/guide/posters", posters.PostersView.as_view(), name="guide-posters"),
     path("api/guide/posters/<id:poster_id>/picture", posters.PosterPictureView.as_view(), name="guide-poster-picture"),
     path("api/guide/knowledge", knowledge.KnowledgeView.as_view(), name="guide-knowledge"),

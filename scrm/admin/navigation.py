@@ -124,6 +124,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         (
             (_("Reward claims"), "redeem", "guides_rewardclaim"),
             (_("Reward programmes"), "campaign", "guides_rewardprogramme"),
+            (_("Referral programmes"), "group_add", "campaigns_referralprogramme"),
+            (_("Referrals"), "share_reviews", "campaigns_referral"),
             (_("Integrity cases"), "policy", "guides_integritycase"),
             (_("Paid, then proven fake"), "query_stats", "guides_integritycase_figures"),
             (_("Limits of integrity"), "tune", "guides_integritysettings"),
@@ -151,6 +153,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Tags of groups"), "sell", "campaigns_grouptag"),
             (_("Chain orders"), "format_list_numbered", "campaigns_chainorder"),
             (_("Hand over a chain order"), "qr_code_scanner", "campaigns_chainorder_redeem"),
+            (_("Invitations into groups"), "person_add", "campaigns_groupinvitation"),
             (_("Plans for groups"), "playlist_add_check", "campaigns_groupplan"),
             (_("Customers in several groups"), "content_copy", "campaigns_group_duplicates"),
             (_("Limits of group health"), "tune", "campaigns_groupsettings"),
