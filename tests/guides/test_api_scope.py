@@ -127,8 +127,17 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
 PUBLIC = {
     **dict.fromkeys(
         (
-            "chain-order", "chain-photo", "chain-person", "guide-chain-publish", "guide-chain-redeem", "guide-chain", "guide-chain-close",
-            "guide-chain-read", "guide-chain-lines", "guide-chain-pay", "guide-chain-refund",
+            "chain-order",
+            "chain-photo",
+            "chain-person",
+            "guide-chain-publish",
+            "guide-chain-redeem",
+            "guide-chain",
+            "guide-chain-close",
+            "guide-chain-read",
+            "guide-chain-lines",
+            "guide-chain-pay",
+            "guide-chain-refund",
         ),
         "tests/campaigns/test_chain_api.py",
     ),
