@@ -145,6 +145,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Customers in SOPs"), "directions_walk", "campaigns_soprun"),
             (_("Groups in SOPs"), "group_work", "campaigns_grouprun"),
             (_("Customer groups"), "forum", "campaigns_group"),
+            (_("Readings of all groups"), "sync", "campaigns_groupsweep"),
             (_("Stays in groups"), "transfer_within_a_station", "campaigns_groupstay"),
             (_("Join ways"), "qr_code_2", "campaigns_joinway"),
             (_("Welcomes of groups"), "waving_hand", "campaigns_groupwelcome"),
