@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, content, knowledge, links, posters, scripts
+from campaigns.api import actions, calendar, content, group_board, knowledge, links, posters, scripts
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
     path("api/guide/actions/<id:action_id>", actions.ActionView.as_view(), name="guide-action"),
     path("api/guide/calendar", calendar.CalendarView.as_view(), name="guide-calendar"),
     path("api/guide/calendar/<id:entry_id>/adapt", calendar.AdaptView.as_view(), name="guide-calendar-adapt"),
+    path("api/guide/groups", group_board.GroupBoardView.as_view(), name="guide-groups"),
     path("api/guide/materials", content.MaterialsView.as_view(), name="guide-materials"),
     path("api/guide/materials/<id:content_id>/file", content.FileView.as_view(), name="guide-material-file"),
     path("api/guide/materials/<id:content_id>/use", content.UseView.as_view(), name="guide-material-use"),

@@ -68,7 +68,9 @@ def advance(*, now: dt.datetime, limit: int) -> int:
         if run.pk in gone:
             run.status, run.why, run.ended_at = Status.STOPPED, Why.GONE, now
         else:
-            _go_on(run, steps[run.version_id], groups[run.group_id], owners.get(run.group_id), now, taken, given, sending)
+            _go_on(
+                run, steps[run.version_id], groups[run.group_id], owners.get(run.group_id), now, taken, given, sending
+            )
     group_steps.send(sending, now=now)
     GroupStepDone.objects.bulk_create(taken)
     actions.give(given)

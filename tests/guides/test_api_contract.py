@@ -46,7 +46,7 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
-    "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
+    "calendar", "adapt_calendar", "group_board", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip

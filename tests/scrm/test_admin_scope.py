@@ -189,6 +189,8 @@ PAGES: dict[str, set[str]] = {
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_groupnotice_new": {"hq", "operator"},
+    "campaigns_group_board": set(SEES),
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
