@@ -96,7 +96,7 @@ def draft(
     )
     ids = list(choosing.picked(groups, corp, now).order_by("pk").values_list("pk", flat=True))
     with connection.cursor() as cursor:
-        values = {"notice": notice.pk, "groups": ids, "now": now, "month": now, "most": NO_LIMIT}
+        values: dict[str, Any] = {"notice": notice.pk, "groups": ids, "now": now, "month": now, "most": NO_LIMIT}
         cursor.execute(JUDGED.replace("{working}", planning.WORKING), values)
     audit.record(actor=actor, verb="group_notice.draft", target=notice, groups=len(ids))
     return notice

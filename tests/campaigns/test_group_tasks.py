@@ -61,7 +61,7 @@ def test_steps_of_groups_are_sent_to_all_that_come_to_them_at_once(
     assert (send.goes_to, send.status, send.planned_count, send.text) == ("GROUPS", "SENDING", 2, "今晚8点接龙开团")
     done = {row.run.group_id: row for row in GroupStepDone.objects.filter(position=1)}
     assert [done[one.pk].result for one in (mine, theirs, gone)] == ["SENT", "SENT", "NOBODY"]
-    assert done[mine.pk].send == send and group_steps.outcome(done[mine.pk]) == "已规划"
+    assert done[mine.pk].send == send and group_steps.outcome(done[mine.pk]) == "已计划"
     company.go(send)
     company.wired.later(10)
     confirm(company)
