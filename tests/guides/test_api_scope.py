@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Answer, CalendarEntry, Content, Poster, Script
+from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
-from tests.campaigns import planning
+from tests.campaigns import planning, referring
 from tests.factories import content
 from tests.factories import shops as factory
 
@@ -97,6 +97,12 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"calendar": ("M",), 10**9: ()},
         {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
     ),
+    "guide-referrals": ("get", {None: GUIDES}, None),
+    "guide-referral-link": (
+        "post",
+        {"invited 安琪": ("A", "M"), "invited 白鹭": ("B",), "invited 付雪": ("F",), 10**9: ()},
+        {},
+    ),
     "guide-posters": ("get", {None: GUIDES}, None),
     "guide-poster-picture": ("get", {"poster": ("A", "F", "M"), 10**9: ()}, None),
     "guide-knowledge": ("get", {None: GUIDES}, None),
@@ -128,7 +134,16 @@ PUBLIC = {
     ),
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-coupons", "channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
+        (
+            "channel-coupons",
+            "channel-events",
+            "channel-openings",
+            "channel-referrals",
+            "channel-referral-links",
+            "channel-messages",
+            "channel-push",
+            "wechat-pay",
+        ),
         "its caller is a channel, known by its signature",
     ),
 }
@@ -194,8 +209,10 @@ def row_id(company, row):
         return [action(company).pk]
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
-    if row in company.members:
-        return [company.members[row].pk]
+    if word == "invited" and not ReferralProgramme.objects.exists():
+        referring.programme(timezone.now())
+    if of in company.members or row in company.members:
+        return [company.members[of or row].pk]
     return [company.lines[row].pk if row in company.lines else row]
 
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0020_group_sends'),
+        ('campaigns', '0021_referrals'),
         ('members', '0003_chain_order_channel'),
     ]
 

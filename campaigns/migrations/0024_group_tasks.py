@@ -9,8 +9,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0022_stays_by_leaving'),
-        ('guides', '0002_group_tasks'),
+        ('campaigns', '0023_stays_by_leaving'),
+        ('guides', '0003_group_tasks'),
         ('scrm', '0003_export_requests'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

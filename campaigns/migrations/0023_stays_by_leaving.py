@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("campaigns", "0021_leaving_groups")]
+    dependencies = [("campaigns", "0022_leaving_groups")]
 
     operations = [
         AddIndexConcurrently(

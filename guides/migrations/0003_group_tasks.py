@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guides', '0001_tables'),
+        ('guides', '0002_acts_of_a_member'),
     ]
 
     operations = [
