@@ -14,7 +14,7 @@ from guides.api.base import GuideView, now
 from scrm import org
 
 
-class GroupTotals(serializers.Serializer[Any]):
+class GroupBoardTotal(serializers.Serializer[Any]):
     group_count = serializers.IntegerField()
     customer_count = serializers.IntegerField()
     due_count = serializers.IntegerField(help_text="groups with something to do today")
@@ -24,7 +24,7 @@ class GroupTotals(serializers.Serializer[Any]):
     left_count = serializers.IntegerField(help_text="in the last 7 days")
 
 
-class GroupItem(serializers.Serializer[Any]):
+class GroupBoardItem(serializers.Serializer[Any]):
     group_id = serializers.IntegerField()
     name = serializers.CharField()
     customer_count = serializers.IntegerField()
@@ -46,8 +46,8 @@ TOTAL = {
 
 class GroupBoardView(GuideView):
     class Output(serializers.Serializer[Any]):
-        total = GroupTotals()
-        items = GroupItem(many=True)
+        total = GroupBoardTotal()
+        items = GroupBoardItem(many=True)
 
         class Meta:
             ref_name = "GroupBoard"

@@ -163,6 +163,6 @@ def test_the_board_counts_who_came_and_went_and_shows_each_role_her_own(company:
     seen = staff.client("region").get(page, {"level": "group"}).content.decode()
     assert "甲群" in seen and "乙群" not in seen
     headers = {"Authorization": f"Bearer {shops.token('A')}"}
-    told = client.get("/api/guide/groups", headers=headers).json()
+    told = client.get("/api/guide/group-board", headers=headers).json()
     assert [item["name"] for item in told["items"]] == ["甲群"] and told["total"]["joined_count"] == 1
     assert Group.objects.count() == 2

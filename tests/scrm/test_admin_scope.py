@@ -42,6 +42,7 @@ from campaigns.models import (
     CalendarAdaptation,
     CalendarDay,
     CalendarEntry,
+    ChainOrder,
     ContactBudget,
     Content,
     ContentUse,
@@ -49,6 +50,7 @@ from campaigns.models import (
     FileUpload,
     Folder,
     Group,
+    GroupInvitation,
     GroupPlan,
     GroupPlanItem,
     GroupRun,
@@ -155,7 +157,8 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
-from tests.campaigns import referring
+from tests.campaigns import inviting, referring
+from tests.factories import chains
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
@@ -180,8 +183,9 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, Referral, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, ChainOrder, Group, GroupInvitation, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
+SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
@@ -196,8 +200,11 @@ PAGES: dict[str, set[str]] = {
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_groupnotice_new": {"hq", "operator"},
     "campaigns_group_board": set(SEES),
+    "campaigns_chainorder_new": SELLERS,
+    "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
@@ -219,6 +226,7 @@ SUFFIXES = (
 )  # fmt: skip
 CUSTOM = {
     "campaigns_groupsweep_start",  # tests/campaigns/test_group_leaving.py
+    "campaigns_chainorder_paste", "campaigns_chainorder_print", "campaigns_chainorder_csv", "campaigns_chainorder_person",
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
     "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
@@ -271,6 +279,11 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Send: sends_of(company, guides),
         **moments_of(company, guides),
         **calendar_of(company),
+        ChainOrder: {
+            code: ChainOrder.objects.filter(store=shops.stores[code]).first()
+            or chains.chain(shops, {"S1": "A", "S2": "B", "F1": "F"}[code], pickup=code)
+            for code in STORES
+        },
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -500,7 +513,7 @@ def grouped(
     """A group of each store with its customer in it, under way in an SOP."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
     at = timezone.now()
-    groups, stays, runs, ways, plans = {}, {}, {}, {}, {}
+    groups, stays, runs, ways, plans, asked = {}, {}, {}, {}, {}, {}
     for code in STORES:
         groups[code], _is_new = Group.objects.get_or_create(
             corp=corp, chat_id=f"wr{code}",
@@ -518,7 +531,12 @@ def grouped(
         )
         plans[code], _is_new = GroupPlan.objects.get_or_create(kind="ROTATE", reason=code)
         GroupPlanItem.objects.get_or_create(plan=plans[code], group=groups[code])
-    return {Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans}
+        asked[code] = GroupInvitation.objects.filter(name=code).first() or inviting.invitation(
+            company.shops, code, guides[code], company.shops.stores[code], members[code], ways[code]
+        )
+    return {
+        Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans, GroupInvitation: asked,
+    }  # fmt: skip
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
