@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, content, knowledge, links, posters, scripts
+from campaigns.api import actions, calendar, content, flash_sales, knowledge, links, posters, scripts
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
@@ -22,4 +22,8 @@ urlpatterns = [
         scripts.UseView.as_view(),
         name="guide-script-use",
     ),
+    path("api/guide/sales", flash_sales.SalesView.as_view(), name="guide-sales"),
+    path("api/guide/sales/<id:sale_id>", flash_sales.SaleView.as_view(), name="guide-sale"),
+    path("api/guide/sales/<id:sale_id>/claim", flash_sales.ClaimView.as_view(), name="guide-sale-claim"),
+    path("api/guide/sales/<id:sale_id>/share", flash_sales.ShareSaleView.as_view(), name="guide-sale-share"),
 ]

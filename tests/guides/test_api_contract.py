@@ -27,7 +27,7 @@ from attribution.disputes import hearing
 from campaigns.models import Answer
 from guides.models import Action, IntegrityCase
 from tests.campaigns import planning
-from tests.factories import content
+from tests.factories import content, sales
 from tests.factories import shops as factory
 
 NOW = dt.datetime(2026, 6, 30, 4, tzinfo=dt.UTC)
@@ -48,6 +48,7 @@ OPERATIONS = (
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
     "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
+    "sales", "sale", "claim_sale", "share_sale",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 
@@ -95,6 +96,7 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
     real = {
         "action_id": action.pk,
         "content_id": material.pk,
+        "sale_id": sales.sale(shops, {"S1": 50}).pk,
         "poster_id": content.poster().pk,
         "answer_id": Answer.objects.create(question="榴莲", answer="看刺").pk,
         "script_id": script.pk,

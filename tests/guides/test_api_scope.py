@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Answer, CalendarEntry, Content, Poster, Script
+from campaigns.models import Answer, CalendarEntry, Content, Poster, Sale, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
 from tests.campaigns import planning
-from tests.factories import content
+from tests.factories import content, sales
 from tests.factories import shops as factory
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +90,9 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"calendar": ("M",), 10**9: ()},
         {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
     ),
+    "guide-sales": ("get", {None: GUIDES}, None),
+    "guide-sale": ("get", {"sale": ("A", "M"), 10**9: ()}, None),
+    "guide-sale-share": ("post", {"sale": ("A", "M"), 10**9: ()}, {}),
     "guide-posters": ("get", {None: GUIDES}, None),
     "guide-poster-picture": ("get", {"poster": ("A", "F", "M"), 10**9: ()}, None),
     "guide-knowledge": ("get", {None: GUIDES}, None),
@@ -119,9 +122,18 @@ PUBLIC = {
         ),
         "tests/guides/test_api_coupons.py",
     ),
+    "guide-sale-claim": "tests/campaigns/test_api_sales.py",
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
-        ("channel-coupons", "channel-events", "channel-openings", "channel-messages", "channel-push", "wechat-pay"),
+        (
+            "channel-coupons",
+            "channel-sales",
+            "channel-events",
+            "channel-openings",
+            "channel-messages",
+            "channel-push",
+            "wechat-pay",
+        ),
         "its caller is a channel, known by its signature",
     ),
 }
@@ -169,6 +181,8 @@ def row_id(company, row):
             "may_drop": True,
         }
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
+    if word == "sale":  # in S1
+        return [(Sale.objects.first() or sales.sale(company, {"S1": 5})).pk]
     if word == "poster":
         return [(Poster.objects.first() or content.poster(**north)).pk]
     if word == "answer":
