@@ -12,7 +12,7 @@ class CampaignsConfig(AppConfig):
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
         from campaigns.communities import bench as flash_bench
-        from campaigns.communities import listing
+        from campaigns.communities import health, listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
         from guides import contacts
@@ -25,6 +25,7 @@ class CampaignsConfig(AppConfig):
         jobs.register(sends.PLAN, sends.work_plan)
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(listing.KIND, listing.run)
+        jobs.register(health.KIND, health.work)
         communities.register()
         audience_fields.register()
         contacts.on_member_linked(communities.member_linked)

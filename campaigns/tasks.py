@@ -53,9 +53,21 @@ def refresh_join_ways() -> None:
 
 
 @shared_task
+def follow_group_plans() -> None:
+    """Groups whose owners were asked to close or merge them."""
+    communities.fleet.follow(now=timezone.now())
+
+
+@shared_task
 def sweep_sales() -> None:
     """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
     payments.sweep(now=timezone.now())
+
+
+@shared_task
+def count_group_health() -> None:
+    """Yesterday of all groups, where it has not been counted."""
+    communities.health.start_daily(now=timezone.now())
 
 
 @shared_task

@@ -14,6 +14,7 @@ from guides.api import (
     session,
     shares,
     statements,
+    taste,
     today,
 )
 from scrm.api.urls import RowId
@@ -32,6 +33,8 @@ urlpatterns = [
     path("members", members.MembersView.as_view(), name="members"),
     path("members/search", members.MemberSearchView.as_view(), name="member-search"),
     path("members/<id:member_id>", members.MemberView.as_view(), name="member"),
+    path("members/<id:member_id>/offers", taste.OffersView.as_view(), name="member-offers"),
+    path("products/<str:sku>/alike", taste.AlikeView.as_view(), name="alike-products"),
     path("members/<id:member_id>/reveal", members.RevealView.as_view(), name="member-reveal"),
     path("members/<id:member_id>/service-acts", service_acts.ServiceActView.as_view(), name="member-service-act"),
     path("members/<id:member_id>/coupons", coupons.MemberCouponsView.as_view(), name="member-coupons"),

@@ -37,6 +37,7 @@ CHUNK = 20_000  # members in one transaction
 HIGH, LOW = 7, 3  # of a product, from and up to which a word is said
 CLEARLY = 0.35  # standard deviations between her preference and everybody's mean
 REASON_PURCHASES, REASON_WORDS = 3, 2
+NEAR = 1  # points: two products have an attribute in common
 ALIKE_ATTRIBUTES, ALIKE_DISTANCE = 3, 2.5  # in common, and points apart on the average
 LIKINGS_BOUGHT = 200  # products of hers that are looked at
 
@@ -57,6 +58,10 @@ class Tables:
 
 
 OURS = Tables()
+GIVEN = Tables(
+    tastes="(SELECT 0::bigint AS member_id, g.* FROM unnest(%(attributes)s::bigint[], %(weights)s::int[], %(totals)s::int[])"
+    " g(attribute_id, weight, total))"
+)
 KEPT = (
     "l.member_id IS NOT NULL AND NOT l.is_test AND NOT l.is_voided AND NOT l.is_gift_card AND NOT l.is_wholesale"
     " AND (l.refunded_fen < l.paid_fen OR l.paid_fen = 0)"
@@ -296,6 +301,17 @@ def ranked(*, member_id: int, most: int = 20, product_ids: Sequence[int] | None 
     return [(product_id, score) for _member_id, product_id, score in rows]
 
 
+def ranked_by(
+    *, sums: Mapping[int, tuple[int, int]], most: int = 20, product_ids: Sequence[int] | None = None
+) -> list[tuple[int, float]]:
+    """Like ``ranked``, for a taste that is summed already: ``{attribute: (purchases, sum of the values)}``."""
+    values = {
+        "members": [0], "products": None if product_ids is None else list(product_ids), "most": most, "attributes": list(sums),
+        "weights": [weight for weight, _total in sums.values()], "totals": [total for _weight, total in sums.values()],
+    }  # fmt: skip
+    return [(product_id, score) for _nobody, product_id, score in db.fetch(GIVEN.sql(RANK), values)]
+
+
 def alike(*, product_id: int, most: int = 10) -> list[tuple[int, float]]:
     """``[(product, points apart)]``: whoever likes this also likes those, by their attributes."""
     return [(key, apart) for key, apart in db.fetch(ALIKE, {"product": product_id, "most": most})]
@@ -303,7 +319,7 @@ def alike(*, product_id: int, most: int = 10) -> list[tuple[int, float]]:
 
 def features(*, product_ids: Iterable[int], most: int) -> dict[int, str]:
     """``{product: its strongest attributes in words}``; two queries."""
-    words, values = _words(), _values(product_ids)
+    words, values = words_of(), values_of(product_ids)
     return {product_id: described(one, words, most) for product_id, one in values.items()}
 
 
@@ -327,21 +343,21 @@ def likings(*, product_ids: Sequence[int], bought: Iterable[tuple[str, dt.date]]
         return NOTHING_KNOWN
     keys = dict(Product.objects.filter(sku__in={sku for sku, _day in days}).values_list("sku", "pk"))
     mine = {key: sku for sku, key in keys.items()}
-    values, words = _values({*product_ids, *mine}), _words()
-    known = _known([values.get(keys[sku], {}) for sku, _day in days if sku in keys])
+    values, words = values_of({*product_ids, *mine}), words_of()
+    known = preferences([values.get(keys[sku], {}) for sku, _day in days if sku in keys])
     reasons, near = {}, {}
     for product_id in product_ids:
         own = values.get(product_id, {})
         sentence = reason(strongest(own, known, words))
         if sentence:
             reasons[product_id] = sentence
-        closest = _closest(own, {key: values.get(key, {}) for key in mine if key != product_id})
-        if closest is not None:
-            near[product_id] = mine[closest]
+        nearest = closest(own, {key: values.get(key, {}) for key in mine if key != product_id})
+        if nearest is not None:
+            near[product_id] = mine[nearest]
     return Likings("、".join(leanings(known, words)), reasons, near)
 
 
-def _known(purchases: Sequence[Mapping[int, int]]) -> list[Liking]:
+def preferences(purchases: Sequence[Mapping[int, int]]) -> list[Liking]:
     """Preferences out of the attributes of each purchase, the clearest first."""
     total, weight = Counter[int](), Counter[int]()
     for values in purchases:
@@ -355,7 +371,7 @@ def _known(purchases: Sequence[Mapping[int, int]]) -> list[Liking]:
     return sorted(found, key=lambda one: (-abs(one.leaning), one.attribute_id))
 
 
-def _closest(own: Mapping[int, int], others: Mapping[int, Mapping[int, int]]) -> int | None:
+def closest(own: Mapping[int, int], others: Mapping[int, Mapping[int, int]]) -> int | None:
     best: tuple[float, int] | None = None
     for key, values in others.items():
         common = own.keys() & values.keys()
@@ -367,12 +383,12 @@ def _closest(own: Mapping[int, int], others: Mapping[int, Mapping[int, int]]) ->
     return best[1] if best else None
 
 
-def _words() -> dict[int, Words]:
+def words_of() -> dict[int, Words]:
     rows = TasteAttribute.objects.filter(is_active=True).values_list("pk", "words", "low_words")
     return {key: Words(high, low) for key, high, low in rows}
 
 
-def _values(product_ids: Iterable[int]) -> dict[int, dict[int, int]]:
+def values_of(product_ids: Iterable[int]) -> dict[int, dict[int, int]]:
     found: dict[int, dict[int, int]] = {}
     rows = ProductAttribute.objects.filter(product__in=list(product_ids), attribute__is_active=True)
     for product_id, attribute_id, value in rows.values_list("product_id", "attribute_id", "value"):

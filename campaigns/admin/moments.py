@@ -159,7 +159,7 @@ class MomentAdmin(PlannedAdmin):
             list_url=reverse("admin:campaigns_moment_changelist"), under=UNDER.get(level, ""), problem=row.error_code,
             materials=[version.content for version, _kind in planning.versions_of(row)],
             left_out=moments.left_out(moment=row, scope=scope), total=moments.totals(moment=row, scope=scope),
-            lines=moments.execution(moment=row, level=level, scope=scope, within=within),
+            lines=moments.execution(moment=row, level=level, scope=scope, within=within), most=moments.MOST_A_MONTH,
         )  # fmt: skip
         return TemplateResponse(request, "admin/campaigns/moment/page.html", context)
 

@@ -13,13 +13,13 @@
    owners it has done; every group is then read again, and one that is listed no more as well (``listing``).
 """
 
-from campaigns.communities import group_tags, group_welcomes, groups, join_ways
+from campaigns.communities import fleet, group_tags, group_welcomes, groups, health, join_ways
 from campaigns.communities.groups import RECENT, hear, member_linked, recognise_late
 from campaigns.communities.listing import start_daily, start_now
 from campaigns.communities.reading import read_due
 
 __all__ = [
-    "RECENT", "group_tags", "group_welcomes", "hear", "join_ways", "member_linked", "read_due", "recognise_late", "register",
+    "RECENT", "fleet", "group_tags", "group_welcomes", "health", "hear", "join_ways", "member_linked", "read_due", "recognise_late", "register",
     "start_daily", "start_now",
 ]  # fmt: skip
 
@@ -29,3 +29,4 @@ def register() -> None:
     groups.register()
     join_ways.register()
     group_welcomes.register()
+    fleet.register()

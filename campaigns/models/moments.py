@@ -35,7 +35,9 @@ class Moment(ForPart):
     due_at = models.DateTimeField(_("to be posted at"))
     planned_at = models.DateTimeField(_("planned at"), null=True)
     guide_count = models.IntegerField(_("guides"), default=0)
-    friend_count = models.BigIntegerField(_("friends of these guides"), default=0)
+    friend_count = models.BigIntegerField(_("friends of these guides"), default=0)  # of two guides: counted twice
+    customer_count = models.BigIntegerField(_("customers of these guides"), default=0, db_default=0)
+    spent_count = models.BigIntegerField(_("customers who have had HQ's moments of the month"), default=0, db_default=0)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, verbose_name=_("requested by"), related_name="+", db_index=False
     )  # fmt: skip
@@ -110,7 +112,7 @@ class MomentPost(models.Model):
         NO_ACCOUNT = "NO_ACCOUNT", _("no WeCom account that may have customers")
         NO_FRIEND = "NO_FRIEND", _("no customer on WeCom")
         NOT_WORKING = "NO_WORK", _("does not work in a store any more")
-        OFTEN = "OFTEN", _("her customers have seen enough of HQ's moments this month")
+        OFTEN = "OFTEN", _("each of her customers has had HQ's moments of the month")
         REFUSED = "REFUSED", _("not taken by WeCom")
 
     moment = models.ForeignKey(Moment, models.PROTECT, null=True, related_name="posts", db_index=False)

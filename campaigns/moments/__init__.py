@@ -1,9 +1,12 @@
 """Moments (客户朋友圈): HQ writes one, guides publish it, and what each of them posts is assessed.
 
 1. A moment is for the guides of a part of the company. Each guide who works there has one row of it: to be published, or left
-   out for the first reason that applies, shown before anybody agrees to it: no WeCom account, no customer, HQ's moments of
-   the month spent.
-2. A customer sees at most MOST_A_MONTH moments of HQ's a calendar month (每月上限): a guide who has that many gets no more.
+   out for the first reason that applies, shown before anybody agrees to it: no WeCom account, no customer, every customer has
+   had HQ's moments of the month.
+2. A customer has had enough with MOST_A_MONTH moments of HQ's in a calendar month (每月上限), through whichever of her guides;
+   the same moment from two of them is one. A guide all of whose customers have had enough gets no more. Of another guide's
+   moment nobody can be left out: how many of its customers have had enough is counted and shown. WeCom has a limit of its own
+   and says neither how high it is nor for whom it is reached.
 3. A moment shows pictures, or one video, or one link, never mixed, and a text; what WeCom would refuse is refused when it is
    planned, at its field.
 4. FOUR_EYES_FROM friends on, somebody else than the one who asks agrees.

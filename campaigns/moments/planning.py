@@ -27,35 +27,46 @@ KINDS = {Content.Kind.IMAGE: "image", Content.Kind.VIDEO: "video", Content.Kind.
 
 Status, State, Reason = Moment.Status, MomentPost.State, MomentPost.Reason
 
-# HQ's moments of the month that count: what was never published was never seen.
-OFTEN = """
-    SELECT p.guide_id FROM campaigns_momentpost p JOIN campaigns_moment m ON m.id = p.moment_id
-    WHERE m.id <> %(moment)s AND m.due_at >= %(month)s AND m.due_at < %(next_month)s
-      AND (p.state = 'PUBLISHED' OR p.state = 'PLANNED' AND m.status IN ('MAKING', 'OUT'))
-    GROUP BY 1 HAVING count(*) >= %(most)s
+FRIENDS = """
+    SELECT f.guide_id, f.contact_id FROM guides_friendship f
+    WHERE f.corp_id = %(corp)s AND f.ended_at IS NULL AND f.customer_left_at IS NULL AND f.is_confirmed AND f.guide_id IS NOT NULL
 """
+# Who has had HQ's moments of the month, through whichever of her guides: a moment that several of them publish is one. What was
+# never published was never seen.
+SPENT = f"""
+    WITH had AS MATERIALIZED (
+        SELECT p.guide_id, p.moment_id FROM campaigns_momentpost p JOIN campaigns_moment m ON m.id = p.moment_id
+        WHERE m.id <> %(moment)s AND m.corp_id = %(corp)s AND m.due_at >= %(month)s AND m.due_at < %(next_month)s
+          AND (p.state = 'PUBLISHED' OR p.state = 'PLANNED' AND m.status IN ('MAKING', 'OUT'))
+    )
+    SELECT f.contact_id FROM ({FRIENDS}) f JOIN had h ON h.guide_id = f.guide_id
+    WHERE (SELECT count(DISTINCT moment_id) FROM had) >= %(most)s
+    GROUP BY 1 HAVING count(DISTINCT h.moment_id) >= %(most)s
+"""
+# of each guide: her customers, and those among them who have had enough
+COUNTED = "SELECT f.guide_id, count(*) AS count, count(s.contact_id) AS spent FROM friends f LEFT JOIN spent s USING (contact_id) GROUP BY 1"
 
-POSTS = """
-    WITH working AS MATERIALIZED ({working}), often AS MATERIALIZED ({often}), friends AS MATERIALIZED (
-        SELECT f.guide_id, count(*) AS count FROM guides_friendship f
-        WHERE f.corp_id = %(corp)s AND f.ended_at IS NULL AND f.customer_left_at IS NULL AND f.is_confirmed AND f.guide_id IS NOT NULL
-        GROUP BY 1
-    ), judged AS (
-        SELECT w.guide_id, lower(coalesce(g.wecom_userid, '')) AS userid, w.store_id, coalesce(f.count, 0) AS friends,
-               CASE WHEN coalesce(g.wecom_userid, '') = '' THEN 'NO_ACCOUNT' WHEN f.count IS NULL THEN 'NO_FRIEND'
-                    WHEN o.guide_id IS NOT NULL THEN 'OFTEN' ELSE '' END AS reason
+POSTS = f"""
+    WITH working AS MATERIALIZED ({WORKING}), spent AS MATERIALIZED ({SPENT}), friends AS MATERIALIZED ({FRIENDS}),
+    counted AS MATERIALIZED ({COUNTED}), judged AS MATERIALIZED (
+        SELECT w.guide_id, lower(coalesce(g.wecom_userid, '')) AS userid, w.store_id, coalesce(c.count, 0) AS friends,
+               CASE WHEN coalesce(g.wecom_userid, '') = '' THEN 'NO_ACCOUNT' WHEN c.count IS NULL THEN 'NO_FRIEND'
+                    WHEN c.spent = c.count THEN 'OFTEN' ELSE '' END AS reason
         FROM working w
         JOIN guides_guide g ON g.id = w.guide_id
-        LEFT JOIN friends f ON f.guide_id = w.guide_id
-        LEFT JOIN often o ON o.guide_id = w.guide_id
+        LEFT JOIN counted c ON c.guide_id = w.guide_id
         WHERE %(stores)s::bigint[] IS NULL OR w.store_id = ANY(%(stores)s::bigint[])
     ), written AS (
         INSERT INTO campaigns_momentpost (moment_id, corp_id, own_id, guide_id, userid, store_id, state, reason, kind, text, at,
                                           audience_count, like_count, comment_count)
         SELECT %(moment)s, %(corp)s, '', guide_id, userid, store_id, CASE reason WHEN '' THEN 'PLANNED' ELSE 'EXCLUDED' END, reason,
                %(kind)s, '', %(due)s, 0, 0, 0 FROM judged ORDER BY guide_id
+    ), reached AS MATERIALIZED (
+        SELECT DISTINCT f.contact_id FROM friends f JOIN judged j ON j.guide_id = f.guide_id AND j.reason = ''
     )
-    SELECT count(*) FILTER (WHERE reason = ''), coalesce(sum(friends) FILTER (WHERE reason = ''), 0) FROM judged
+    SELECT count(*) FILTER (WHERE reason = ''), coalesce(sum(friends) FILTER (WHERE reason = ''), 0), (SELECT count(*) FROM reached),
+           (SELECT count(*) FROM reached JOIN spent USING (contact_id))
+    FROM judged
 """
 
 
@@ -142,15 +153,14 @@ def plan(*, moment_id: int, now: dt.datetime) -> Moment:
     if moment.status != Status.PLANNING:
         return moment
     values = {
-        **_often_values(moment),
-        "corp": moment.corp_id,
+        **_month_values(moment),
         "now": now,
         "stores": _stores_of(moment),
         "kind": moment.kind,
     }
     with connection.cursor() as cursor:
-        cursor.execute(POSTS.replace("{working}", WORKING).replace("{often}", OFTEN), values)
-        moment.guide_count, moment.friend_count = cursor.fetchone()
+        cursor.execute(POSTS, values)
+        moment.guide_count, moment.friend_count, moment.customer_count, moment.spent_count = cursor.fetchone()
     moment.status, moment.planned_at = Status.PLANNED, now
     moment.save()
     audit.record(actor=None, verb="moment.plan", target=moment, guides=moment.guide_count)
@@ -218,19 +228,20 @@ def leave(moment: Moment) -> None:
 
 
 def look_again(moment: Moment, *, now: dt.datetime) -> int:
-    """Leave out who works no more or has had HQ's moments of the month since; how many are left. In the caller's transaction."""
-    values = {**_often_values(moment), "now": now}
+    """Leave out who works no more, and those whose customers have all had HQ's moments of the month since; how many are left. In
+    the caller's transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(LOOKED_AT_AGAIN.replace("{working}", WORKING).replace("{often}", OFTEN), values)
+        cursor.execute(LOOKED_AT_AGAIN, {**_month_values(moment), "now": now})
     return MomentPost.objects.filter(moment=moment, state=State.PLANNED).count()
 
 
-LOOKED_AT_AGAIN = """
-    WITH working AS MATERIALIZED ({working}), often AS MATERIALIZED ({often}), judged AS (
-        SELECT p.id, CASE WHEN w.guide_id IS NULL THEN 'NO_WORK' WHEN o.guide_id IS NOT NULL THEN 'OFTEN' ELSE '' END AS reason
+LOOKED_AT_AGAIN = f"""
+    WITH working AS MATERIALIZED ({WORKING}), spent AS MATERIALIZED ({SPENT}), friends AS ({FRIENDS}), counted AS ({COUNTED}),
+    judged AS (
+        SELECT p.id, CASE WHEN w.guide_id IS NULL THEN 'NO_WORK' WHEN c.spent = c.count THEN 'OFTEN' ELSE '' END AS reason
         FROM campaigns_momentpost p
         LEFT JOIN working w ON w.guide_id = p.guide_id
-        LEFT JOIN often o ON o.guide_id = p.guide_id
+        LEFT JOIN counted c ON c.guide_id = p.guide_id
         WHERE p.moment_id = %(moment)s AND p.state = 'PLANNED'
     )
     UPDATE campaigns_momentpost p SET state = 'EXCLUDED', reason = j.reason FROM judged j WHERE p.id = j.id AND j.reason <> ''
@@ -249,9 +260,16 @@ def versions_of(moment: Moment) -> list[tuple[ContentVersion, str]]:
     return [(row.version, row.version.content.kind) for row in rows.order_by("position")]
 
 
-def _often_values(moment: Moment) -> dict[str, Any]:
+def _month_values(moment: Moment) -> dict[str, Any]:
     first, after = month_of(moment.due_at)
-    return {"moment": moment.pk, "due": moment.due_at, "month": first, "next_month": after, "most": MOST_A_MONTH}
+    return {
+        "moment": moment.pk,
+        "corp": moment.corp_id,
+        "due": moment.due_at,
+        "month": first,
+        "next_month": after,
+        "most": MOST_A_MONTH,
+    }
 
 
 def _stores_of(moment: Moment) -> list[int] | None:

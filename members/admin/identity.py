@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from attribution import queries as attribution_queries
 from guides import queries as guide_queries
-from members import queries, reveals
+from members import offers, queries, reveals
 from members.admin.consent import record_consent
 from members.admin.tags import put_tag, take_tag
 from members.models import Identity, Member
@@ -152,6 +152,7 @@ class MemberAdmin(BigReadOnlyAdmin):
             member=member,
             page=page,
             profile=queries.member_profile(member=member, scope=scope),
+            advice=offers.advise(bought=offers.bought_of(member_id=member.pk, scope=scope)),
             bindings=bindings,
             friends=guide_queries.friends_of(member_id=member.pk, limit=50),
             lines=lines,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from import_export import fields
 from import_export.widgets import ForeignKeyWidget
 
+from members import offers, taste
 from members.models import Category, Channel, Product
 from scrm.admin import lists
 from scrm.admin.exchange import ConfigAdmin, ConfigResource
@@ -35,6 +39,15 @@ class ProductAdmin(ConfigAdmin):
     autocomplete_fields = ("category",)
     ordering = ("sku",)
     fields = ("sku", "name", "category")
+    change_form_template = "admin/members/product/change_form.html"
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        product = context.get("original")
+        if product is not None:
+            context |= {
+                "near": offers.near_to(product_id=product.pk), "needed": taste.ALIKE_ATTRIBUTES, "most_apart": taste.ALIKE_DISTANCE,
+            }  # fmt: skip
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 @admin.register(Category)

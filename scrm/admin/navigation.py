@@ -153,6 +153,9 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Join ways"), "qr_code_2", "campaigns_joinway"),
             (_("Welcomes of groups"), "waving_hand", "campaigns_groupwelcome"),
             (_("Tags of groups"), "sell", "campaigns_grouptag"),
+            (_("Plans for groups"), "playlist_add_check", "campaigns_groupplan"),
+            (_("Customers in several groups"), "content_copy", "campaigns_group_duplicates"),
+            (_("Limits of group health"), "tune", "campaigns_groupsettings"),
             (_("Actions of guides"), "checklist", "guides_action"),
             (_("Experiments"), "experiment", "campaigns_experiment"),
             (_("Universal hold-out"), "do_not_disturb_on", "campaigns_holdout"),
@@ -214,6 +217,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
         (
             (_("Jobs"), "pending_actions", "scrm_job"),
             (_("Uploads"), "folder_zip", "scrm_upload"),
+            (_("Requests for files"), "file_download", "scrm_exportrequest"),
             (_("Acts"), "history", "scrm_act"),
             (_("Channel endpoints"), "webhook", "attribution_channelendpoint"),
             (_("Channel events"), "inbox", "attribution_channelevent"),

@@ -135,5 +135,6 @@ def test_every_topic_with_four_eyes_has_its_queue(company: Console) -> None:
         "calendar coupons",
         "mass sends",
         "moments",
+        "files",
     }
     assert set(approvals.names()) == wanted

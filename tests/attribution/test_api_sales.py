@@ -91,7 +91,7 @@ def test_what_is_wrong_is_said(ask: Any, shops: factory.Shops) -> None:
     assert ask("team", team="NOSUCHTEAM")[1]["code"] == "team_unknown"
     assert not Reservation.objects.exists()
     cache.clear()
-    assert [ask("claim", **{**said, "request_id": f"t{n}"})[0] for n in range(7)].count(429) >= 1
+    assert any(ask("claim", **{**said, "request_id": f"t{n}"})[0] == 429 for n in range(60))
 
 
 def test_a_team_that_fails_is_refunded_by_the_shop_once(ask: Any, shops: factory.Shops) -> None:

@@ -144,7 +144,9 @@ def test_from_a_size_on_somebody_else_agrees_and_a_guide_gets_so_many_a_month(
     for _number in range(moments.MOST_A_MONTH):
         moments.submit(moment=planned(company, store=store, due_at=day), actor=company.hq, now=timezone.now())
     moment = planned(company, due_at=day)
+    # 甲 has had them through A, so B's moment may not reach her; B's own customer 乙 has had none
     assert fates(moment)["王芳"] == "OFTEN" and moment.guide_count == 2
+    assert (moment.friend_count, moment.customer_count, moment.spent_count) == (3, 3, 1)
     assert fates(planned(company, due_at=day + 40 * DAY))["王芳"] == "PLANNED"  # another month
     moment = planned(company, due_at=day + 40 * DAY)
     assert moments.submit(moment=moment, actor=company.hq, now=timezone.now()).status == "ASKED"

@@ -82,6 +82,17 @@ POINTS: dict[str, Point] = {
     "task read": Point("campaigns.sends.results:take", BEFORE),
     "fates written, not committed": Point("campaigns.sends.results:_count", AFTER),
     "fates written": Point("campaigns.sends.results:take", AFTER),
+    # a moment
+    "guides judged, not committed": Point("campaigns.moments.planning:plan", INSIDE),
+    "moment planned": Point("campaigns.moments.planning:plan", AFTER),
+    "guides looked at again": Point("campaigns.moments.planning:look_again", AFTER),
+    "moment handed over": Point("campaigns.moments.handing:_hand_over", AFTER),
+    "job named it, not committed": Point("campaigns.moments.reading:made", AFTER),
+    "job named it": Point("campaigns.moments.reading:_take_job", AFTER),
+    "publishers marked, not committed": Point("campaigns.moments.reading:mark", AFTER),
+    "publishers marked": Point("campaigns.moments.reading:_take_tasks", AFTER),
+    "likes counted": Point("campaigns.moments.reading:_count", AFTER),
+    "own moments kept": Point("campaigns.moments.reading:_keep_own", AFTER),
     # an import
     "file staged": Point("scrm.copyin.staging:stage", AFTER),
     "rows checked": Point("scrm.imports:Run.check", AFTER),
@@ -160,6 +171,12 @@ def mass_sends(now: dt.datetime, **_: Any) -> Any:
     return sends.sweep(now=now)
 
 
+def moments(now: dt.datetime, **_: Any) -> Any:
+    from campaigns import moments
+
+    return moments.sweep(now=now)
+
+
 def news(now: dt.datetime, **_: Any) -> Any:
     from guides import contacts
 
@@ -211,6 +228,7 @@ WORKS: dict[str, Callable[..., Any]] = {
         open_jobs,
         results,
         mass_sends,
+        moments,
         news,
         inbox,
         process,

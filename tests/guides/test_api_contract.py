@@ -46,7 +46,7 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
-    "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script",
+    "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "sales", "sale", "claim_sale", "share_sale",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
@@ -108,6 +108,7 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         "review_id": case.pk,
         "redemption_id": 1,
         "period": "2027-05",
+        "sku": factory.product("榴莲").sku,
     }
     operation = contract.find_operation_by_id(name)
 

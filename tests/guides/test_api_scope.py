@@ -45,6 +45,12 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
         {"reason": "电话回访"},
     ),
+    "guide-api:member-offers": (
+        "get",
+        {"安琪": ("A", "M"), "白鹭": ("B",), "陈晨": ("M",), "付雪": ("F",), 10**9: ()},
+        None,
+    ),
+    "guide-api:alike-products": ("get", {"SKU-水果1": GUIDES, "nothing": ()}, None),  # products are everybody's
     "guide-api:handovers": ("get", {None: GUIDES}, None),
     "guide-api:code": ("get", {None: GUIDES}, None),
     "guide-api:friends": ("get", {None: GUIDES}, None),

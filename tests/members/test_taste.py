@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from members import facts, taste
+from members import facts, offers, taste
 from members.models import MemberTaste, OrderLine, Product, ProductPopularity, TasteAttribute, TasteScale
 from members.taste import Liking, Words
+from scrm import org
 from tests.factories import content as content_factory
 from tests.factories import shops as factory
 
@@ -202,3 +205,56 @@ def test_a_preference_lies_between_the_mean_of_her_purchases_and_everybodys(valu
     found = taste.preference(sum(values), len(values), mean)
     own = sum(values) / len(values) if values else mean
     assert min(own, mean) - 1e-9 <= found <= max(own, mean) + 1e-9
+
+
+def test_what_to_offer_has_a_reason_and_below_the_threshold_nothing_is_said_of_her(company):
+    """On the member's page and product's page of the console and in the mini-program; a store sees what it sold (S1)."""
+    for days in range(1, 12):
+        buy(company, "客0", "榴莲", days_ago=days)
+    for number in range(1, 5):
+        for days in range(1, 5):
+            buy(company, f"客{number}", "青苹果", days_ago=days)
+    buy(company, "客5", "榴莲", days_ago=3)
+    taste.rebuild(now=NOW)
+    member, other = company.members["客0"].pk, company.members["客5"].pk
+    everything = org.EVERYTHING
+    advice = offers.advise(bought=offers.bought_of(member_id=member, scope=everything))
+    assert advice.is_known and advice.purchase_count == 11
+    assert advice.leans and all((one.hers > one.everybodys) == (one.word == "很甜") for one in advice.leans)
+    orange = next(
+        one for one in advice.offers if one.name == "冰糖橙"
+    )  # nobody has bought it: her taste alone speaks for it
+    assert (
+        orange.words
+        and orange.like == "榴莲"
+        and ("甜度", 9, 8) in [(share.name, share.value, share.other) for share in orange.like_shares]
+    )
+    assert (orange.buyer_count, orange.bought_count, orange.last_on) == (0, 0, None)
+    assert "柠檬" not in [one.name for one in advice.offers]  # nobody bought it and nothing speaks for it
+
+    little = offers.advise(bought=offers.bought_of(member_id=other, scope=everything))
+    assert not little.is_known and little.leans == ()
+    assert [(one.name, one.words, one.like) for one in little.offers] == [
+        ("青苹果", (), ""),
+        ("榴莲", (), ""),
+    ]  # best-sellers
+    elsewhere = org.Scope(frozenset({company.stores["S2"].pk}))
+    assert offers.bought_of(member_id=member, scope=elsewhere) == []
+
+    hq, region = Client(), Client()
+    hq.force_login(company.staff["hq"])
+    region.force_login(company.staff["region"])
+    page = reverse("admin:members_member_change", args=(member,))
+    assert "她常买" in hq.get(page).content.decode() and "她常买" in region.get(page).content.decode()
+    assert "还看不出" in hq.get(reverse("admin:members_member_change", args=(other,))).content.decode()
+    near = hq.get(reverse("admin:members_product_change", args=(factory.product("榴莲").pk,))).content.decode()
+    assert "冰糖橙" in near and "甜度 9/8" in near
+    bare = hq.get(reverse("admin:members_product_change", args=(factory.product("没有属性").pk,))).content.decode()
+    assert "还看不出" in bare
+
+    headers = {"Authorization": f"Bearer {company.token('A')}"}
+    said = Client().get(f"/api/guide/members/{member}/offers", headers=headers).json()
+    assert said["is_known"] and any(one["like"] == "榴莲" and one["sentence"] for one in said["offers"])
+    assert not Client().get(f"/api/guide/members/{other}/offers", headers=headers).json()["is_known"]
+    found = Client().get(f"/api/guide/products/{factory.product('榴莲').sku}/alike", headers=headers).json()
+    assert [one["name"] for one in found["items"]] == ["冰糖橙"] and found["is_known"]

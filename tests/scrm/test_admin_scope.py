@@ -50,7 +50,10 @@ from campaigns.models import (
     FileUpload,
     Folder,
     Group,
+    GroupPlan,
+    GroupPlanItem,
     GroupRun,
+    GroupSettings,
     GroupStay,
     GroupTag,
     GroupWelcome,
@@ -140,6 +143,7 @@ from scrm.models import (
     CallbackEndpoint,
     Corp,
     DeviceToken,
+    ExportRequest,
     Grant,
     GroupWay,
     InboxEvent,
@@ -162,10 +166,10 @@ STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
     ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp, CouponBatch, CouponTemplate,
-    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
+    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, ExportRequest, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, ContactBudget, Experiment, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -176,7 +180,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -188,10 +192,12 @@ PAGES: dict[str, set[str]] = {
     "members_audience_value": {"hq", "operator", "auditor"},
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
+    "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_sale_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_group_duplicates": set(SEES),
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
@@ -212,7 +218,7 @@ SUFFIXES = (
 )  # fmt: skip
 CUSTOM = {
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
-    "members_clearingentry_close", "members_tag_members",
+    "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
@@ -221,7 +227,7 @@ CUSTOM = {
     "members_audience_count", "members_audience_options", "members_audience_edit", "members_audience_freeze", "members_audience_why",
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
-    "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit",
+    "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
     "campaigns_sale_edit", "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
 }  # fmt: skip
 DJANGO = {
@@ -487,7 +493,7 @@ def grouped(
     """A group of each store with its customer in it, under way in an SOP."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
     at = timezone.now()
-    groups, stays, runs, ways = {}, {}, {}, {}
+    groups, stays, runs, ways, plans = {}, {}, {}, {}, {}
     for code in STORES:
         groups[code], _is_new = Group.objects.get_or_create(
             corp=corp, chat_id=f"wr{code}",
@@ -503,7 +509,9 @@ def grouped(
         ways[code], _is_new = JoinWay.objects.get_or_create(
             corp=corp, state=f"j{code}", defaults={"name": f"{code}入群码", "store": company.shops.stores[code]}
         )
-    return {Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways}
+        plans[code], _is_new = GroupPlan.objects.get_or_create(kind="ROTATE", reason=code)
+        GroupPlanItem.objects.get_or_create(plan=plans[code], group=groups[code])
+    return {Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans}
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
