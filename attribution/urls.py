@@ -10,11 +10,14 @@ from attribution.api import (
     disputes,
     messages,
     openings,
+    referrals,
     wechat_pay,
 )
 
 urlpatterns = [
     path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
+    path("channels/<str:channel>/referrals", referrals.join, name="channel-referrals"),
+    path("channels/<str:channel>/referral-links", referrals.invite, name="channel-referral-links"),
     path("channels/<str:channel>/openings", openings.receive, name="channel-openings"),
     path("channels/<str:channel>/messages", messages.receive, name="channel-messages"),
     path("channels/<str:channel>/coupons/<slug:act>", coupons.receive, name="channel-coupons"),

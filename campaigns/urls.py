@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, content, flash_sales, knowledge, links, posters, scripts
+from campaigns.api import actions, calendar, content, flash_sales, knowledge, links, posters, referrals, scripts
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
+    path("r/<slug:token>", referrals.open_invitation, name="referral-link"),
+    path("api/guide/referrals", referrals.ReferralsView.as_view(), name="guide-referrals"),
+    path("api/guide/members/<id:member_id>/referral-link", referrals.InviteView.as_view(), name="guide-referral-link"),
     path("api/guide/actions/<id:action_id>", actions.ActionView.as_view(), name="guide-action"),
     path("api/guide/calendar", calendar.CalendarView.as_view(), name="guide-calendar"),
     path("api/guide/calendar/<id:entry_id>/adapt", calendar.AdaptView.as_view(), name="guide-calendar-adapt"),

@@ -49,6 +49,7 @@ OPERATIONS = (
     "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "sales", "sale", "claim_sale", "share_sale",
+    "referrals", "invite_by_member",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 

@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Answer, CalendarEntry, Content, Poster, Sale, Script
+from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Sale, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
-from tests.campaigns import planning
+from tests.campaigns import planning, referring
 from tests.factories import content, sales
 from tests.factories import shops as factory
 
@@ -99,6 +99,12 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-sales": ("get", {None: GUIDES}, None),
     "guide-sale": ("get", {"sale": ("A", "M"), 10**9: ()}, None),
     "guide-sale-share": ("post", {"sale": ("A", "M"), 10**9: ()}, {}),
+    "guide-referrals": ("get", {None: GUIDES}, None),
+    "guide-referral-link": (
+        "post",
+        {"invited 安琪": ("A", "M"), "invited 白鹭": ("B",), "invited 付雪": ("F",), 10**9: ()},
+        {},
+    ),
     "guide-posters": ("get", {None: GUIDES}, None),
     "guide-poster-picture": ("get", {"poster": ("A", "F", "M"), 10**9: ()}, None),
     "guide-knowledge": ("get", {None: GUIDES}, None),
@@ -136,6 +142,8 @@ PUBLIC = {
             "channel-sales",
             "channel-events",
             "channel-openings",
+            "channel-referrals",
+            "channel-referral-links",
             "channel-messages",
             "channel-push",
             "wechat-pay",
@@ -173,6 +181,16 @@ def action(company):
     )  # fmt: skip
 
 
+# a word → the one row of its kind; a sale is in S1, the others are for the north
+SHOWN_IN_STORES = {
+    "sale": lambda company, north: Sale.objects.first() or sales.sale(company, {"S1": 5}),
+    "poster": lambda company, north: Poster.objects.first() or content.poster(**north),
+    "answer": lambda company, north: (
+        Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)
+    ),
+}
+
+
 def row_id(company, row):
     if row is None:
         return []
@@ -187,12 +205,8 @@ def row_id(company, row):
             "may_drop": True,
         }
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
-    if word == "sale":  # in S1
-        return [(Sale.objects.first() or sales.sale(company, {"S1": 5})).pk]
-    if word == "poster":
-        return [(Poster.objects.first() or content.poster(**north)).pk]
-    if word == "answer":
-        return [(Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)).pk]
+    if word in SHOWN_IN_STORES:
+        return [SHOWN_IN_STORES[word](company, north).pk]
     if word == "material":  # for a store, or for the region in the north
         part = {"store": company.stores["S2"]} if of == "S2" else {"region": company.stores["S1"].region}
         found = Content.objects.filter(**part).first() or content.material(kind="IMAGE", **part)
@@ -207,8 +221,10 @@ def row_id(company, row):
         return [action(company).pk]
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
-    if row in company.members:
-        return [company.members[row].pk]
+    if word == "invited" and not ReferralProgramme.objects.exists():
+        referring.programme(timezone.now())
+    if of in company.members or row in company.members:
+        return [company.members[of or row].pk]
     return [company.lines[row].pk if row in company.lines else row]
 
 

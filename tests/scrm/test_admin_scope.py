@@ -63,6 +63,9 @@ from campaigns.models import (
     Moment,
     MomentPost,
     Poster,
+    Referral,
+    ReferralLink,
+    ReferralProgramme,
     Reservation,
     Sale,
     SaleRefund,
@@ -156,6 +159,7 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
+from tests.campaigns import referring
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories import sales
@@ -175,11 +179,12 @@ OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
     # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
     "attribution.Simulation", "attribution.FairnessDay",
+    "campaigns.ReferralProgramme",  # tests/campaigns/test_referrals.py
     "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
+    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
     CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
@@ -228,7 +233,7 @@ CUSTOM = {
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
-    "campaigns_sale_edit", "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "campaigns_sale_edit", "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state", "campaigns_referralprogramme_figures",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -278,7 +283,29 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         **accounts(guides),
         **friends(company, guides, members),
         **coupons_used(company, members),
+        Referral: referred(company, guides, members),
     }
+
+
+def referred(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[str, Any]:
+    """Somebody who came through each member's link."""
+    now, found = timezone.now(), {}
+    programme = ReferralProgramme.objects.first() or referring.programme(now)
+    for code in STORES:
+        of = {
+            "programme": programme,
+            "referrer": members[code],
+            "guide": guides[code],
+            "store": company.shops.stores[code],
+        }
+        link = ReferralLink.objects.filter(**of).first() or ReferralLink.objects.create(
+            created_at=now, expires_at=now + dt.timedelta(days=1), **of
+        )
+        said = {"coupon_fen": 1, "guide_fen": 1, "joined_at": now, "expires_at": now, "link": link, **of}
+        found[code], _is_new = Referral.objects.get_or_create(
+            brand=company.shops.brand, unionid=f"oR{code}", defaults=said
+        )
+    return found
 
 
 def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
