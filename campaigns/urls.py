@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, content, flash_sales, knowledge, links, posters, referrals, scripts
+from campaigns.api import actions, calendar, content, flash_sales, groups, knowledge, links, posters, referrals, scripts
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
@@ -15,6 +15,12 @@ urlpatterns = [
     path("api/guide/materials", content.MaterialsView.as_view(), name="guide-materials"),
     path("api/guide/materials/<id:content_id>/file", content.FileView.as_view(), name="guide-material-file"),
     path("api/guide/materials/<id:content_id>/use", content.UseView.as_view(), name="guide-material-use"),
+    path("api/guide/groups", groups.GroupsView.as_view(), name="guide-groups"),
+    path("api/guide/groups/<id:group_id>", groups.GroupView.as_view(), name="guide-group"),
+    path("api/guide/join-ways", groups.WaysView.as_view(), name="guide-join-ways"),
+    path("api/guide/join-ways/<id:way_id>/picture", groups.WayPictureView.as_view(), name="guide-join-way-picture"),
+    path("api/guide/group-invitations", groups.InvitationsView.as_view(), name="guide-group-invitations"),
+    path("api/guide/group-invitations/<id:invitee_id>/sent", groups.InvitedView.as_view(), name="guide-group-invited"),
     path("api/guide/posters", posters.PostersView.as_view(), name="guide-posters"),
     path("api/guide/posters/<id:poster_id>/picture", posters.PosterPictureView.as_view(), name="guide-poster-picture"),
     path("api/guide/knowledge", knowledge.KnowledgeView.as_view(), name="guide-knowledge"),

@@ -155,6 +155,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Join ways"), "qr_code_2", "campaigns_joinway"),
             (_("Welcomes of groups"), "waving_hand", "campaigns_groupwelcome"),
             (_("Tags of groups"), "sell", "campaigns_grouptag"),
+            (_("Invitations into groups"), "person_add", "campaigns_groupinvitation"),
             (_("Plans for groups"), "playlist_add_check", "campaigns_groupplan"),
             (_("Customers in several groups"), "content_copy", "campaigns_group_duplicates"),
             (_("Limits of group health"), "tune", "campaigns_groupsettings"),

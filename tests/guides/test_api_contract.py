@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from attribution.disputes import hearing
 from campaigns.models import Answer
 from guides.models import Action, IntegrityCase
-from tests.campaigns import planning
+from tests.campaigns import inviting, planning
 from tests.factories import content, sales
 from tests.factories import shops as factory
 
@@ -46,7 +46,8 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
-    "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
+    "calendar", "adapt_calendar", "posters", "poster_picture", "groups", "group", "join_ways", "join_way_picture",
+    "group_invitations", "group_invited", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "sales", "sale", "claim_sale", "share_sale",
     "referrals", "invite_by_member",
@@ -94,7 +95,11 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         key="test", guide=shops.guides["A"], member=shops.members["安琪"], kind="MESSAGE", source="HQ", source_id=1, title="问候",
         reason="生日快到了", starts_at=timezone.now(), due_at=timezone.now() + dt.timedelta(days=1),
     )  # fmt: skip
+    inside = inviting.made(shops)
     real = {
+        "group_id": inside["group"],
+        "way_id": inside["way"],
+        "invitee_id": inside["invitee"],
         "action_id": action.pk,
         "content_id": material.pk,
         "sale_id": sales.sale(shops, {"S1": 50}).pk,

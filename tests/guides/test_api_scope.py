@@ -17,7 +17,7 @@ from attribution.models import Dispute
 from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Sale, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
-from tests.campaigns import planning, referring
+from tests.campaigns import inviting, planning, referring
 from tests.factories import content, sales
 from tests.factories import shops as factory
 
@@ -99,6 +99,12 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-sales": ("get", {None: GUIDES}, None),
     "guide-sale": ("get", {"sale": ("A", "M"), 10**9: ()}, None),
     "guide-sale-share": ("post", {"sale": ("A", "M"), 10**9: ()}, {}),
+    "guide-groups": ("get", {None: GUIDES}, None),
+    "guide-group": ("get", {"group": ("A", "M"), 10**9: ()}, None),
+    "guide-join-ways": ("get", {None: GUIDES}, None),
+    "guide-join-way-picture": ("get", {"way": ("A", "M"), 10**9: ()}, None),
+    "guide-group-invitations": ("get", {None: GUIDES}, None),
+    "guide-group-invited": ("post", {"invitee": ("A",), 10**9: ()}, {}),
     "guide-referrals": ("get", {None: GUIDES}, None),
     "guide-referral-link": (
         "post",
@@ -207,6 +213,12 @@ def row_id(company, row):
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
     if word in SHOWN_IN_STORES:
         return [SHOWN_IN_STORES[word](company, north).pk]
+    if word in ("group", "way", "invitee"):
+        return [inviting.made(company)[word]]
+    if word == "poster":
+        return [(Poster.objects.first() or content.poster(**north)).pk]
+    if word == "answer":
+        return [(Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)).pk]
     if word == "material":  # for a store, or for the region in the north
         part = {"store": company.stores["S2"]} if of == "S2" else {"region": company.stores["S1"].region}
         found = Content.objects.filter(**part).first() or content.material(kind="IMAGE", **part)
@@ -214,11 +226,8 @@ def row_id(company, row):
     if word == "script":
         script = Script.objects.first() or content.script()
         return [company.members[of].pk if of in company.members else 10**9, script.pk]
-    if row in ("dispute", "picture"):
-        dispute = disputed(company)
-        return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
-    if row == "action":
-        return [action(company).pk]
+    if row in ("dispute", "picture", "action"):
+        return acted_on(company, row)
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
     if word == "invited" and not ReferralProgramme.objects.exists():
@@ -226,6 +235,13 @@ def row_id(company, row):
     if of in company.members or row in company.members:
         return [company.members[of or row].pk]
     return [company.lines[row].pk if row in company.lines else row]
+
+
+def acted_on(company, row):
+    if row == "action":
+        return [action(company).pk]
+    dispute = disputed(company)
+    return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
 
 
 def disputed(company):

@@ -50,6 +50,7 @@ from campaigns.models import (
     FileUpload,
     Folder,
     Group,
+    GroupInvitation,
     GroupPlan,
     GroupPlanItem,
     GroupRun,
@@ -159,7 +160,7 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
-from tests.campaigns import referring
+from tests.campaigns import inviting, referring
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories import sales
@@ -185,7 +186,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -202,6 +203,7 @@ PAGES: dict[str, set[str]] = {
     "campaigns_sale_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
@@ -520,7 +522,7 @@ def grouped(
     """A group of each store with its customer in it, under way in an SOP."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
     at = timezone.now()
-    groups, stays, runs, ways, plans = {}, {}, {}, {}, {}
+    groups, stays, runs, ways, plans, asked = {}, {}, {}, {}, {}, {}
     for code in STORES:
         groups[code], _is_new = Group.objects.get_or_create(
             corp=corp, chat_id=f"wr{code}",
@@ -538,7 +540,12 @@ def grouped(
         )
         plans[code], _is_new = GroupPlan.objects.get_or_create(kind="ROTATE", reason=code)
         GroupPlanItem.objects.get_or_create(plan=plans[code], group=groups[code])
-    return {Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans}
+        asked[code] = GroupInvitation.objects.filter(name=code).first() or inviting.invitation(
+            company.shops, code, guides[code], company.shops.stores[code], members[code], ways[code]
+        )
+    return {
+        Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans, GroupInvitation: asked,
+    }  # fmt: skip
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
