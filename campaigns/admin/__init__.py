@@ -3,6 +3,7 @@
 from campaigns.admin import (
     calendar,
     calendar_days,
+    chain_orders,
     content,
     experiments,
     groups,
@@ -24,6 +25,7 @@ from campaigns.admin import (
 __all__ = [
     "calendar",
     "calendar_days",
+    "chain_orders",
     "content",
     "experiments",
     "groups",

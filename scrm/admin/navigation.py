@@ -155,6 +155,8 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Join ways"), "qr_code_2", "campaigns_joinway"),
             (_("Welcomes of groups"), "waving_hand", "campaigns_groupwelcome"),
             (_("Tags of groups"), "sell", "campaigns_grouptag"),
+            (_("Chain orders"), "format_list_numbered", "campaigns_chainorder"),
+            (_("Hand over a chain order"), "qr_code_scanner", "campaigns_chainorder_redeem"),
             (_("Invitations into groups"), "person_add", "campaigns_groupinvitation"),
             (_("Plans for groups"), "playlist_add_check", "campaigns_groupplan"),
             (_("Customers in several groups"), "content_copy", "campaigns_group_duplicates"),

@@ -43,6 +43,7 @@ from campaigns.models import (
     CalendarAdaptation,
     CalendarDay,
     CalendarEntry,
+    ChainOrder,
     ContactBudget,
     Content,
     ContentUse,
@@ -161,9 +162,9 @@ from scrm.models import (
     WecomApp,
 )  # fmt: skip
 from tests.campaigns import inviting, referring
+from tests.factories import chains, sales
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
-from tests.factories import sales
 from tests.factories.console import SEES, Console, console
 from tests.factories.shops import hire
 
@@ -186,8 +187,9 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
 }  # fmt: skip
+SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
@@ -201,6 +203,8 @@ PAGES: dict[str, set[str]] = {
     "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_sale_new": {"hq", "operator"},
+    "campaigns_chainorder_new": SELLERS,
+    "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
     "campaigns_groupinvitation_new": {"hq", "operator"},
@@ -224,6 +228,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "campaigns_chainorder_paste", "campaigns_chainorder_print", "campaigns_chainorder_csv", "campaigns_chainorder_person",
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
     "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
@@ -277,6 +282,11 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         **moments_of(company, guides),
         **sales_of(company, members),
         **calendar_of(company),
+        ChainOrder: {
+            code: ChainOrder.objects.filter(store=shops.stores[code]).first()
+            or chains.chain(shops, {"S1": "A", "S2": "B", "F1": "F"}[code], pickup=code)
+            for code in STORES
+        },
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
