@@ -3,6 +3,7 @@
 from campaigns.admin import (
     calendar,
     calendar_days,
+    chain_orders,
     content,
     experiments,
     groups,
@@ -15,6 +16,7 @@ from campaigns.admin import (
     moments,
     posters,
     referrals,
+    sales,
     scripts,
     sends,
     sops,
@@ -23,6 +25,7 @@ from campaigns.admin import (
 __all__ = [
     "calendar",
     "calendar_days",
+    "chain_orders",
     "content",
     "experiments",
     "groups",
@@ -35,6 +38,7 @@ __all__ = [
     "moments",
     "posters",
     "referrals",
+    "sales",
     "scripts",
     "sends",
     "sops",
