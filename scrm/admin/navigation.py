@@ -160,6 +160,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Invitations into groups"), "person_add", "campaigns_groupinvitation"),
             (_("Plans for groups"), "playlist_add_check", "campaigns_groupplan"),
             (_("Customers in several groups"), "content_copy", "campaigns_group_duplicates"),
+            (_("Group members against others"), "compare", "campaigns_group_comparison"),
             (_("Limits of group health"), "tune", "campaigns_groupsettings"),
             (_("Actions of guides"), "checklist", "guides_action"),
             (_("Experiments"), "experiment", "campaigns_experiment"),

@@ -209,6 +209,7 @@ PAGES: dict[str, set[str]] = {
     "campaigns_joinway_new": {"hq", "operator"},
     "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
+    "campaigns_group_comparison": {"hq", "operator", "auditor"},
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
