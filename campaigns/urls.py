@@ -8,6 +8,7 @@ from campaigns.api import (
     chain_orders,
     chain_page,
     content,
+    flash_sales,
     group_board,
     groups,
     knowledge,
@@ -65,4 +66,8 @@ urlpatterns = [
         scripts.UseView.as_view(),
         name="guide-script-use",
     ),
+    path("api/guide/sales", flash_sales.SalesView.as_view(), name="guide-sales"),
+    path("api/guide/sales/<id:sale_id>", flash_sales.SaleView.as_view(), name="guide-sale"),
+    path("api/guide/sales/<id:sale_id>/claim", flash_sales.ClaimView.as_view(), name="guide-sale-claim"),
+    path("api/guide/sales/<id:sale_id>/share", flash_sales.ShareSaleView.as_view(), name="guide-sale-share"),
 ]
