@@ -27,7 +27,7 @@ from attribution.disputes import hearing
 from campaigns.models import Answer
 from guides.models import Action, IntegrityCase
 from tests.campaigns import inviting, planning
-from tests.factories import chains, content
+from tests.factories import chains, content, sales
 from tests.factories import shops as factory
 
 NOW = dt.datetime(2026, 6, 30, 4, tzinfo=dt.UTC)
@@ -46,9 +46,10 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
-    "calendar", "adapt_calendar", "posters", "poster_picture", "groups", "group", "join_ways", "join_way_picture",
+    "calendar", "adapt_calendar", "group_board", "posters", "poster_picture", "groups", "group", "join_ways", "join_way_picture",
     "group_invitations", "group_invited", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
+    "sales", "sale", "claim_sale", "share_sale",
     "chain_orders", "publish_chain_order", "redeem_chain_code", "chain_order", "close_chain_order", "read_chain_text", "save_chain_lines",
     "pay_chain_order", "refund_chain_line",
     "referrals", "invite_by_member",
@@ -104,6 +105,7 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         "invitee_id": inside["invitee"],
         "action_id": action.pk,
         "content_id": material.pk,
+        "sale_id": sales.sale(shops, {"S1": 50}).pk,
         "poster_id": content.poster().pk,
         "answer_id": Answer.objects.create(question="榴莲", answer="看刺").pk,
         "script_id": script.pk,

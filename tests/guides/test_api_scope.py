@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Script
+from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Sale, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
 from tests.campaigns import inviting, planning, referring
-from tests.factories import content
+from tests.factories import content, sales
 from tests.factories import shops as factory
 
 pytestmark = pytest.mark.django_db
@@ -91,12 +91,16 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-materials": ("get", {None: GUIDES}, None),
     "guide-material-file": ("get", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, None),
     "guide-material-use": ("post", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, {}),
+    "guide-group-board": ("get", {None: GUIDES}, None),
     "guide-calendar": ("get", {None: GUIDES}, None),
     "guide-calendar-adapt": (
         "post",
         {"calendar": ("M",), 10**9: ()},
         {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
     ),
+    "guide-sales": ("get", {None: GUIDES}, None),
+    "guide-sale": ("get", {"sale": ("A", "M"), 10**9: ()}, None),
+    "guide-sale-share": ("post", {"sale": ("A", "M"), 10**9: ()}, {}),
     "guide-groups": ("get", {None: GUIDES}, None),
     "guide-group": ("get", {"group": ("A", "M"), 10**9: ()}, None),
     "guide-join-ways": ("get", {None: GUIDES}, None),
@@ -154,10 +158,12 @@ PUBLIC = {
         ),
         "tests/guides/test_api_coupons.py",
     ),
+    "guide-sale-claim": "tests/campaigns/test_api_sales.py",
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
         (
             "channel-coupons",
+            "channel-sales",
             "channel-events",
             "channel-openings",
             "channel-referrals",
@@ -199,6 +205,16 @@ def action(company):
     )  # fmt: skip
 
 
+# a word → the one row of its kind; a sale is in S1, the others are for the north
+SHOWN_IN_STORES = {
+    "sale": lambda company, north: Sale.objects.first() or sales.sale(company, {"S1": 5}),
+    "poster": lambda company, north: Poster.objects.first() or content.poster(**north),
+    "answer": lambda company, north: (
+        Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)
+    ),
+}
+
+
 def row_id(company, row):
     if row is None:
         return []
@@ -213,12 +229,10 @@ def row_id(company, row):
             "may_drop": True,
         }
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
+    if word in SHOWN_IN_STORES:
+        return [SHOWN_IN_STORES[word](company, north).pk]
     if word in ("group", "way", "invitee"):
         return [inviting.made(company)[word]]
-    if word == "poster":
-        return [(Poster.objects.first() or content.poster(**north)).pk]
-    if word == "answer":
-        return [(Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)).pk]
     if word == "material":  # for a store, or for the region in the north
         part = {"store": company.stores["S2"]} if of == "S2" else {"region": company.stores["S1"].region}
         found = Content.objects.filter(**part).first() or content.material(kind="IMAGE", **part)

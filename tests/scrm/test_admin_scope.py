@@ -37,6 +37,7 @@ from attribution.models import (
     Txn,
 )
 from campaigns import content, links, scripts
+from campaigns.communities import group_buys
 from campaigns.models import (
     Answer,
     CalendarAdaptation,
@@ -56,6 +57,7 @@ from campaigns.models import (
     GroupRun,
     GroupSettings,
     GroupStay,
+    GroupSweep,
     GroupTag,
     GroupWelcome,
     Holdout,
@@ -67,6 +69,9 @@ from campaigns.models import (
     Referral,
     ReferralLink,
     ReferralProgramme,
+    Reservation,
+    Sale,
+    SaleRefund,
     Script,
     ScriptUse,
     Send,
@@ -75,6 +80,7 @@ from campaigns.models import (
     Sop,
     SopRun,
     SopVersion,
+    Team,
 )
 from guides import service_acts, shares, touches
 from guides.models import (
@@ -157,7 +163,7 @@ from scrm.models import (
     WecomApp,
 )  # fmt: skip
 from tests.campaigns import inviting, referring
-from tests.factories import chains
+from tests.factories import chains, sales
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
@@ -170,7 +176,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, ExportRequest, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, GroupSettings, GroupSweep, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -181,8 +187,8 @@ OTHERS = {
 }  # fmt: skip
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, Referral, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, ChainOrder, Group, GroupInvitation, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
 }  # fmt: skip
 SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
@@ -197,12 +203,16 @@ PAGES: dict[str, set[str]] = {
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_groupnotice_new": {"hq", "operator"},
+    "campaigns_group_board": set(SEES),
+    "campaigns_sale_new": {"hq", "operator"},
     "campaigns_chainorder_new": SELLERS,
     "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
     "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
+    "campaigns_group_comparison": {"hq", "operator", "auditor"},
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
@@ -222,6 +232,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "campaigns_groupsweep_start",  # tests/campaigns/test_group_leaving.py
     "campaigns_chainorder_paste", "campaigns_chainorder_print", "campaigns_chainorder_csv", "campaigns_chainorder_person",
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
     "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
@@ -234,7 +245,7 @@ CUSTOM = {
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
-    "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "campaigns_referralprogramme_figures", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "campaigns_sale_edit", "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state", "campaigns_referralprogramme_figures",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -274,6 +285,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Statement: statements(company),
         Send: sends_of(company, guides),
         **moments_of(company, guides),
+        **sales_of(company, members),
         **calendar_of(company),
         ChainOrder: {
             code: ChainOrder.objects.filter(store=shops.stores[code]).first()
@@ -422,6 +434,22 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
         )
         task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
         SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
+    return found
+
+
+def sales_of(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """A group buy of the store, a team in it, and what its captain is owed."""
+    found: dict[Any, dict[str, Any]] = {Sale: {}, Team: {}, Reservation: {}, SaleRefund: {}}
+    for code in STORES:
+        sale = Sale.objects.filter(name=code).first() or sales.sale(company.shops, {code: 5}, kind="GROUP", name=code)
+        team = Team.objects.filter(sale=sale).first()
+        if team is None:
+            said = sales.wants(sale, company.shops.stores[code], members[code])
+            team = group_buys.open_team(said=said, now=timezone.now()).team
+        reservation = Reservation.objects.get(seat__team=team)
+        due = {"store": reservation.store, "channel": "SHOP", "order_no": code, "amount_fen": 1, "reason": "PAID_LATE"}
+        found[Sale][code], found[Team][code], found[Reservation][code] = sale, team, reservation
+        found[SaleRefund][code], _is_new = SaleRefund.objects.get_or_create(reservation=reservation, defaults=due)
     return found
 
 
