@@ -28,6 +28,8 @@ class Action(models.Model):
         SOP = "SOP", _("SOP")
         GROUP_SOP = "GROUP_SOP", _("SOP of a group")
         CALENDAR = "CALENDAR", _("calendar")
+        RESERVOIR = "RESERVOIR", _("pre-opening pool")
+        LIVE = "LIVE", _("livestream")
         HQ = "HQ", _("headquarters")
 
     class Status(models.TextChoices):

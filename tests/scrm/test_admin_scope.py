@@ -62,6 +62,7 @@ from campaigns.models import (
     Moment,
     MomentPost,
     Poster,
+    Reservoir,
     Script,
     ScriptUse,
     Send,
@@ -174,7 +175,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservoir, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
 }  # fmt: skip
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
@@ -190,6 +191,7 @@ PAGES: dict[str, set[str]] = {
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_reservoir_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
@@ -261,6 +263,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Statement: statements(company),
         Send: sends_of(company, guides),
         **moments_of(company, guides),
+        Reservoir: pools(company),
         **calendar_of(company),
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
@@ -383,6 +386,17 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
         task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
         SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
     return found
+
+
+def pools(company: Console) -> dict[str, Any]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    said = {"corp": corp, "starts_on": "2027-01-01", "opens_on": "2027-02-01", "target_count": 100}
+    made = {}
+    for code in STORES:
+        made[code], _is_new = Reservoir.objects.get_or_create(
+            store=company.shops.stores[code], defaults={"name": code, **said}
+        )
+    return made
 
 
 def moments_of(company: Console, guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
