@@ -133,10 +133,17 @@ def make_codes_again(self: Any, request: HttpRequest, row: Reservoir, data: dict
     return _("%(count)s codes are being made.") % {"count": count}
 
 
+def _hand_over_warning(row: Reservoir) -> str:
+    found = handing.preview(reservoir=row, now=timezone.now())
+    return _("%(customers)s customers of %(givers)s borrowed guides would go to %(takers)s guides of the store. Nothing moves before each handover is confirmed.") % {
+        "customers": found.customers, "givers": len(found.givers), "takers": len(found.takers),
+    }  # fmt: skip
+
+
 @object_act(
     gettext_lazy("Hand over to the store's guides"), right=Right.CHANGE, icon="group_add",
     offered=lambda row: row.status in (Status.OPEN, Status.ENDED),
-    warning=lambda row: _hand_over_warning(row),
+    warning=_hand_over_warning,
 )  # fmt: skip
 def hand_over(self: Any, request: HttpRequest, row: Reservoir, data: dict[str, Any]) -> str:
     cases = handing.plan(reservoir=row, actor=request.user, now=timezone.now())
@@ -160,13 +167,6 @@ def end(self: Any, request: HttpRequest, row: Reservoir, data: dict[str, Any]) -
 def cancel(self: Any, request: HttpRequest, row: Reservoir, data: dict[str, Any]) -> str:
     reservoir.cancel(reservoir=row, actor=request.user, now=timezone.now(), reason=data["reason"])
     return _("The pool is cancelled.")
-
-
-def _hand_over_warning(row: Reservoir) -> str:
-    found = handing.preview(reservoir=row, now=timezone.now())
-    return _("%(customers)s customers of %(givers)s borrowed guides would go to %(takers)s guides of the store. Nothing moves before each handover is confirmed.") % {
-        "customers": found.customers, "givers": len(found.givers), "takers": len(found.takers),
-    }  # fmt: skip
 
 
 @admin.register(Reservoir)

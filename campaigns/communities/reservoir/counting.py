@@ -147,4 +147,4 @@ def _filled(counts: dict[dt.date, int], last: dt.date) -> list[tuple[dt.date, in
     if not counts:
         return []
     first = min(counts)
-    return [(first + n * DAY, counts.get(first + n * DAY, 0)) for n in range((max(last, max(counts)) - first).days + 1)]
+    return [(first + n * DAY, counts.get(first + n * DAY, 0)) for n in range((max(last, *counts) - first).days + 1)]
