@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import calendar, communities, content_media, experiments, moments, sends, sops
+from campaigns import calendar, communities, content_media, experiments, moments, referrals, sends, sops
 from campaigns.communities import payments, reservoir
 
 
@@ -53,6 +53,12 @@ def refresh_join_ways() -> None:
 
 
 @shared_task
+def follow_invitations() -> None:
+    """Who has come into a group after an invitation, and invitations whose time is over."""
+    communities.invitations.sweep(now=timezone.now())
+
+
+@shared_task
 def follow_group_plans() -> None:
     """Groups whose owners were asked to close or merge them."""
     communities.fleet.follow(now=timezone.now())
@@ -94,3 +100,10 @@ def sweep_calendar() -> None:
 def count_calendar() -> None:
     """How far the stores are, today and yesterday."""
     calendar.count(now=timezone.now())
+
+
+@shared_task
+def judge_referrals() -> None:
+    """Once a day: which referrals are earned and which have ended; coupons that could not be given are tried again."""
+    referrals.judging.start_daily(now=timezone.now())
+    referrals.judging.deliver(now=timezone.now())

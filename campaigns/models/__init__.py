@@ -24,6 +24,7 @@ from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.moments import Moment, MomentMaterial, MomentPost, OwnMomentReading
 from campaigns.models.posters import Poster, PosterPicture
+from campaigns.models.referrals import Referral, ReferralCount, ReferralLink, ReferralProgramme
 from campaigns.models.reservoir import (
     Reservoir,
     ReservoirCase,
@@ -91,6 +92,10 @@ __all__ = [
     "Poster",
     "PosterPicture",
     "Recipient",
+    "Referral",
+    "ReferralCount",
+    "ReferralLink",
+    "ReferralProgramme",
     "Reservation",
     "Reservoir",
     "ReservoirCase",

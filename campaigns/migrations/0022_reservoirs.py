@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0020_group_sends'),
+        ('campaigns', '0021_referrals'),
         ('guides', '0003_action_sources_pools'),
         ('members', '0003_chain_order_channel'),
         ('scrm', '0003_export_requests'),
