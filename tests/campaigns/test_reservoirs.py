@@ -82,7 +82,8 @@ def started(sandbox: Wired, company: Console, **values: Any) -> Reservoir:
 
 
 def scan(sandbox: Wired, row: Reservoir, place: str, name: str) -> Contact:
-    way = ContactWay.objects.get(pk=row.places.get(name=place).way_id)
+    way = row.places.get(name=place).way
+    assert way is not None
     who = people.newcomer(sandbox.world, name)
     asked: Any = people.scan(sandbox.world, way.config_id or "", who)
     people.confirm(sandbox.world, way.live_userids[0] if not hasattr(asked, "userid") else asked.userid, who)

@@ -122,14 +122,15 @@ class Hour:
 def figures(*, reservoir: Reservoir, now: dt.datetime) -> Figures:
     """Five queries over the pool's own rows."""
     values = {"reservoir": reservoir.pk}
-    (totals,) = db.fetch(TOTALS, values)
+    ((joined, members, given, waiting, refused, redeemed, friends, discount_fen),) = db.fetch(TOTALS, values)
     days = _filled(dict(db.fetch(DAYS, values)), min(day_of(now), reservoir.opens_on))
     today = day_of(now)
     full = [count for day, count in days if day < today]
     left = (reservoir.opens_on - today).days
     return Figures(
-        *totals, target=reservoir.target_count, days=tuple(days), guides=tuple(db.fetch(GUIDES, values)),
-        places={pk: (friends, members) for pk, friends, members in db.fetch(PLACES, values)},
+        joined=joined, members=members, given=given, waiting=waiting, refused=refused, redeemed=redeemed, friends=friends,
+        discount_fen=discount_fen, target=reservoir.target_count, days=tuple(days), guides=tuple(db.fetch(GUIDES, values)),
+        places={pk: (came, registered) for pk, came, registered in db.fetch(PLACES, values)},
         reasons=tuple(db.fetch(REASONS, values)),
         # today's customers so far are part of what today brings
         forecast=forecast(full, sum(full), left) if left > 0 else None,

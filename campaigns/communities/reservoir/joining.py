@@ -7,6 +7,7 @@ it. The coupon's key names pool and member, so that it is given once.
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
@@ -62,7 +63,7 @@ def sweep(*, now: dt.datetime) -> int:
 @transaction.atomic
 def take_in(*, reservoir: Reservoir, now: dt.datetime) -> int:
     """Who came through the codes since the last time; how many."""
-    values = {"reservoir": reservoir.pk, "now": now}
+    values: dict[str, Any] = {"reservoir": reservoir.pk, "now": now}
     with connection.cursor() as cursor:
         cursor.execute(TAKE_IN, values)
         came = cursor.rowcount
@@ -79,10 +80,12 @@ def give_gifts(*, reservoir: Reservoir, now: dt.datetime) -> int:
 @transaction.atomic
 def _give_one(entry_id: int, now: dt.datetime) -> bool:
     rows = db.lock(ReservoirEntry.objects.filter(pk=entry_id, gift=Gift.WAITS).select_related("reservoir__store"))
-    if not rows or rows[0].member_id is None or rows[0].reservoir.gift_id is None:
+    if not rows:
         return False
     entry: ReservoirEntry = rows[0]
     pool = entry.reservoir
+    if entry.member_id is None or pool.gift_id is None:
+        return False
     if pool.entries.filter(member=entry.member_id, gift=Gift.GIVEN).exists():
         return _refuse(entry, _("She has her gift already, under another WeCom account."))
     try:
