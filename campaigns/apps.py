@@ -12,7 +12,7 @@ class CampaignsConfig(AppConfig):
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
         from campaigns.communities import bench as flash_bench
-        from campaigns.communities import bench_groups, health, invitations, listing
+        from campaigns.communities import bench_groups, comparison, health, invitations, listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
         from guides import contacts
@@ -27,6 +27,7 @@ class CampaignsConfig(AppConfig):
         jobs.register(listing.KIND, listing.run)
         jobs.register(health.KIND, health.work)
         jobs.register(invitations.KIND, invitations.work)
+        jobs.register(comparison.KIND, comparison.work)
         communities.register()
         audience_fields.register()
         contacts.on_member_linked(communities.member_linked)

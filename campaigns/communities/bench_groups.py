@@ -45,8 +45,8 @@ DAY = dt.date(2026, 6, 30)  # the last business day of the orders
 Say = Callable[[str], None]
 
 UNIONIDS = f"""
-    INSERT INTO members_identity (member_id, kind, namespace, value, linked_at)
-    SELECT m.id, 'UNIONID', '{BRAND}', 'oBench' || lpad((row_number() OVER (ORDER BY m.id) * {MEMBERS_OF})::text, 25, '0'), now()
+    INSERT INTO members_identity (member_id, kind, namespace, value, linked_at, is_verified)
+    SELECT m.id, 'UNIONID', '{BRAND}', 'oBench' || lpad((row_number() OVER (ORDER BY m.id) * {MEMBERS_OF})::text, 25, '0'), now(), false
     FROM members_member m
 """
 
@@ -81,7 +81,7 @@ class _Wecom:
 def run(*, rows: int, say: Say) -> dict[str, Any]:
     count = rows // EACH
     rows = count * EACH
-    bench.fill(rows=max(1, rows // MEMBERS_OF // 4), say=say)
+    bench.fill(rows=max(1, rows // MEMBERS_OF), say=say)
     with connection.cursor() as cursor:
         cursor.execute(UNIONIDS)
     _analyse("members_member", "members_identity", "members_orderline")

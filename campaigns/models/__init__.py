@@ -13,6 +13,7 @@ from campaigns.models.content import Content, ContentFile, ContentUse, ContentVe
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
 from campaigns.models.group_buys import Team, TeamSeat
+from campaigns.models.group_notices import GroupNotice, GroupNoticePost
 from campaigns.models.group_sends import GroupRecipient
 from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
@@ -66,6 +67,8 @@ __all__ = [
     "GroupDay",
     "GroupHealth",
     "GroupInvitation",
+    "GroupNotice",
+    "GroupNoticePost",
     "GroupPlan",
     "GroupPlanItem",
     "GroupRecipient",

@@ -11,8 +11,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0021_referrals'),
-        ('guides', '0003_action_sources_pools'),
+        ('campaigns', '0024_group_tasks'),
+        ('guides', '0004_action_sources_pools'),
         ('members', '0003_chain_order_channel'),
         ('scrm', '0003_export_requests'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
