@@ -8,11 +8,11 @@ class CampaignsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from campaigns import audience_fields, calendar, communities, experiments, moments, sends, waiting
+        from campaigns import audience_fields, calendar, communities, experiments, moments, referrals, sends, waiting
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
         from campaigns.communities import bench as flash_bench
-        from campaigns.communities import health, listing
+        from campaigns.communities import bench_groups, comparison, health, invitations, listing
         from campaigns.experiments import universal
         from campaigns.scenarios import bench as scenario_bench
         from campaigns.sends import ending
@@ -27,12 +27,15 @@ class CampaignsConfig(AppConfig):
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(listing.KIND, listing.run)
         jobs.register(health.KIND, health.work)
+        jobs.register(invitations.KIND, invitations.work)
+        jobs.register(comparison.KIND, comparison.work)
         communities.register()
         audience_fields.register()
         contacts.on_member_linked(communities.member_linked)
         jobs.register(calendar.COMPILE, calendar.work_compile)
         jobs.register(calendar.PREVIEW, calendar.work_preview)
         jobs.register(calendar.CHECK, calendar.work_check)
+        referrals.register()
         waiting.register()
         jobs.register(sends.REMIND, sends.work_remind)
         jobs.register(sends.STOP, sends.work_stop)
@@ -43,4 +46,5 @@ class CampaignsConfig(AppConfig):
         bench.register("send", benches.send)
         bench.register("flash_sale", flash_bench.flash_sale, rows=flash_bench.ROWS)
         bench.register("today", scenario_bench.today)
+        bench.register("groups", bench_groups.run, rows=bench_groups.ROWS)
         bench.register("calendar", calendar_bench.compile_week, rows=calendar_bench.STORES)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Sum
 
-from campaigns.models import LinkDay, ShortLink, Sop
+from campaigns.models import LinkDay, ReferralProgramme, ShortLink, Sop
+from members.purchases.buyers import BRAND
 from scrm import db
 
 
@@ -41,3 +44,26 @@ def run_counts(*, sop: Sop) -> dict[tuple[int, str], int]:
 
 def at_most(count: int) -> str:
     return f"{count:,}" if count < COUNTED else f"{COUNTED:,}+"
+
+
+REFERRALS = f"""
+    SELECT r.id, m.name AS referrer, coalesce(n.name, '') AS newcomer, {db.iso("r.joined_at")} AS joined_at,
+        {db.iso("r.registered_at")} AS registered_at, {db.iso("r.bought_at")} AS bought_at, r.guide_fen,
+        r.status AS referral_state, r.reason, r.flags, r.review
+    FROM campaigns_referral r JOIN members_member m ON m.id = r.referrer_id LEFT JOIN members_member n ON n.id = r.newcomer_id
+    WHERE r.guide_id = %(guide_id)s AND r.id < COALESCE(%(after)s::bigint, 9223372036854775807)
+    ORDER BY r.id DESC LIMIT %(limit)s
+"""
+
+
+def referrals_of(*, guide_id: int, after: int | None, limit: int) -> list[dict[str, Any]]:
+    """New customers whom members of the guide have brought, the newest first below the id ``after``."""
+    return db.fetch_dicts(REFERRALS, {"guide_id": guide_id, "after": after, "limit": limit})
+
+
+def referral_programme(*, now: dt.datetime) -> ReferralProgramme | None:
+    """The programme that runs."""
+    running = ReferralProgramme.objects.filter(
+        brand__code=BRAND, status="PUBLISHED", starts_at__lte=now, ends_at__gt=now
+    )
+    return running.select_related("coupon_template").order_by("-pk").first()

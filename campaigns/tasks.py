@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import calendar, communities, content_media, experiments, moments, scenarios, sends, sops
-from campaigns.communities import payments
+from campaigns import calendar, communities, content_media, experiments, moments, referrals, scenarios, sends, sops
+from campaigns.communities import notices, payments, reservoir
 
 
 @shared_task
@@ -35,9 +35,11 @@ def upload_files() -> None:
 
 @shared_task
 def read_groups() -> None:
-    """Groups that events or the nightly list have named, and people in them whose member came later."""
+    """Groups that events or the nightly list have named, and people in them whose member came later; and where an owner
+    has set a notice, what stands there."""
     communities.recognise_late(since=timezone.now() - communities.RECENT)
     communities.read_due()
+    notices.look(now=timezone.now())
 
 
 @shared_task
@@ -53,6 +55,12 @@ def refresh_join_ways() -> None:
 
 
 @shared_task
+def follow_invitations() -> None:
+    """Who has come into a group after an invitation, and invitations whose time is over."""
+    communities.invitations.sweep(now=timezone.now())
+
+
+@shared_task
 def follow_group_plans() -> None:
     """Groups whose owners were asked to close or merge them."""
     communities.fleet.follow(now=timezone.now())
@@ -62,6 +70,12 @@ def follow_group_plans() -> None:
 def sweep_sales() -> None:
     """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
     payments.sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_reservoirs() -> None:
+    """Pools of stores that open: who has come, gifts, the countdown, and who stands behind the codes."""
+    reservoir.sweep(now=timezone.now())
 
 
 @shared_task
@@ -102,3 +116,10 @@ def make_mornings() -> None:
 def follow_scenarios() -> None:
     """What came of the customers on whom a scenario fell."""
     scenarios.follow(now=timezone.now())
+
+
+@shared_task
+def judge_referrals() -> None:
+    """Once a day: which referrals are earned and which have ended; coupons that could not be given are tried again."""
+    referrals.judging.start_daily(now=timezone.now())
+    referrals.judging.deliver(now=timezone.now())

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.calendar import reaching
-from campaigns.models import CalendarDay, Moment, Send
+from campaigns.models import CalendarDay, Moment, Referral, ReferralProgramme, Sale, Send
 from scrm import approvals
 from scrm.org import Right
 
@@ -22,6 +22,13 @@ def register() -> None:
             right=Right.CHANGE,
         ),
     )  # fmt: skip
+    approvals.register(
+        "sales",
+        approvals.Queue(
+            _("Flash sales and group buys"), Sale, waits=lambda user: Q(status="ASKED") & ~Q(author=user), asked_by="author",
+            asked_at="asked_at", right=Right.CHANGE,
+        ),
+    )  # fmt: skip
     # one who asked, asked when it had been planned or soon after
     for name, title, model in (("mass sends", _("Mass sends"), Send), ("moments", _("Moments"), Moment)):
         approvals.register(
@@ -30,6 +37,29 @@ def register() -> None:
                 title, model, waits=_of_others, asked_by="requested_by", asked_at="planned_at", right=Right.CHANGE
             ),
         )
+
+    approvals.register(
+        "referral programmes",
+        approvals.Queue(
+            _("Referral programmes"), ReferralProgramme, waits=_drafts_of_others, asked_by="author", asked_at="created_at",
+            right=Right.CHANGE,
+        ),
+    )  # fmt: skip
+    approvals.register(
+        "referrals",
+        approvals.Queue(
+            _("Referrals under review"), Referral, waits=_referrals_of_others, asked_by="reviewed_by", asked_at="joined_at",
+            right=Right.ACT,
+        ),
+    )  # fmt: skip
+
+
+def _referrals_of_others(user: Any) -> Q:
+    return Q(review="OPEN") & (Q(guide=None) | ~Q(guide__user=user))
+
+
+def _drafts_of_others(user: Any) -> Q:
+    return Q(status="DRAFT") & (Q(author=None) | ~Q(author=user))
 
 
 def _of_others(user: Any) -> Q:

@@ -17,10 +17,11 @@ FRIEND = (
     " AND r.customer_left_at IS NULL WHERE c.member_id = {member}"
 )
 BOUND = "SELECT {what} FROM guides_binding b WHERE b.member_id = {{member}} AND b.ended_at IS NULL"
-# a chat, a call, a visit that a guide has recorded, or a touch by which he reached her
+# a chat, a call, a visit that a guide has recorded, or a touch by which he reached her; the day leaves out the months before
+DAY = "(%s AT TIME ZONE 'Asia/Shanghai')::date"
 CONTACTED = (
-    "EXISTS (SELECT 1 FROM guides_serviceact a WHERE a.member_id = {member} AND a.at >= %s)"
-    " OR EXISTS (SELECT 1 FROM guides_touch t WHERE t.member_id = {member} AND t.at >= %s)"
+    f"EXISTS (SELECT 1 FROM guides_serviceact a WHERE a.member_id = {{member}} AND a.at >= %s AND a.acted_on >= {DAY})"
+    f" OR EXISTS (SELECT 1 FROM guides_touch t WHERE t.member_id = {{member}} AND t.at >= %s AND t.touched_on >= {DAY})"
 )
 LAST_CONTACT = (
     "SELECT max(at)::date::text FROM (SELECT a.at FROM guides_serviceact a WHERE a.member_id = {member}"

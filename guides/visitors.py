@@ -88,6 +88,11 @@ def recognise_late(*, now: dt.datetime, since: dt.datetime) -> int:
             total += cursor.rowcount
 
 
+def member_of(known: Known) -> int | None:
+    """The member she is, by the strongest identity; None for anybody else."""
+    return _member_id(known)
+
+
 def _member_id(known: Known) -> int | None:
     wanted = (
         (Identity.Kind.UNIONID, known.unionid, BRAND),

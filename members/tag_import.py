@@ -3,8 +3,9 @@
 1. A row sets the tag, or takes it away where it says so; of two rows about the same member and tag the later one holds.
 2. A tag that does not exist yet is made. Whoever set a tag first stays its source; a list takes a tag away whatever its source.
 3. A card of a merged member counts for the member she is now; one that belongs to another than the mobile number is no good.
-4. The list that goes out has the columns of the one that comes in: card, tag, source, when. A member without a card is left out
-   and counted; numbers are never in it. Taking it is recorded, and it is cut to the stores its taker sees.
+4. The list that goes out has the columns of the one that comes in: card, tag, source, when. A member without a card is left
+   out; numbers are never in it. It is HQ's, like tags, and goes by the rules of files (``scrm.exports``): recorded, and from 500
+   rows on with a second person.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from django.utils.translation import gettext_lazy as _
 
 from members.facts import SHANGHAI
 from members.models import Identity, MemberTag, Tag
-from scrm import audit, copyin, imports, jobs, org
+from scrm import audit, copyin, exports, imports, jobs
 from scrm.copyin import Column, Kind
 from scrm.copyin.rules import Check
 from scrm.models import Brand
-from scrm.org import Scope
 
-KIND = "import_tags"
+KIND, FILE = "import_tags", "tag"
 CHUNK = 10_000
 BRAND = "MAIN"
 ADD, REMOVE = "ADD", "REMOVE"
@@ -76,6 +76,9 @@ _TAKE = """
 def register() -> None:
     """Called from ``AppConfig.ready``."""
     imports.register(KIND, COLUMNS, run)
+    exports.register(
+        FILE, exports.Source(_title, lambda tag_id: MemberTag.objects.filter(tag=tag_id).count(), _rows_of)
+    )
 
 
 def run(progress: jobs.Progress) -> dict[str, Any]:
@@ -111,16 +114,14 @@ def _write(run: imports.Run, checked: imports.Checked) -> dict[str, int]:
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
-def take_file(*, tag: Tag, scope: Scope, actor: Any) -> Iterator[list[str]]:
-    """Rows with a heading, read as they are sent; recorded before the first one leaves."""
-    audit.record(actor=actor, verb="tag.file", target=tag)
-    return _rows(tag, scope)
+def _title(tag_id: int) -> str:
+    return gettext("Members with the tag “%(tag)s”") % {"tag": Tag.objects.get(pk=tag_id).name}
 
 
-def _rows(tag: Tag, scope: Scope) -> Iterator[list[str]]:
+def _rows_of(tag_id: int) -> Iterator[list[str]]:
+    tag = Tag.objects.get(pk=tag_id)
     yield [str(COLUMNS[0].label), str(COLUMNS[2].label), gettext("source"), gettext("tagged at")]
-    rows = org.visible(MemberTag.objects.filter(tag=tag), scope).order_by("pk")
+    rows = MemberTag.objects.filter(tag=tag).order_by("pk")
     after = 0
     while page := list(rows.filter(pk__gt=after)[:CHUNK]):
         cards = Identity.objects.filter(kind=Identity.Kind.CARD, member__in=[row.member_id for row in page])

@@ -10,13 +10,14 @@ class ScrmConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from scrm import imports, jobs, org_import
+        from scrm import exports, imports, jobs, org_import
         from scrm.wecom import bench, diagnosis, group_ways
 
         imports.register(org_import.KIND, org_import.COLUMNS, org_import.run)
         bench.register()
         jobs.register(diagnosis.KIND, diagnosis.work)
         group_ways.register()
+        exports.register_queue()
 
 
 class ConsoleConfig(AdminConfig):

@@ -47,10 +47,13 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "outcomes of scenarios": {"task": "campaigns.tasks.follow_scenarios", "schedule": 3600.0},
     "customer groups": {"task": "campaigns.tasks.read_groups", "schedule": 60.0},
     "codes of groups": {"task": "campaigns.tasks.refresh_join_ways", "schedule": 120.0},
+    "invitations into groups": {"task": "campaigns.tasks.follow_invitations", "schedule": 300.0},
     "plans for groups": {"task": "campaigns.tasks.follow_group_plans", "schedule": 600.0},
     "health of groups": {"task": "campaigns.tasks.count_group_health", "schedule": 3600.0},  # one job a day, by its key
     "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key
+    "pre-opening pools": {"task": "campaigns.tasks.sweep_reservoirs", "schedule": 60.0},
     "flash sales and group buys": {"task": "campaigns.tasks.sweep_sales", "schedule": 60.0},
+    "referrals": {"task": "campaigns.tasks.judge_referrals", "schedule": 3600.0},  # one job a day, by its key
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
     "moments": {"task": "campaigns.tasks.sweep_moments", "schedule": 60.0},
     "experiments that have ended": {"task": "campaigns.tasks.read_experiments", "schedule": 600.0},

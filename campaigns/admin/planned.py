@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
@@ -30,7 +30,7 @@ class PlannedAdmin(ReadOnlyAdmin):
     wide_columns: ClassVar[tuple[str, ...]] = ()
     new_template: ClassVar[str] = ""
     list_select_related = ("requested_by",)
-    list_filter = (("status", lists.ChoicesDropdownFilter),)
+    list_filter: ClassVar[tuple[Any, ...]] = (("status", lists.ChoicesDropdownFilter),)
     ordering = ("-pk",)
 
     def get_list_display(self, request: HttpRequest) -> Any:
@@ -63,6 +63,6 @@ def this_minute() -> dt.datetime:
     return timezone.localtime().replace(second=0, microsecond=0)
 
 
-def level_of(request: HttpRequest) -> tuple[str, int | None]:
-    level, within = request.GET.get("level", LEVELS[0]), request.GET.get("within", "")
-    return level if level in LEVELS else LEVELS[0], int(within) if within.isdecimal() else None
+def level_of(request: HttpRequest, levels: Sequence[str] = LEVELS) -> tuple[str, int | None]:
+    level, within = request.GET.get("level", levels[0]), request.GET.get("within", "")
+    return level if level in levels else levels[0], int(within) if within.isdecimal() else None

@@ -13,6 +13,8 @@ from campaigns.models.content import Content, ContentFile, ContentUse, ContentVe
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
 from campaigns.models.group_buys import Team, TeamSeat
+from campaigns.models.group_notices import GroupNotice, GroupNoticePost
+from campaigns.models.group_sends import GroupRecipient
 from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
 from campaigns.models.groups_entry import GroupTag, GroupTagged, GroupWelcome, JoinWay, JoinWayGroup
@@ -23,6 +25,15 @@ from campaigns.models.knowledge import Answer, AnswerVote
 from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.moments import Moment, MomentMaterial, MomentPost, OwnMomentReading
 from campaigns.models.posters import Poster, PosterPicture
+from campaigns.models.referrals import Referral, ReferralCount, ReferralLink, ReferralProgramme
+from campaigns.models.reservoir import (
+    Reservoir,
+    ReservoirCase,
+    ReservoirEntry,
+    ReservoirPlace,
+    ReservoirStaff,
+    ReservoirStep,
+)
 from campaigns.models.scenarios import DayRule, Scenario, ScenarioChance, ScenarioDay, ScenarioTurn
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, SendMaterial
@@ -58,8 +69,11 @@ __all__ = [
     "GroupDay",
     "GroupHealth",
     "GroupInvitation",
+    "GroupNotice",
+    "GroupNoticePost",
     "GroupPlan",
     "GroupPlanItem",
+    "GroupRecipient",
     "GroupRun",
     "GroupSettings",
     "GroupStay",
@@ -83,7 +97,17 @@ __all__ = [
     "Poster",
     "PosterPicture",
     "Recipient",
+    "Referral",
+    "ReferralCount",
+    "ReferralLink",
+    "ReferralProgramme",
     "Reservation",
+    "Reservoir",
+    "ReservoirCase",
+    "ReservoirEntry",
+    "ReservoirPlace",
+    "ReservoirStaff",
+    "ReservoirStep",
     "Sale",
     "SaleGroup",
     "SaleRefund",

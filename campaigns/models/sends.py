@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from campaigns.models.content import ContentVersion
 from campaigns.models.experiments import Experiment
@@ -36,7 +37,11 @@ class ContactBudget(models.Model):
 
 
 class Send(models.Model):
-    """One message to the members of a frozen audience, given to their guides as tasks to confirm."""
+    """One message to the members of a frozen audience, or to customer groups, given to guides as tasks to confirm."""
+
+    class GoesTo(models.TextChoices):
+        CUSTOMERS = "CUSTOMERS", pgettext_lazy("whom a mass send goes to", "customers")
+        GROUPS = "GROUPS", _("customer groups")
 
     class Status(models.TextChoices):
         PLANNING = "PLANNING", _("being planned")
@@ -52,9 +57,13 @@ class Send(models.Model):
     text = models.CharField(_("text"), max_length=4000, blank=True)  # WeCom counts bytes: planning
     link_title = models.CharField(_("title of the link"), max_length=42, blank=True)
     link_url = models.CharField(_("link"), max_length=2048, blank=True)
+    goes_to = models.CharField(
+        _("goes to"), max_length=9, choices=GoesTo, default=GoesTo.CUSTOMERS, db_default=GoesTo.CUSTOMERS
+    )
     snapshot = models.ForeignKey(
         AudienceSnapshot, models.PROTECT, verbose_name=_("audience"), null=True, related_name="+"
     )
+    wish = models.JSONField(null=True)  # which groups: sends.choosing.Wish
     rest_of = models.ForeignKey(  # the members whom another send did not reach
         "self", models.PROTECT, verbose_name=_("the rest of"), null=True, related_name="rests", db_index=False
     )
@@ -66,6 +75,7 @@ class Send(models.Model):
     planned_at = models.DateTimeField(_("planned at"), null=True)
     audience_count = models.BigIntegerField(_("audience"), default=0)
     planned_count = models.BigIntegerField(_("to be sent to"), default=0)
+    people_count = models.BigIntegerField(_("customers in these groups"), default=0, db_default=0)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, verbose_name=_("requested by"), related_name="+", db_index=False
     )  # fmt: skip
@@ -83,7 +93,9 @@ class Send(models.Model):
         constraints = (
             models.CheckConstraint(
                 name="send_has_one_audience",
-                condition=Q(snapshot__isnull=False, rest_of=None) | Q(snapshot=None, rest_of__isnull=False),
+                condition=Q(goes_to="CUSTOMERS", snapshot__isnull=False, rest_of=None, wish=None)
+                | Q(goes_to="GROUPS", snapshot=None, rest_of=None, wish__isnull=False)
+                | Q(snapshot=None, rest_of__isnull=False, wish=None),
             ),
             models.CheckConstraint(  # S4
                 name="send_by_two_people", condition=Q(approved_by=None) | ~Q(approved_by=F("requested_by"))
@@ -99,6 +111,11 @@ class Send(models.Model):
     def scope_q(store_ids: frozenset[int]) -> Q:
         """Seen where guides have tasks of it."""
         return Q(models.Exists(SendBatch.objects.filter(send=models.OuterRef("pk"), store__in=store_ids)))
+
+    @property
+    def reach(self) -> int:
+        """How many people it is meant to reach: from so many on somebody else agrees first."""
+        return self.people_count if self.goes_to == self.GoesTo.GROUPS else self.planned_count
 
     def __str__(self) -> str:
         return self.name

@@ -19,10 +19,14 @@
     send that has ended may be sent again as a send of its own. Reminding and taking back are jobs that go on after a kill.
 11. Materials (素材) go along in the version they had when the send was planned; their files are at WeCom before anything is
    handed over. A link is the guide's own short link, a mini-program's page has her token.
+12. A send goes to customer groups (群群发) instead of customers on the same path (``targets``): each group is a row, given to
+    the guide who owns it, at most 2,000 with one task; who is left out and why is said in ``choosing``. Four eyes count the
+    customers in the groups. Hold-outs, consent and budgets are of members and have no part in it: a group is spoken to as one.
 """
 
+from campaigns.sends.choosing import Wish
 from campaigns.sends.ending import REMIND, STOP, cancel, remind, send_rest, sweep, work_remind, work_stop
-from campaigns.sends.figures import Line, execution, left_out, prove, totals
+from campaigns.sends.figures import Line, execution, groups_of, left_out, prove, totals
 from campaigns.sends.handing import HAND_OVER, hand_over, register, versions_of, work_hand_over
 from campaigns.sends.planning import (
     FOUR_EYES_FROM,
@@ -38,7 +42,7 @@ from campaigns.sends.planning import (
 from campaigns.sends.results import pace, poll, poll_due
 
 __all__ = [
-    "FOUR_EYES_FROM", "HAND_OVER", "PLAN", "REMIND", "STOP", "BadSend", "Line", "WrongState", "approve", "cancel", "draft", "execution", "hand_over",
+    "FOUR_EYES_FROM", "HAND_OVER", "PLAN", "REMIND", "STOP", "BadSend", "Line", "Wish", "WrongState", "approve", "cancel", "draft", "execution", "groups_of", "hand_over",
     "left_out", "pace", "plan", "poll", "poll_due", "prove", "register", "remind", "send_rest", "submit", "sweep", "totals",
     "versions_of", "work_hand_over", "work_plan", "work_remind", "work_stop",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.models import Recipient, Send, SendBatch
-from campaigns.sends import handing, planning, results, stopping
+from campaigns.sends import handing, planning, results, stopping, targets
 from campaigns.sends.planning import BadSend
 from scrm import audit, db, jobs
 from scrm.models import Job, OutboxMessage
@@ -137,7 +137,7 @@ def send_rest(*, send: Send, actor: Any, now: dt.datetime) -> Send:
         raise BadSend(_("Tasks of this send are still being taken back. Try again in a few minutes."))
     if Send.objects.filter(rest_of=row).exclude(status=Send.Status.CANCELLED).exists():
         raise BadSend(_("The rest of this send has been sent again already."))
-    if not Recipient.objects.filter(send=row, state__in=(State.LEFT, State.OVER_QUOTA)).exists():
+    if not targets.of(row).model.objects.filter(send=row, state__in=(State.LEFT, State.OVER_QUOTA)).exists():
         raise BadSend(_("This send has reached everybody it was meant to."))
     return planning.draft(
         corp=row.corp, name=_("%(name)s (rest)") % {"name": row.name[:58]}, text=row.text, link_title=row.link_title,

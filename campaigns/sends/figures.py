@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Case, Count, F, Q, Sum, When
 from django.utils.translation import gettext as _
 
-from campaigns.models import Recipient, Send, SendBatch
+from campaigns.models import GroupRecipient, Recipient, Send, SendBatch
+from campaigns.sends import targets
 from scrm import org
 
 LEVELS = {
@@ -73,17 +74,29 @@ def totals(*, send: Send, scope: org.Scope) -> Line:
 
 
 def left_out(*, send: Send) -> list[tuple[str, int]]:
-    """Reasons with the members they leave out, in the order in which they are asked."""
-    rows = Recipient.objects.filter(send=send, state=Recipient.State.EXCLUDED).values_list("reason")
-    counts = dict(rows.annotate(count=Count("member_id")).order_by("reason"))
-    return [(str(reason.label), counts[reason.value]) for reason in Recipient.Reason if reason.value in counts]
+    """Reasons with the members or groups they leave out, in the order in which they are asked."""
+    kind = targets.of(send)
+    rows = kind.model.objects.filter(send=send, state=Recipient.State.EXCLUDED).values_list("reason")
+    counts = dict(rows.annotate(count=Count(kind.who)).order_by("reason"))
+    return [(str(reason.label), counts[reason.value]) for reason in kind.model.Reason if reason.value in counts]
+
+
+def groups_of(*, send: Send, scope: org.Scope, guide_id: int | None = None) -> list[GroupRecipient]:
+    """The groups of a send, of one guide or of all: those still waiting first, then who was left out, the first SHOWN."""
+    rows = org.visible(GroupRecipient.objects.filter(send=send), scope)
+    if guide_id is not None:
+        rows = rows.filter(batch__guide=guide_id)
+    first = Case(When(state="PLANNED", then=0), When(state="EXCLUDED", then=1), default=2)
+    shown = rows.select_related("group__store", "batch__guide")
+    return list(shown.order_by(first, "group_id")[:SHOWN])
 
 
 def prove(*, send: Send) -> list[str]:
     """M2: what does not add up, nothing when all does. Every member has one end, and tasks say what their members say."""
     problems = []
+    kind = targets.of(send)
     states = dict(
-        Recipient.objects.filter(send=send).values_list("state").annotate(count=Count("member_id")).order_by("state")
+        kind.model.objects.filter(send=send).values_list("state").annotate(count=Count(kind.who)).order_by("state")
     )
     if send.planned_at is not None and sum(states.values()) != send.audience_count:
         problems.append(_("members of the audience"))

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from campaigns import content_media, links, queries
 from campaigns.models import Content, ContentVersion, FileUpload, Recipient, Send, SendBatch
-from campaigns.sends import planning, results
+from campaigns.sends import choosing, planning, results, targets
 from guides import shares
-from guides.models import Contact, Share
+from guides.models import Share
 from members import consent
 from members.models import Purpose
 from scrm import jobs
@@ -29,7 +30,7 @@ TOPIC = "campaigns.send"
 LATEST = dt.timedelta(days=1)  # a task that could not be made by then is made no more
 SKEW = dt.timedelta(minutes=5)
 
-Status, State, Reason = SendBatch.Status, Recipient.State, Recipient.Reason
+Status, State = SendBatch.Status, Recipient.State
 
 # Who may not be sent to after all; the friendship is that of the batch's own guide.
 LOOKED_AT_AGAIN = """
@@ -82,22 +83,34 @@ def _hand_over_next(send_id: int, now: dt.datetime) -> bool:
     send = Send.objects.select_related("corp").get(pk=send_id)
     if send.status != Send.Status.SENDING or send.due_at > now:
         return False
-    open_ones = SendBatch.objects.filter(send=send, status=Status.PLANNED).order_by("pk")
-    batch = open_ones.select_for_update(skip_locked=True, of=("self",)).first()
+    batch = _to_hand_over(send).select_for_update(skip_locked=True, of=("self",)).first()
     if batch is None:
         return False
     with connection.cursor() as cursor:
         # two sends never count the same budget at once
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('contact budget ' || %s, 0))", [send.brand_id])
-        values: dict[str, Any] = {"send": send.pk, "batch": batch.pk, "brand": send.brand_id, "due": now}
-        cursor.execute(_looking_again(), values)
+        if not _to_hand_over(send).filter(pk=batch.pk).exists():  # another task of hers was given out meanwhile
+            return False
+        values: dict[str, Any] = {"send": send.pk, "batch": batch.pk, "brand": send.brand_id, "due": now, "now": now}
+        cursor.execute(_looking_again(send), values | choosing.limit(now))
         batch.excluded_count += cursor.rowcount
-    left = Recipient.objects.filter(batch=batch, state=State.PLANNED)
-    if not left.update(contacted_at=now):
+    if not targets.of(send).planned(batch).update(contacted_at=now):
         results.end(batch, now=now)
         return True
     ask(batch, send, now=now)
     return True
+
+
+def _to_hand_over(send: Send) -> QuerySet[SendBatch]:
+    """Of groups one task of an owner after the other: until she confirms, WeCom's record does not say which groups it is for,
+    and a lost answer could not be told from another one's (``_reconcile``)."""
+    open_ones = SendBatch.objects.filter(send=send, status=Status.PLANNED).order_by("pk")
+    if send.goes_to != Send.GoesTo.GROUPS:
+        return open_ones
+    on_its_way = SendBatch.objects.filter(
+        status=Status.QUEUED, userid=OuterRef("userid"), send__corp=send.corp_id, send__goes_to=Send.GoesTo.GROUPS
+    )
+    return open_ones.exclude(Exists(on_its_way))
 
 
 def ask(batch: SendBatch, send: Send, *, now: dt.datetime) -> None:
@@ -112,7 +125,9 @@ def key_of(batch: SendBatch) -> str:
     return f"{batch.pk}/{batch.round_no}"
 
 
-def _looking_again() -> str:
+def _looking_again(send: Send) -> str:
+    if send.goes_to == Send.GoesTo.GROUPS:
+        return choosing.LOOKED_AT_AGAIN.replace("{working}", planning.WORKING)
     asked = consent.allowed_sql(Purpose.WECOM_MARKETING, "r.member_id")
     return LOOKED_AT_AGAIN.replace("{consent}", asked).replace("{spent}", planning.spent_sql(OF_BATCH))
 
@@ -125,25 +140,26 @@ def _send(intent: Intent) -> dict[str, Any]:
     wanted = _still_willing(batch)
     if not wanted:
         return {"msgid": "", "failed": []}
-    made = mass_sends.create(
-        corps.app_of(intent.corp), text=batch.send.text, attachments=_attachments(batch, intent.corp, timezone.now()),
-        sender=batch.userid, external_userids=wanted,
+    made = targets.of(batch.send).create(
+        corps.app_of(intent.corp), wanted, text=batch.send.text, sender=batch.userid,
+        attachments=_attachments(batch, intent.corp, timezone.now()),
     )  # fmt: skip
     return {"msgid": made.msgid, "failed": list(made.failed)}
 
 
 @transaction.atomic(durable=True)
 def _still_willing(batch: SendBatch) -> list[str]:
-    """The customers of a batch right before WeCom is asked: a no that was committed by now is obeyed (S7)."""
+    """Those of a batch right before WeCom is asked, by their ids there: a no that was committed by now is obeyed (S7), and a
+    group that was dissolved by now is left out."""
     SendBatch.objects.select_for_update(of=("self",)).get(pk=batch.pk)
-    rows = dict(Recipient.objects.filter(batch=batch, state=State.PLANNED).values_list("member_id", "contact_id"))
-    refusing = consent.refusing(member_ids=list(rows), purpose=Purpose.WECOM_MARKETING)
-    if refusing:
-        those = Recipient.objects.filter(send=batch.send_id, member__in=refusing, state=State.PLANNED)
-        gone = those.update(state=State.EXCLUDED, reason=Reason.NO_CONSENT, contacted_at=None)
+    kind = targets.of(batch.send)
+    rows = dict(kind.planned(batch).values_list(kind.who, kind.key))
+    unwilling = kind.unwilling(list(rows))
+    if unwilling:
+        those = kind.planned(batch).filter(**{f"{kind.who}__in": unwilling})
+        gone = those.update(state=State.EXCLUDED, reason=kind.no, contacted_at=None)
         SendBatch.objects.filter(pk=batch.pk).update(excluded_count=batch.excluded_count + gone)
-    contacts = [contact for member, contact in rows.items() if member not in refusing and contact is not None]
-    return list(Contact.objects.filter(pk__in=contacts).order_by("pk").values_list("external_userid", flat=True))
+    return kind.at_wecom([key for who, key in rows.items() if who not in unwilling and key is not None])
 
 
 def _settle(intent: Intent, answer: dict[str, Any] | None, error: errors.WecomError | None) -> None:
@@ -167,23 +183,21 @@ def _settle(intent: Intent, answer: dict[str, Any] | None, error: errors.WecomEr
 
 def _reconcile(intent: Intent) -> Verdict:
     """Whether the task was made although no answer came: among WeCom's records of the time one of this guide and these
-    customers that is nobody else's here."""
+    customers that is nobody else's here. Of groups WeCom tells only those that were sent to, none before she has confirmed."""
     batch = SendBatch.objects.select_related("send").get(pk=intent.payload["batch"])
     app, since = corps.app_of(intent.corp), dt.datetime.fromisoformat(intent.payload["at"]) - SKEW
-    wanted = set(
-        Contact.objects.filter(
-            pk__in=Recipient.objects.filter(batch=batch, state=State.PLANNED).values("contact_id")
-        ).values_list("external_userid", flat=True)
-    )
+    kind = targets.of(batch.send)
+    wanted = set(kind.at_wecom(list(kind.planned(batch).values_list(kind.key, flat=True))))
+    is_told = kind is targets.CUSTOMERS
     until = min(timezone.now() + SKEW, since + mass_sends.LONGEST_PERIOD)
-    for record in mass_sends.recent(app, chat_type=mass_sends.SINGLE, since=since, until=until):
+    for record in mass_sends.recent(app, chat_type=kind.chat_type, since=since, until=until):
         if record.text != batch.send.text or SendBatch.objects.filter(msgid=record.msgid).exists():
             continue
         if batch.userid not in {task.userid.lower() for task in mass_sends.tasks(app, record.msgid)}:
             continue
-        theirs = {row.external_userid for row in mass_sends.results(app, msgid=record.msgid, userid=batch.userid)}
-        if theirs and theirs <= wanted:
-            return Verdict.done({"msgid": record.msgid, "failed": sorted(wanted - theirs)})
+        theirs = {kind.told(row) for row in mass_sends.results(app, msgid=record.msgid, userid=batch.userid)}
+        if theirs <= wanted and (theirs or (not is_told and not record.creator)):
+            return Verdict.done({"msgid": record.msgid, "failed": sorted(wanted - theirs) if is_told else []})
     return Verdict.NOT_DONE
 
 

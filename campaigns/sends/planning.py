@@ -13,12 +13,13 @@ from django.utils.translation import gettext as _
 from campaigns import content, experiments
 from campaigns.experiments import draw
 from campaigns.models import Content, ContentVersion, Recipient, Send, SendBatch, SendMaterial
+from campaigns.sends import choosing, targets
 from members import consent
 from members.models import AudienceSnapshot, Purpose
 from scrm import audit, jobs
 from scrm.errors import RuleViolation
-from scrm.models import Corp
-from scrm.wecom import attachments, mass_sends
+from scrm.models import Brand, Corp
+from scrm.wecom import attachments
 
 PLAN = "send.plan"
 FOUR_EYES_FROM = 500
@@ -109,7 +110,7 @@ class WrongState(RuleViolation):
 @transaction.atomic
 def draft(
     *, corp: Corp, name: str, text: str, due_at: dt.datetime, actor: Any, snapshot: AudienceSnapshot | None = None,
-    rest_of: Send | None = None, link_title: str = "", link_url: str = "", materials: Sequence[Content] = (), holdout_bp: int = 0,
+    groups: choosing.Wish | None = None, rest_of: Send | None = None, link_title: str = "", link_url: str = "", materials: Sequence[Content] = (), holdout_bp: int = 0,
     window_days: int = 14, cost_fen: int | None = None, margin_bp: int | None = None,
 ) -> Send:  # fmt: skip
     """A send that is planned at once by a job. With ``holdout_bp`` it is an experiment with a control group of that size.
@@ -119,9 +120,8 @@ def draft(
     versions: list[ContentVersion] = []
     if rest_of is None:
         text, versions = _said(text, link_title, link_url, materials, due_at)
-    if rest_of is None and (snapshot is None or snapshot.status != AudienceSnapshot.Status.READY):
-        raise BadSend(_("The audience is not frozen yet. Freeze it first, then plan the send."))
-    brand = rest_of.brand if rest_of else snapshot.version.audience.brand  # type: ignore[union-attr]
+    brand = rest_of.brand if rest_of else _brand(snapshot, groups, corp)
+    goes_to = rest_of.goes_to if rest_of else Send.GoesTo.CUSTOMERS if groups is None else Send.GoesTo.GROUPS
     experiment = rest_of.experiment if rest_of else None
     if holdout_bp and snapshot is not None:
         experiment = experiments.draft(
@@ -129,8 +129,8 @@ def draft(
             cost_fen=cost_fen, margin_bp=margin_bp,
         )  # fmt: skip
     send = Send.objects.create(
-        brand=brand, corp=corp, name=name, text=text, link_title=link_title, link_url=link_url, snapshot=snapshot, rest_of=rest_of,
-        experiment=experiment, due_at=due_at, requested_by=actor,
+        brand=brand, corp=corp, name=name, text=text, link_title=link_title, link_url=link_url, goes_to=goes_to, snapshot=snapshot,
+        wish=groups.asked if groups else None, rest_of=rest_of, experiment=experiment, due_at=due_at, requested_by=actor,
     )  # fmt: skip
     if rest_of is not None:  # what was said is said again, in the same words
         versions = [row.version for row in rest_of.materials.select_related("version").order_by("position")]
@@ -152,18 +152,18 @@ def plan(*, send_id: int, now: dt.datetime) -> Send:
     if send.experiment_id and send.rest_of_id is None:
         experiments.plan(experiment_id=send.experiment_id, now=now)
         experiments.freeze(experiment_id=send.experiment_id, now=now, starts_at=max(now, send.due_at))
-    holdout = draw.holdout_of(brand_id=send.brand_id, at=max(now, send.due_at))
-    values = {
-        "send": send.pk, "snapshot": send.snapshot_id, "rest_of": send.rest_of_id, "brand": send.brand_id, "corp": send.corp_id,
-        "now": now, "due": max(now, send.due_at), "experiment": send.experiment_id, "holdout": holdout.salt,
-        "holdout_bp": holdout.share_bp, "size": mass_sends.CUSTOMERS,
-    }  # fmt: skip
+    is_of_groups = send.goes_to == Send.GoesTo.GROUPS
+    values = _group_values(send, now) if is_of_groups else _customer_values(send, now)
+    values |= {"send": send.pk, "now": now, "size": targets.of(send).size}
     with connection.cursor() as cursor:
-        cursor.execute(_choosing(send), values)
+        cursor.execute(choosing.CHOSEN.replace("{working}", WORKING) if is_of_groups else _choosing(send), values)
         cursor.execute("ANALYZE send_plan")
         cursor.execute(BATCHES, values)
-        cursor.execute(RECIPIENTS, values)
+        cursor.execute(choosing.RECIPIENTS if is_of_groups else RECIPIENTS, values)
         send.audience_count = cursor.rowcount
+        if is_of_groups:
+            cursor.execute("SELECT COALESCE(sum(customer_count), 0) FROM send_plan WHERE reason = ''")
+            (send.people_count,) = cursor.fetchone()
         cursor.execute("DROP TABLE send_plan")
     send.planned_count = sum(SendBatch.objects.filter(send=send).values_list("planned_count", flat=True))
     send.status, send.planned_at = Status.PLANNED, now
@@ -174,12 +174,12 @@ def plan(*, send_id: int, now: dt.datetime) -> Send:
 
 @transaction.atomic
 def submit(*, send: Send, actor: Any, now: dt.datetime) -> Send:
-    """Have it sent; from FOUR_EYES_FROM members on somebody else must agree first."""
+    """Have it sent; from FOUR_EYES_FROM members, or people in its groups, on somebody else must agree first."""
     row = locked(send.pk, Status.PLANNED)
     if not row.planned_count:
         raise BadSend(_("Nobody of this audience may be sent to; see the reasons."))
     audit.record(actor=actor, verb="send.submit", target=row, planned=row.planned_count)
-    if row.planned_count >= FOUR_EYES_FROM:
+    if row.reach >= FOUR_EYES_FROM:
         row.status, row.requested_by = Status.ASKED, actor
         row.save(update_fields=["status", "requested_by"])
         return row
@@ -211,6 +211,32 @@ def locked(send_id: int, *statuses: str) -> Send:
 def spent_sql(those: str = "") -> str:
     """A query of member_id: who has had her share. ``those`` narrows the members, a constant of ours."""
     return SPENT.replace("{those}", those)
+
+
+def _customer_values(send: Send, now: dt.datetime) -> dict[str, Any]:
+    due = max(now, send.due_at)
+    holdout = draw.holdout_of(brand_id=send.brand_id, at=due)
+    return {
+        "snapshot": send.snapshot_id, "rest_of": send.rest_of_id, "brand": send.brand_id, "corp": send.corp_id, "due": due,
+        "experiment": send.experiment_id, "holdout": holdout.salt, "holdout_bp": holdout.share_bp,
+    }  # fmt: skip
+
+
+def _group_values(send: Send, now: dt.datetime) -> dict[str, Any]:
+    return {"groups": choosing.group_ids(send, now), **choosing.limit(max(now, send.due_at))}
+
+
+def _brand(snapshot: AudienceSnapshot | None, groups: choosing.Wish | None, corp: Corp) -> Brand:
+    """Whose send it is. Raises BadSend where those it is to go to are not settled."""
+    if groups is not None:
+        found = choosing.faults(groups, corp, timezone.now())
+        brand = Brand.objects.order_by("pk").first()
+        if found or brand is None:
+            raise BadSend(next(iter(found.values()), _("No customer group fits.")), extra={"fields": found})
+        return brand
+    if snapshot is None or snapshot.status != AudienceSnapshot.Status.READY:
+        raise BadSend(_("The audience is not frozen yet. Freeze it first, then plan the send."))
+    return snapshot.version.audience.brand
 
 
 def _choosing(send: Send) -> str:

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from campaigns.models import Recipient, Send, SendBatch
-from guides.models import Contact
+from campaigns.sends import targets
 from scrm import db
 from scrm.errors import RuleViolation
 from scrm.wecom import corps, mass_sends, outbox
@@ -34,10 +34,10 @@ log = structlog.get_logger(__name__)
 
 # What was not sent counts against nobody's contact budget; what was, from the moment it was.
 WRITE = """
-    UPDATE campaigns_recipient r
+    UPDATE {table} r
     SET state = n.state, sent_at = CASE n.state WHEN 'SENT' THEN n.at END, contacted_at = CASE n.state WHEN 'SENT' THEN n.at END
-    FROM unnest(%(contacts)s::bigint[], %(states)s::text[], %(times)s::timestamptz[]) AS n (contact_id, state, at)
-    WHERE r.batch_id = %(batch)s AND r.contact_id = n.contact_id AND r.state = 'PLANNED'
+    FROM unnest(%(keys)s::bigint[], %(states)s::text[], %(times)s::timestamptz[]) AS n (key, state, at)
+    WHERE r.batch_id = %(batch)s AND r.{key} = n.key AND r.state = 'PLANNED'
 """
 
 
@@ -94,7 +94,7 @@ def take(*, batch_id: int, confirmed_at: dt.datetime | None, rows: Iterable[Resu
     _write(batch, rows, now)
     batch.confirmed_at = batch.confirmed_at or confirmed_at
     batch.error_code = ""
-    is_open = Recipient.objects.filter(batch=batch, state=State.PLANNED).exists()
+    is_open = targets.of(batch.send).planned(batch).exists()
     if batch.confirmed_at is not None and (not is_open or now - batch.confirmed_at >= SETTLES_AFTER):
         end(batch, now=now)
     else:
@@ -119,8 +119,7 @@ def named(batch: SendBatch) -> dict[str, Any]:
 
 def end(batch: SendBatch, *, now: dt.datetime, status: str = Status.ENDED) -> None:
     """Nothing more happens to a batch; who is still planned was not sent to. In the caller's transaction."""
-    left = Recipient.objects.filter(batch=batch, state=State.PLANNED)
-    left.update(state=State.LEFT, contacted_at=None)
+    targets.of(batch.send).planned(batch).update(state=State.LEFT, contacted_at=None)
     batch.status, batch.poll_at = status, None
     _count(batch)
     batch.save()
@@ -131,33 +130,33 @@ def end(batch: SendBatch, *, now: dt.datetime, status: str = Status.ENDED) -> No
         Send.objects.filter(pk=batch.send_id, status=Send.Status.SENDING).update(status=Send.Status.ENDED, ended_at=now)
 
 
-def fail(batch: SendBatch, external_userids: Collection[str] | None) -> None:
-    """WeCom would not send to these customers, None: to any of the batch."""
-    rows = Recipient.objects.filter(batch=batch, state=State.PLANNED)
-    if external_userids is not None:
-        contacts = Contact.objects.filter(external_userid__in=external_userids)
-        rows = rows.filter(contact_id__in=list(contacts.values_list("pk", flat=True)))
+def fail(batch: SendBatch, ids: Collection[str] | None) -> None:
+    """WeCom would not send to these customers or groups, None: to any of the batch."""
+    kind = targets.of(batch.send)
+    rows = kind.planned(batch)
+    if ids is not None:
+        rows = rows.filter(**{f"{kind.key}__in": list(kind.known(batch.send.corp_id, ids).values())})
     rows.update(state=State.NOT_FRIENDS, contacted_at=None)
 
 
 def _write(batch: SendBatch, rows: Iterable[Result], now: dt.datetime) -> None:
-    found = {row.external_userid: row for row in rows if row.status in STATES}
-    contacts = Contact.objects.filter(external_userid__in=list(found), corp=Send.objects.get(pk=batch.send_id).corp_id)
-    known = list(contacts.values_list("pk", "external_userid"))
+    kind = targets.of(batch.send)
+    found = {kind.told(row): row for row in rows if row.status in STATES}
+    known = list(kind.known(batch.send.corp_id, found).items())
     with connection.cursor() as cursor:
         cursor.execute(
-            WRITE,
+            WRITE.format(table=kind.model._meta.db_table, key=kind.key),
             {
                 "batch": batch.pk,
-                "contacts": [pk for pk, _external in known],
-                "states": [str(STATES[found[external].status].value) for _pk, external in known],
-                "times": [found[external].sent_at or now for _pk, external in known],
+                "keys": [key for _id, key in known],
+                "states": [str(STATES[found[one].status].value) for one, _key in known],
+                "times": [found[one].sent_at or now for one, _key in known],
             },
         )
 
 
 def _count(batch: SendBatch) -> None:
-    states = list(Recipient.objects.filter(batch=batch).values_list("state", flat=True))
+    states = list(targets.of(batch.send).rows(batch).values_list("state", flat=True))
     batch.sent_count = states.count(State.SENT)
     batch.failed_count = states.count(State.NOT_FRIENDS) + states.count(State.OVER_QUOTA)
     batch.left_count = states.count(State.LEFT)

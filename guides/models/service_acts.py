@@ -55,6 +55,9 @@ class ServiceAct(AppendOnlyModel):
             models.Index(
                 fields=["member", "holder", "-at"], name="service_act_member", condition=Q(holder__isnull=False)
             ),
+            models.Index(
+                fields=["member", "-at"], name="service_act_contacted"
+            ),  # whether and when, whoever she was bound to
             models.Index(fields=["guide", "-id"], name="service_act_guide"),
             models.Index(fields=["store", "-id"], name="service_act_store"),
         )

@@ -200,7 +200,7 @@ class AudienceAdmin(BigReadOnlyAdmin):
             rule_lines = wording.lines(node, ask)
             found = audiences.count(row.rule, brand_id=row.brand_id, scope=scope, now=now)
             if not found.is_estimate:
-                stores = _by_store(audiences.by_store(row.rule, brand_id=row.brand_id, scope=scope, now=now))
+                stores = _by_store(audiences.by_store(row.rule, brand_id=row.brand_id, scope=scope, now=now), scope)
         snapshots = org.visible(AudienceSnapshot.objects.filter(version__audience=row), org.scope_of(request.user))
         return self.page_context(
             request, row, title=str(row), audience=row, lines=rule_lines, problem=problem, found=found,
@@ -299,7 +299,9 @@ class AudienceSnapshotAdmin(BigReadOnlyAdmin):
             rule_lines = wording.lines(audiences.read(row.version.rule, ask), ask)
         except audiences.BadRule:
             rule_lines = []  # it names what no longer exists; the members stand all the same
-        stores = _by_store(queries.snapshot_by_store(snapshot_id=row.pk)) if row.status == "READY" else []
+        stores = []
+        if row.status == "READY":
+            stores = _by_store(queries.snapshot_by_store(snapshot_id=row.pk), org.scope_of(request.user))
         context = self.page_context(
             request, row, title=_("Snapshot %(number)s of %(audience)s") % {"number": row.pk, "audience": audience}, snapshot=row,
             audience=audience, lines=rule_lines, stores=stores[:SHOWN_STORES], store_count=len(stores), progress=_progress(row),
@@ -345,10 +347,15 @@ def _within(member: Member, scope: org.Scope) -> bool:
     return org.visible(Member.objects.filter(pk=member.pk), scope).exists()
 
 
-def _by_store(counts: dict[int | None, int]) -> list[tuple[str, int]]:
-    names = dict(Store.objects.filter(pk__in=[key for key in counts if key]).values_list("pk", "name"))
-    found = [(names[key] if key in names else _("no home store"), count) for key, count in counts.items()]
-    return sorted(found, key=lambda row: (-row[1], row[0]))
+def _by_store(counts: dict[int | None, int], scope: org.Scope) -> list[tuple[str, int]]:
+    """Stores of the scope by name; who is served there and has her home elsewhere, or nowhere, is counted without a store."""
+    stores = org.visible(Store.objects.filter(pk__in=[key for key in counts if key]), scope)
+    names: dict[int | None, str] = dict(stores.values_list("pk", "name"))
+    found: dict[str, int] = {}
+    for key, count in counts.items():
+        name = names.get(key) or (_("no home store") if scope.is_everything else _("home store elsewhere"))
+        found[name] = found.get(name, 0) + count
+    return sorted(found.items(), key=lambda row: (-row[1], row[0]))
 
 
 def _progress(row: AudienceSnapshot) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from itertools import chain
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -21,10 +19,11 @@ from import_export.widgets import ForeignKeyWidget
 
 from members import tag_import, tags
 from members.models import Audience, Member, Tag, TagRule, Tier
-from scrm import org
+from scrm import exports
 from scrm.admin import words
 from scrm.admin.bases import ReadOnlyAdmin, object_act
-from scrm.admin.exchange import ConfigAdmin, ConfigResource, neutral
+from scrm.admin.exchange import ConfigAdmin, ConfigResource
+from scrm.admin.exports import csv_answer
 from scrm.admin.shown import BAD, GOOD, QUIET, display, state
 from scrm.models import Brand
 from scrm.org import Right
@@ -145,6 +144,19 @@ def switch_on(self: Any, request: HttpRequest, rule: TagRule, data: dict[str, An
     return gettext("The audience keeps the tag from tonight on.")
 
 
+class FileForm(forms.Form):
+    reason = forms.CharField(label=_("What is the list for?"), min_length=4, max_length=200)
+
+
+@object_act(
+    _("Ask for the list of members"), right=Right.EXPORT, form=FileForm, icon="file_download",
+    warning=_("From 500 rows on somebody else who may take files has to agree. You take it once, under “Requests for files”."),
+)  # fmt: skip
+def ask_for_file(self: Any, request: HttpRequest, tag: Tag, data: dict[str, Any]) -> str:
+    exports.ask(kind=tag_import.FILE, target_id=tag.pk, reason=data["reason"], actor=request.user, now=timezone.now())
+    return gettext("Asked for: you find it under “Requests for files” when somebody has agreed.")
+
+
 @admin.register(TagRule)
 class TagRuleAdmin(ReadOnlyAdmin):
     list_display = ("tag", "audience", "status_label", "kept_at", "added_count", "removed_count")
@@ -162,7 +174,7 @@ class TagRuleAdmin(ReadOnlyAdmin):
 
 @admin.register(Tag)
 class TagAdmin(ConfigAdmin):
-    acts = (keep_by_audience,)
+    acts = (keep_by_audience, ask_for_file)
     list_display = ("name", "brand", "file_link")
     list_select_related = ("brand",)
     search_fields = ("name__startswith",)
@@ -178,29 +190,20 @@ class TagAdmin(ConfigAdmin):
         names = super().get_list_display(request)
         return names if self.has_right(request, Right.EXPORT) else [name for name in names if name != "file_link"]
 
-    def file_view(self, request: HttpRequest, object_id: str) -> StreamingHttpResponse:
-        """Members' tags as rows, in the columns of the import."""
+    def file_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Members' tags as rows, in the columns of the import; many are asked for first."""
         tag = self.get_object(request, unquote(object_id))
-        if tag is None:
-            raise Http404
         if not self.has_right(request, Right.EXPORT):
             raise PermissionDenied
-        rows = tag_import.take_file(tag=tag, scope=org.scope_of(request.user), actor=request.user)
-        writer = csv.writer(_Echo())
-        lines = (writer.writerow([neutral(cell) for cell in row]) for row in rows)
-        answer = StreamingHttpResponse(chain(["\ufeff"], lines), content_type="text/csv; charset=utf-8")  # Excel's mark
-        answer["Content-Disposition"] = f'attachment; filename="tag-{tag.pk}.csv"'
-        return answer
+        try:
+            rows = exports.take_small(kind=tag_import.FILE, target=tag, actor=request.user, verb="tag.file")
+        except exports.NeedsSecond as error:
+            messages.warning(request, error.message)
+            return HttpResponseRedirect(reverse("admin:members_tag_act", args=(tag.pk, "ask_for_file")))
+        return csv_answer(rows, f"tag-{tag.pk}")
 
     @display(description=_("members"))
     def file_link(self, tag: Tag) -> Any:
         return format_html(
             '<a href="{}">{}</a>', reverse("admin:members_tag_members", args=(tag.pk,)), gettext("Download CSV")
         )
-
-
-class _Echo:
-    """A file that hands back what is written."""
-
-    def write(self, text: str) -> str:
-        return text

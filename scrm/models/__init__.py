@@ -1,4 +1,5 @@
 from scrm.models.audit import Act
+from scrm.models.exports import ExportRequest
 from scrm.models.idempotency import IdempotentAnswer
 from scrm.models.jobs import Job, JobProblem, Upload
 from scrm.models.org import Brand, Grant, LegalEntity, Region, Role, Store, User
@@ -9,7 +10,7 @@ from scrm.models.wecom_inbox import CallbackEndpoint, InboxEvent
 from scrm.models.wecom_outbox import OutboxMessage
 
 __all__ = [
-    "Act", "Brand", "CallbackEndpoint", "Corp", "DeviceToken", "Grant", "GroupWay", "IdempotentAnswer", "InboxEvent", "Job", "JobProblem",
+    "Act", "Brand", "CallbackEndpoint", "Corp", "DeviceToken", "ExportRequest", "Grant", "GroupWay", "IdempotentAnswer", "InboxEvent", "Job", "JobProblem",
     "LegalEntity", "OutboxMessage", "Region", "Role", "Store", "Upload", "User", "WecomApp", "WecomCheck", "WecomPace",
     "WecomTicket", "WecomToken",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ from members import consent
 from members.models import Member
 from scrm import org
 from scrm.models import OutboxMessage
-from scrm.wecom import outbox
+from scrm.wecom import mass_sends, outbox
 from scrm.wecom.sandbox import sends as sandbox_sends
 from tests.campaigns.mailing import DAY, Mailing, mailing, run_job
 from tests.factories import content as content_factory
@@ -115,7 +115,7 @@ def test_planning_again_changes_nothing(company: Mailing) -> None:
 def test_a_guides_customers_are_cut_into_tasks_of_wecoms_size(
     company: Mailing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning.mass_sends, "CUSTOMERS", 2)
+    monkeypatch.setattr(mass_sends, "CUSTOMERS", 2)
     send = company.planned(*[company.member(f"客{n}", "A") for n in range(5)], company.member("乙", "B"))
     found = (
         SendBatch.objects.filter(send=send)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from campaigns import sends
-from campaigns.models import Recipient, Send, SendBatch
-from guides.models import Guide
+from campaigns.models import Group, Send, SendBatch
+from campaigns.sends import targets
+from guides.models import Follower, Guide
 from scrm.models import OutboxMessage
+from scrm.wecom.sandbox import groups as chats
 from scrm.wecom.sandbox import sends as sandbox_sends
 from tests.campaigns.mailing import Mailing, mailing
 from tests.factories import shops as factory
@@ -56,9 +59,30 @@ def company_of(box: Wired, guides: int, each: int) -> tuple[Mailing, Send]:
     return found, send
 
 
-def test_f1_a_send_killed_at_every_step(box: Wired, children: Children, dice: random.Random) -> None:
+def company_of_groups(box: Wired, guides: int, each: int) -> tuple[Mailing, Send]:
+    """``each`` customer groups of every guide, and a send to all of them."""
+    box.world.quotas.dispatch_seconds = 0
+    found, now = mailing(box), timezone.now()
+    for number in range(guides):
+        code = f"K{number:05}"
+        guide = factory.hire(code, f"导购{number}", found.shops.stores["S1"])
+        box.world.add_member(code, f"导购{number}")
+        Follower.objects.create(corp=box.corp, userid=code.lower(), guide=guide, is_listed=True)
+        for one in range(each):
+            chat = chats.make(box.world, code, f"群{number}-{one}")
+            Group.objects.create(
+                corp=box.corp, chat_id=chat.chat_id, name=chat.name, owner_userid=code.lower(), owner=guide,
+                store=found.shops.stores["S1"], customer_count=1, asked_at=now, read_at=now,
+            )  # fmt: skip
+    wish = sends.Wish(stores=[found.shops.stores["S1"].pk])
+    return found, sends.draft(corp=box.corp, name="接龙", text="接龙", due_at=now, actor=found.hq, groups=wish)
+
+
+@pytest.mark.parametrize("make", [company_of, company_of_groups])
+def test_f1_a_send_killed_at_every_step(box: Wired, children: Children, dice: random.Random, make: Any) -> None:
+    """To customers and to groups."""
     guides, each = size((24, 2), (160, 62))
-    company, send = company_of(box, guides, each)
+    company, send = make(box, guides, each)
     for point in PLANNING:
         assert children.kill_at("open_jobs", point=point), point
     children.run("open_jobs")
@@ -101,7 +125,7 @@ def _everybody_once(box: Wired, send: Send) -> None:
     send.refresh_from_db()
     reached = Counter(one.to for one in box.world.sent if one.kind == "mass")
     assert set(reached.values()) == {1}
-    states = Counter(Recipient.objects.filter(send=send).values_list("state", flat=True))
+    states = Counter(targets.of(send).model.objects.filter(send=send).values_list("state", flat=True))
     assert states["SENT"] == len(reached) == send.planned_count
     assert sum(states.values()) == send.audience_count == states["SENT"] + states["EXCLUDED"]
     assert send.status == Send.Status.ENDED and sends.prove(send=send) == []

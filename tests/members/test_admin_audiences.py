@@ -13,7 +13,8 @@ from django.utils import timezone
 from members import audiences, consent, facts, member_value
 from members.models import Audience, AudienceSnapshot, Consent, LifecycleRule, MemberTag, Tag, TagRule
 from scrm import org
-from scrm.models import Job
+from scrm.models import Grant, Job, Role
+from tests.factories import shops as factory
 from tests.factories.console import Console, console
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +93,37 @@ def test_why_names_only_members_of_ones_own_stores(company: Console) -> None:
     assert "在人群里" in region.post(address, {"q": cards["安琪"]}).content.decode()
     assert region.post(address, {"q": cards["白鹭"]}).status_code == 302  # of the south
     assert "不在人群里" in company.client("hq").post(address, {"q": cards["白鹭"]}).content.decode()
+
+
+def test_a_snapshot_shows_the_stores_of_its_reader_and_is_gone_for_who_has_fewer(company: Console) -> None:
+    """蓝 is at home in S2 and served by A in S1: the region counts her, without the name of a store that is not its own."""
+    shops = company.shops
+    member = shops.member("蓝", store="S2")
+    factory.bind(member, shops.guides["A"], shops.stores["S1"])
+    shops.line("blue", member="蓝", store="S1", paid_fen=1_000, at=timezone.now())
+    region = company.client("region")
+    make(region)
+    row = Audience.objects.get()
+    page = region.post(reverse("admin:members_audience_freeze", args=(row.pk,)))["Location"]
+    snapshot = AudienceSnapshot.objects.get()
+    text = region.get(page).content.decode()
+    assert snapshot.member_count == 3 and "S1店" in text and "其他门店的会员" in text and "S2店" not in text
+    lists = reverse("admin:members_audiencesnapshot_changelist")
+    state = reverse("admin:members_audiencesnapshot_state", args=(snapshot.pk,))
+
+    def is_seen(client: Any) -> bool:
+        codes = {client.get(address).status_code for address in (page, state)}
+        assert codes in ({200}, {404})
+        is_listed = page in client.get(lists).content.decode()
+        assert is_listed == (codes == {200})
+        return is_listed
+
+    assert is_seen(region) and is_seen(company.client("hq"))
+    assert not is_seen(company.client("manager")) and not is_seen(company.client("franchisee"))  # S1 alone, F1 alone
+    grant = Grant.objects.get(user=company.staff["region"])
+    grant.role, grant.region, grant.store = Role.STORE_MANAGER, None, company.shops.stores["S1"]
+    grant.save()
+    assert not is_seen(company.client("region"))  # who made it, narrowed to one store since
 
 
 def test_options_are_looked_up_within_the_scope(company: Console) -> None:

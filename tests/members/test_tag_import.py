@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,8 +18,8 @@ from django.utils import timezone
 from members import audiences, tag_import, tags
 from members.audiences import freezing
 from members.models import Member, MemberTag, Tag, TagRule
-from scrm import imports, jobs
-from scrm.models import Act, Job
+from scrm import exports, imports, jobs
+from scrm.models import Act, ExportRequest, Grant, Job, Role, User
 from scrm.org import EVERYTHING
 from tests.factories import shops as factory
 
@@ -90,6 +92,56 @@ def test_the_list_of_a_tag_goes_out_to_who_may_and_comes_in_again(shops: factory
     path = tmp_path / "again.csv"
     path.write_text(body.replace("'=HYPERLINK(1)", "爱榴莲"), encoding="utf-8-sig")
     assert jobs.run(imports.start(kind=tag_import.KIND, path=str(path), options={}).pk).summary["tags_added"] == 2
+
+
+def test_a_list_of_many_goes_out_once_and_only_with_a_second_person(
+    shops: factory.Shops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S4, and nothing more leaves than was agreed to."""
+    monkeypatch.setattr(exports, "FREE_ROWS", 2)
+    tag = Tag.objects.create(brand=shops.brand, name="老客")
+    tags.put(tag=tag, members=[shops.members["安琪"], shops.members["白鹭"]], actor=shops.staff["hq"])
+    second = User.objects.create_user("second")
+    Grant.objects.create(user=second, role=Role.HQ_ADMIN)
+    hq, other = Client(), Client()
+    hq.force_login(shops.staff["hq"])
+    other.force_login(second)
+    answer = hq.get(reverse("admin:members_tag_members", args=(tag.pk,)))
+    assert answer["Location"].endswith("/act/ask_for_file/") and not Act.objects.filter(verb="tag.file").exists()
+    for _twice in range(2):  # asked again it stays one
+        hq.post(answer["Location"], {"reason": "寄会员日邀请卡"})
+    row = ExportRequest.objects.get()
+    page = reverse("admin:scrm_exportrequest_change", args=(row.pk,))
+    take_it = reverse("admin:scrm_exportrequest_take", args=(row.pk,))
+    agree = reverse("admin:scrm_exportrequest_act", args=(row.pk, "agree"))
+
+    def is_taken(client: Client) -> str:
+        found = client.post(take_it)
+        return "" if found.status_code == 302 else b"".join(found.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
+
+    hq.post(agree)
+    assert (
+        not is_taken(hq) and ExportRequest.objects.get().status == "ASKED"
+    )  # nobody agrees to what she asked for herself
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ExportRequest.objects.update(answered_by=shops.staff["hq"])
+    assert "寄会员日邀请卡" in other.get(reverse("admin:waiting")).content.decode()
+    other.post(agree)
+    assert "下载 CSV" in hq.get(page).content.decode() and hq.get(take_it).status_code == 405
+    assert not is_taken(other)  # whoever agreed does not take it
+    tags.put(tag=tag, members=[shops.members["陈曦"]], actor=second)
+    assert not is_taken(hq) and ExportRequest.objects.get().status == "ASKED"  # it has grown: asked for again
+    other.post(agree)
+    ExportRequest.objects.update(answered_at=timezone.now() - dt.timedelta(days=2))
+    assert not is_taken(hq) and ExportRequest.objects.get().row_count == 3  # too late
+    other.post(agree)
+    rows = list(csv.reader(io.StringIO(is_taken(hq))))
+    assert len(rows) == 4 and all(cells[-1].startswith(f"{row.pk} hq ") for cells in rows[1:])
+    assert not is_taken(hq)  # a second time
+    verbs = Act.objects.filter(verb__startswith="export.").order_by("pk").values_list("verb", flat=True)
+    assert list(verbs) == [
+        "export.ask", "export.agree", "export.ask", "export.agree", "export.ask", "export.agree", "export.take",
+    ]  # fmt: skip
 
 
 def test_a_large_audience_keeps_its_tag_by_a_job(shops: factory.Shops, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,11 +37,13 @@ from attribution.models import (
     Txn,
 )
 from campaigns import content, links, scripts
+from campaigns.communities import group_buys
 from campaigns.models import (
     Answer,
     CalendarAdaptation,
     CalendarDay,
     CalendarEntry,
+    ChainOrder,
     ContactBudget,
     Content,
     ContentUse,
@@ -50,11 +52,13 @@ from campaigns.models import (
     FileUpload,
     Folder,
     Group,
+    GroupInvitation,
     GroupPlan,
     GroupPlanItem,
     GroupRun,
     GroupSettings,
     GroupStay,
+    GroupSweep,
     GroupTag,
     GroupWelcome,
     Holdout,
@@ -63,6 +67,13 @@ from campaigns.models import (
     Moment,
     MomentPost,
     Poster,
+    Referral,
+    ReferralLink,
+    ReferralProgramme,
+    Reservation,
+    Reservoir,
+    Sale,
+    SaleRefund,
     Scenario,
     ScenarioDay,
     ScenarioTurn,
@@ -74,6 +85,7 @@ from campaigns.models import (
     Sop,
     SopRun,
     SopVersion,
+    Team,
 )
 from guides import service_acts, shares, touches
 from guides.models import (
@@ -142,6 +154,7 @@ from scrm.models import (
     CallbackEndpoint,
     Corp,
     DeviceToken,
+    ExportRequest,
     Grant,
     GroupWay,
     InboxEvent,
@@ -154,6 +167,8 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
+from tests.campaigns import inviting, referring
+from tests.factories import chains, sales
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
@@ -163,22 +178,24 @@ STORES = ("S1", "S2", "F1")
 HQ_ONLY: set[Any] = {
     Account, Act, Beneficiary, Brand, BrandIP, CallbackEndpoint, Category, Channel, ChannelBill, ChannelCursor, ChannelDifference, ChannelEndpoint,
     ChannelEvent, ChannelNotice, ChannelShop, StrangePush, ContactSweep, Corp, CouponBatch, CouponTemplate,
-    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
+    CorpTag, Delegation, Department, DeviceToken, DirectorySweep, ExportRequest, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, Scenario, ScenarioDay, DayRule, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, GroupSettings, GroupSweep, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, Scenario, ScenarioDay, DayRule, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
     # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
     "attribution.Simulation", "attribution.FairnessDay",
+    "campaigns.ReferralProgramme",  # tests/campaigns/test_referrals.py
     "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, ScenarioTurn, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, ScenarioTurn, Reservation, Reservoir, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
 }  # fmt: skip
+SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
@@ -189,11 +206,20 @@ PAGES: dict[str, set[str]] = {
     "members_audience_value": {"hq", "operator", "auditor"},
     "campaigns_experiment_new": {"hq", "operator"},
     "campaigns_send_new": {"hq", "operator"},
+    "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
     "campaigns_scenario_new": {"hq", "operator"},
+    "campaigns_groupnotice_new": {"hq", "operator"},
+    "campaigns_group_board": set(SEES),
+    "campaigns_sale_new": {"hq", "operator"},
+    "campaigns_chainorder_new": SELLERS,
+    "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_reservoir_new": {"hq", "operator"},
+    "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
+    "campaigns_group_comparison": {"hq", "operator", "auditor"},
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
@@ -213,8 +239,10 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "campaigns_groupsweep_start",  # tests/campaigns/test_group_leaving.py
+    "campaigns_chainorder_paste", "campaigns_chainorder_print", "campaigns_chainorder_csv", "campaigns_chainorder_person",
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
-    "members_clearingentry_close", "members_tag_members",
+    "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
     "attribution_statement_download",
     "attribution_ruleversion_what",
@@ -224,7 +252,7 @@ CUSTOM = {
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
-    "campaigns_content_file", "campaigns_scenario_starter", "campaigns_scenario_edit", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "campaigns_sale_edit", "campaigns_content_file", "campaigns_scenario_starter", "campaigns_scenario_edit", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state", "campaigns_referralprogramme_figures",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -264,8 +292,15 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Statement: statements(company),
         Send: sends_of(company, guides),
         **moments_of(company, guides),
+        Reservoir: pools(company),
+        **sales_of(company, members),
         **calendar_of(company),
         **turns_of(company, guides, members),
+        ChainOrder: {
+            code: ChainOrder.objects.filter(store=shops.stores[code]).first()
+            or chains.chain(shops, {"S1": "A", "S2": "B", "F1": "F"}[code], pickup=code)
+            for code in STORES
+        },
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -274,7 +309,29 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         **accounts(guides),
         **friends(company, guides, members),
         **coupons_used(company, members),
+        Referral: referred(company, guides, members),
     }
+
+
+def referred(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[str, Any]:
+    """Somebody who came through each member's link."""
+    now, found = timezone.now(), {}
+    programme = ReferralProgramme.objects.first() or referring.programme(now)
+    for code in STORES:
+        of = {
+            "programme": programme,
+            "referrer": members[code],
+            "guide": guides[code],
+            "store": company.shops.stores[code],
+        }
+        link = ReferralLink.objects.filter(**of).first() or ReferralLink.objects.create(
+            created_at=now, expires_at=now + dt.timedelta(days=1), **of
+        )
+        said = {"coupon_fen": 1, "guide_fen": 1, "joined_at": now, "expires_at": now, "link": link, **of}
+        found[code], _is_new = Referral.objects.get_or_create(
+            brand=company.shops.brand, unionid=f"oR{code}", defaults=said
+        )
+    return found
 
 
 def coupons_used(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
@@ -389,6 +446,33 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def pools(company: Console) -> dict[str, Any]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    said = {"corp": corp, "starts_on": "2027-01-01", "opens_on": "2027-02-01", "target_count": 100}
+    made = {}
+    for code in STORES:
+        made[code], _is_new = Reservoir.objects.get_or_create(
+            store=company.shops.stores[code], defaults={"name": code, **said}
+        )
+    return made
+
+
+def sales_of(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """A group buy of the store, a team in it, and what its captain is owed."""
+    found: dict[Any, dict[str, Any]] = {Sale: {}, Team: {}, Reservation: {}, SaleRefund: {}}
+    for code in STORES:
+        sale = Sale.objects.filter(name=code).first() or sales.sale(company.shops, {code: 5}, kind="GROUP", name=code)
+        team = Team.objects.filter(sale=sale).first()
+        if team is None:
+            said = sales.wants(sale, company.shops.stores[code], members[code])
+            team = group_buys.open_team(said=said, now=timezone.now()).team
+        reservation = Reservation.objects.get(seat__team=team)
+        due = {"store": reservation.store, "channel": "SHOP", "order_no": code, "amount_fen": 1, "reason": "PAID_LATE"}
+        found[Sale][code], found[Team][code], found[Reservation][code] = sale, team, reservation
+        found[SaleRefund][code], _is_new = SaleRefund.objects.get_or_create(reservation=reservation, defaults=due)
+    return found
+
+
 def moments_of(company: Console, guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     """A moment that a guide of the store is to publish."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
@@ -495,7 +579,7 @@ def grouped(
     """A group of each store with its customer in it, under way in an SOP."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
     at = timezone.now()
-    groups, stays, runs, ways, plans = {}, {}, {}, {}, {}
+    groups, stays, runs, ways, plans, asked = {}, {}, {}, {}, {}, {}
     for code in STORES:
         groups[code], _is_new = Group.objects.get_or_create(
             corp=corp, chat_id=f"wr{code}",
@@ -513,7 +597,12 @@ def grouped(
         )
         plans[code], _is_new = GroupPlan.objects.get_or_create(kind="ROTATE", reason=code)
         GroupPlanItem.objects.get_or_create(plan=plans[code], group=groups[code])
-    return {Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans}
+        asked[code] = GroupInvitation.objects.filter(name=code).first() or inviting.invitation(
+            company.shops, code, guides[code], company.shops.stores[code], members[code], ways[code]
+        )
+    return {
+        Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans, GroupInvitation: asked,
+    }  # fmt: skip
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:

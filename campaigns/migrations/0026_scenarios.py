@@ -14,8 +14,8 @@ from scrm.db import PartitionByMonth
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0019_chain_orders'),
-        ('guides', '0018_expected_values'),
+        ('campaigns', '0025_reservoirs'),
+        ('guides', '0005_expected_values'),
         ('members', '0002_channels_and_defaults'),
         ('scrm', '0002_functions_and_brand'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
