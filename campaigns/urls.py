@@ -2,11 +2,22 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, content, knowledge, links, posters, referrals, scripts
+from campaigns.api import actions, calendar, content, friend_migration, knowledge, links, posters, referrals, scripts
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
     path("r/<slug:token>", referrals.open_invitation, name="referral-link"),
+    path("api/guide/friend-migration", friend_migration.MigrationView.as_view(), name="guide-friend-migration"),
+    path(
+        "api/guide/friend-migration/list",
+        friend_migration.MigrationListView.as_view(),
+        name="guide-friend-migration-list",
+    ),
+    path(
+        "api/guide/friend-migration/invited",
+        friend_migration.MigrationInvitedView.as_view(),
+        name="guide-friend-migration-invited",
+    ),
     path("api/guide/referrals", referrals.ReferralsView.as_view(), name="guide-referrals"),
     path("api/guide/members/<id:member_id>/referral-link", referrals.InviteView.as_view(), name="guide-referral-link"),
     path("api/guide/actions/<id:action_id>", actions.ActionView.as_view(), name="guide-action"),

@@ -12,6 +12,12 @@ from campaigns.models.chain_orders import ChainItem, ChainLine, ChainOrder, Chai
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
+from campaigns.models.friend_migration import (
+    FriendMigration,
+    FriendMigrationGuide,
+    FriendMigrationTarget,
+    MigratingFriend,
+)
 from campaigns.models.group_buys import Team, TeamSeat
 from campaigns.models.group_sends import GroupRecipient
 from campaigns.models.group_sops import GroupRun, GroupStepDone
@@ -54,6 +60,9 @@ __all__ = [
     "Experiment",
     "FileUpload",
     "Folder",
+    "FriendMigration",
+    "FriendMigrationGuide",
+    "FriendMigrationTarget",
     "Group",
     "GroupDay",
     "GroupHealth",
@@ -77,6 +86,7 @@ __all__ = [
     "LinkDay",
     "LinkHost",
     "Look",
+    "MigratingFriend",
     "Moment",
     "MomentMaterial",
     "MomentPost",

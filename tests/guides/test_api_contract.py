@@ -48,7 +48,7 @@ OPERATIONS = (
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
     "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
-    "referrals", "invite_by_member",
+    "referrals", "invite_by_member", "friend_migration", "list_old_customers", "invited_old_customers",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 
