@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from attribution.api import channel_events, channel_pushes, coupons, disputes, messages, openings, referrals, wechat_pay
+from attribution.api import (
+    channel_events,
+    channel_pushes,
+    community_sales,
+    coupons,
+    disputes,
+    messages,
+    openings,
+    referrals,
+    wechat_pay,
+)
 
 urlpatterns = [
     path("channels/<str:channel>/events", channel_events.receive, name="channel-events"),
@@ -11,6 +21,7 @@ urlpatterns = [
     path("channels/<str:channel>/openings", openings.receive, name="channel-openings"),
     path("channels/<str:channel>/messages", messages.receive, name="channel-messages"),
     path("channels/<str:channel>/coupons/<slug:act>", coupons.receive, name="channel-coupons"),
+    path("channels/<str:channel>/sales/<slug:act>", community_sales.receive, name="channel-sales"),
     path("channels/<str:channel>/<str:shop_no>/push", channel_pushes.receive, name="channel-push"),
     path("pay/wechat/<str:mchid>", wechat_pay.receive, name="wechat-pay"),
     path("guide/disputes", disputes.DisputesView.as_view(), name="guide-disputes"),

@@ -22,7 +22,7 @@ class CampaignsConfig(AppConfig):
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
         from campaigns.communities import bench as flash_bench
-        from campaigns.communities import health, listing
+        from campaigns.communities import bench_groups, comparison, health, invitations, listing
         from campaigns.experiments import universal
         from campaigns.sends import ending
         from guides import contacts
@@ -36,6 +36,8 @@ class CampaignsConfig(AppConfig):
         jobs.register(sends.HAND_OVER, sends.work_hand_over)
         jobs.register(listing.KIND, listing.run)
         jobs.register(health.KIND, health.work)
+        jobs.register(invitations.KIND, invitations.work)
+        jobs.register(comparison.KIND, comparison.work)
         communities.register()
         audience_fields.register()
         contacts.on_member_linked(communities.member_linked)
@@ -53,4 +55,5 @@ class CampaignsConfig(AppConfig):
         ending.register()
         bench.register("send", benches.send)
         bench.register("flash_sale", flash_bench.flash_sale, rows=flash_bench.ROWS)
+        bench.register("groups", bench_groups.run, rows=bench_groups.ROWS)
         bench.register("calendar", calendar_bench.compile_week, rows=calendar_bench.STORES)

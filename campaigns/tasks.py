@@ -63,6 +63,12 @@ def refresh_join_ways() -> None:
 
 
 @shared_task
+def follow_invitations() -> None:
+    """Who has come into a group after an invitation, and invitations whose time is over."""
+    communities.invitations.sweep(now=timezone.now())
+
+
+@shared_task
 def follow_group_plans() -> None:
     """Groups whose owners were asked to close or merge them."""
     communities.fleet.follow(now=timezone.now())

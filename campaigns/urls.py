@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from campaigns.api import actions, calendar, content, friend_migration, knowledge, links, posters, referrals, scripts
+from campaigns.api import (
+    actions,
+    calendar,
+    chain_orders,
+    chain_page,
+    content,
+    flash_sales,
+    friend_migration,
+    groups,
+    knowledge,
+    links,
+    posters,
+    referrals,
+    scripts,
+)
 
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
@@ -20,12 +34,38 @@ urlpatterns = [
     ),
     path("api/guide/referrals", referrals.ReferralsView.as_view(), name="guide-referrals"),
     path("api/guide/members/<id:member_id>/referral-link", referrals.InviteView.as_view(), name="guide-referral-link"),
+    path("jl/<slug:token>", chain_page.chain, name="chain-order"),
+    path("jl/<slug:token>/photos/<int:number>", chain_page.photo, name="chain-photo"),
+    path("jl/<slug:token>/<slug:secret>", chain_page.person, name="chain-person"),
+    path("api/guide/chain-orders", chain_orders.ChainsView.as_view(), name="guide-chains"),
+    path("api/guide/chain-orders/publish", chain_orders.PublishView.as_view(), name="guide-chain-publish"),
+    path("api/guide/chain-orders/redeem", chain_orders.RedeemView.as_view(), name="guide-chain-redeem"),
+    path("api/guide/chain-orders/<id:chain_id>", chain_orders.ChainOneView.as_view(), name="guide-chain"),
+    path("api/guide/chain-orders/<id:chain_id>/close", chain_orders.CloseView.as_view(), name="guide-chain-close"),
+    path("api/guide/chain-orders/<id:chain_id>/read", chain_orders.ReadView.as_view(), name="guide-chain-read"),
+    path("api/guide/chain-orders/<id:chain_id>/lines", chain_orders.LinesView.as_view(), name="guide-chain-lines"),
+    path(
+        "api/guide/chain-orders/<id:chain_id>/people/<id:person_id>/pay",
+        chain_orders.PayView.as_view(),
+        name="guide-chain-pay",
+    ),
+    path(
+        "api/guide/chain-orders/<id:chain_id>/lines/<id:line_id>/refund",
+        chain_orders.RefundView.as_view(),
+        name="guide-chain-refund",
+    ),
     path("api/guide/actions/<id:action_id>", actions.ActionView.as_view(), name="guide-action"),
     path("api/guide/calendar", calendar.CalendarView.as_view(), name="guide-calendar"),
     path("api/guide/calendar/<id:entry_id>/adapt", calendar.AdaptView.as_view(), name="guide-calendar-adapt"),
     path("api/guide/materials", content.MaterialsView.as_view(), name="guide-materials"),
     path("api/guide/materials/<id:content_id>/file", content.FileView.as_view(), name="guide-material-file"),
     path("api/guide/materials/<id:content_id>/use", content.UseView.as_view(), name="guide-material-use"),
+    path("api/guide/groups", groups.GroupsView.as_view(), name="guide-groups"),
+    path("api/guide/groups/<id:group_id>", groups.GroupView.as_view(), name="guide-group"),
+    path("api/guide/join-ways", groups.WaysView.as_view(), name="guide-join-ways"),
+    path("api/guide/join-ways/<id:way_id>/picture", groups.WayPictureView.as_view(), name="guide-join-way-picture"),
+    path("api/guide/group-invitations", groups.InvitationsView.as_view(), name="guide-group-invitations"),
+    path("api/guide/group-invitations/<id:invitee_id>/sent", groups.InvitedView.as_view(), name="guide-group-invited"),
     path("api/guide/posters", posters.PostersView.as_view(), name="guide-posters"),
     path("api/guide/posters/<id:poster_id>/picture", posters.PosterPictureView.as_view(), name="guide-poster-picture"),
     path("api/guide/knowledge", knowledge.KnowledgeView.as_view(), name="guide-knowledge"),
@@ -36,4 +76,8 @@ urlpatterns = [
         scripts.UseView.as_view(),
         name="guide-script-use",
     ),
+    path("api/guide/sales", flash_sales.SalesView.as_view(), name="guide-sales"),
+    path("api/guide/sales/<id:sale_id>", flash_sales.SaleView.as_view(), name="guide-sale"),
+    path("api/guide/sales/<id:sale_id>/claim", flash_sales.ClaimView.as_view(), name="guide-sale-claim"),
+    path("api/guide/sales/<id:sale_id>/share", flash_sales.ShareSaleView.as_view(), name="guide-sale-share"),
 ]

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.calendar import reaching
-from campaigns.models import CalendarDay, Moment, Referral, ReferralProgramme, Send
+from campaigns.models import CalendarDay, Moment, Referral, ReferralProgramme, Sale, Send
 from scrm import approvals
 from scrm.org import Right
 
@@ -20,6 +20,13 @@ def register() -> None:
         approvals.Queue(
             _("Coupons of the calendar"), CalendarDay, waits=reaching.waits_q, asked_by="asked_by", asked_at="asked_at",
             right=Right.CHANGE,
+        ),
+    )  # fmt: skip
+    approvals.register(
+        "sales",
+        approvals.Queue(
+            _("Flash sales and group buys"), Sale, waits=lambda user: Q(status="ASKED") & ~Q(author=user), asked_by="author",
+            asked_at="asked_at", right=Right.CHANGE,
         ),
     )  # fmt: skip
     # one who asked, asked when it had been planned or soon after

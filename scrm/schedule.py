@@ -45,6 +45,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "rewards and reviews": {"task": "guides.tasks.judge_rewards", "schedule": 3600.0},  # one job a day each, by its key
     "customer groups": {"task": "campaigns.tasks.read_groups", "schedule": 60.0},
     "codes of groups": {"task": "campaigns.tasks.refresh_join_ways", "schedule": 120.0},
+    "invitations into groups": {"task": "campaigns.tasks.follow_invitations", "schedule": 300.0},
     "plans for groups": {"task": "campaigns.tasks.follow_group_plans", "schedule": 600.0},
     "health of groups": {"task": "campaigns.tasks.count_group_health", "schedule": 3600.0},  # one job a day, by its key
     "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key

@@ -394,6 +394,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ServiceActKind": "guides.models.ServiceAct.Kind",
         "ActionKind": "guides.models.Action.Kind",
         "ContentKind": "campaigns.models.Content.Kind",
+        "ChainStatus": "campaigns.models.ChainOrder.Status",
+        "ChainLineStatus": "campaigns.models.ChainLine.Status",
+        "ChainPaymentKind": "campaigns.models.ChainPayment.Kind",
         "MadeState": "guides.api.code.STATES",
     },
 }

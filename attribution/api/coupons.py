@@ -310,9 +310,16 @@ ACTS: dict[str, Callable[[Asked], dict[str, Any]]] = {
 
 @csrf_exempt
 def receive(request: HttpRequest, channel: str, act: str) -> HttpResponse:
+    return answer_to(request, channel, act, ACTS)
+
+
+def answer_to(
+    request: HttpRequest, channel: str, act: str, acts: dict[str, Callable[[Asked], dict[str, Any]]]
+) -> HttpResponse:
+    """One of the acts of a channel, by its signature."""
     if request.method != "POST":
         return refusal(405, "method_not_allowed", _("This address does not take such a request."))
-    if act not in ACTS:
+    if act not in acts:
         return refusal(404, "not_found", _("There is nothing here, or it is not yours to see."))
     body = body_of(request)
     if body is None:
@@ -324,7 +331,7 @@ def receive(request: HttpRequest, channel: str, act: str) -> HttpResponse:
             signed=request.headers.get("X-Signature", ""), body=body, now=now,
         )  # fmt: skip
         count(ChannelThrottle(), channel)
-        return JsonResponse(ACTS[act](Asked(channel, _read(body), now)))
+        return JsonResponse(acts[act](Asked(channel, _read(body), now)))
     except intake.NotVerified:
         return refusal(403, "not_verified", _("Channel, time or signature are not right."))
     except NotReadable as error:
@@ -336,7 +343,10 @@ def receive(request: HttpRequest, channel: str, act: str) -> HttpResponse:
         answer.headers["Retry-After"] = str(error.seconds)
         return answer
     except RuleViolation as error:
-        return refusal(409, error.code, error.message, **error.extra)
+        answer = refusal(409, error.code, error.message, **error.extra)
+        if "retry_after_seconds" in error.extra:
+            answer.headers["Retry-After"] = str(error.extra["retry_after_seconds"])
+        return answer
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from campaigns.admin import groups_comparison
 from campaigns.communities import entries, group_tags, health
 from campaigns.models import Group, GroupHealth, GroupSettings, GroupStay, GroupTag
 from guides.admin.staff import GuideNames, guide_link
@@ -103,6 +104,7 @@ class GroupAdmin(GuideNames, ReadOnlyAdmin):
         return [
             path("duplicates/", view(self.duplicates_view), name="campaigns_group_duplicates"),
             path("tag/", view(self.tag_view), name="campaigns_group_tag"),
+            path("comparison/", view(self.comparison_view), name="campaigns_group_comparison"),
             *super().get_urls(),
         ]
 
@@ -214,6 +216,9 @@ class GroupAdmin(GuideNames, ReadOnlyAdmin):
             list_url=reverse("admin:campaigns_group_changelist"),
         )  # fmt: skip
         return TemplateResponse(request, "admin/campaigns/group/duplicates.html", context)
+
+    def comparison_view(self, request: HttpRequest) -> HttpResponse:
+        return groups_comparison.page(self, request)
 
     # --- many groups ---
 

@@ -188,7 +188,7 @@ class JoinWayAdmin(ReadOnlyAdmin):
         context = self.page_context(
             request, way, title=str(way), way=way, status=self.status_label(way), buttons=buttons, slots=slots,
             brought=way.shown_brought, live=set(way.live_chats), problem=problem_text(way.error_code, way.error_text),
-            picture=mark_safe(pictures.svg(printed(way))) if way.qr_code else "",  # noqa: S308  drawn by us, its texts escaped
+            picture=mark_safe(pictures.svg(entries.printed(way))) if way.qr_code else "",  # noqa: S308  drawn by us, its texts escaped
             list_url=reverse("admin:campaigns_joinway_changelist"),
         )  # fmt: skip
         return TemplateResponse(request, f"{TEMPLATES}page.html", context)
@@ -197,7 +197,7 @@ class JoinWayAdmin(ReadOnlyAdmin):
         way = self._way(request, object_id)
         if not way.qr_code or kind not in ("png", "svg"):
             raise Http404
-        one = printed(way)
+        one = entries.printed(way)
         content: bytes | str = pictures.png(one) if kind == "png" else pictures.svg(one)
         content_type = "image/png" if kind == "png" else "image/svg+xml"
         headers = {"Content-Disposition": f'attachment; filename="{way.state}.{kind}"', "Cache-Control": "private"}
@@ -238,16 +238,6 @@ class JoinWayAdmin(ReadOnlyAdmin):
         return way
 
 
-def printed(way: JoinWay) -> pictures.Print:
-    """The code as it is printed, with its store below."""
-    named = [(way.store.name, way.store.code)] if way.store else []
-    lines = [*named, (way.name, way.state)]
-    return pictures.Print(
-        way.pk, way.name, way.qr_code, tuple(name for name, _code in lines), tuple(code for _name, code in lines),
-        bytes(way.picture) if way.picture else None, way.picture_kind,
-    )  # fmt: skip
-
-
 def _initial(way: JoinWay | None) -> dict[str, Any]:
     if way is None:
         return {}
@@ -262,14 +252,14 @@ def _save(request: HttpRequest, way: JoinWay | None, data: dict[str, Any]) -> Jo
     now = timezone.now()
     wanted = {name: data[name] for name in ("name", "full_at", "makes_groups", "base_name", "next_number")}
     if way is not None:
-        named = join_ways.named_groups(text=data["groups"], store=way.store)
+        named = entries.named_groups(text=data["groups"], store=way.store)
         join_ways.change(way=way, of=named, actor=request.user, now=now, **wanted)
         return way
     store = Store.objects.filter(code=data["store"].strip()).first()
     if store is None:
         sentence = _("There is no store %(code)s.") % {"code": data["store"]}
         raise join_ways.BadJoinWay(sentence, extra={"fields": {"store": sentence}})
-    named = join_ways.named_groups(text=data["groups"], store=store)
+    named = entries.named_groups(text=data["groups"], store=store)
     corp = named[0].corp if named else Corp.objects.order_by("pk").first()
     if corp is None:
         raise join_ways.BadJoinWay(_("No WeCom corp is entered here yet."))

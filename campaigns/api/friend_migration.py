@@ -113,7 +113,7 @@ class Listed(serializers.Serializer[Any]):
 
 class MigrationListView(GuideView):
     class Input(serializers.Serializer[Any]):
-        people = NewPerson(many=True, required=False, max_length=friend_migration.listing.AT_ONCE)
+        people = serializers.ListField(child=NewPerson(), required=False, max_length=friend_migration.listing.AT_ONCE)
         said_count = serializers.IntegerField(
             required=False, min_value=0, max_value=100_000, help_text="instead of a list"
         )

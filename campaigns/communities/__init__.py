@@ -13,13 +13,13 @@
    owners it has done; every group is then read again, and one that is listed no more as well (``listing``).
 """
 
-from campaigns.communities import fleet, group_tags, group_welcomes, groups, health, join_ways
+from campaigns.communities import fleet, group_tags, group_welcomes, groups, health, invitations, join_ways
 from campaigns.communities.groups import RECENT, hear, member_linked, recognise_late
 from campaigns.communities.listing import start_daily, start_now
 from campaigns.communities.reading import read_due
 
 __all__ = [
-    "RECENT", "fleet", "group_tags", "group_welcomes", "health", "hear", "join_ways", "member_linked", "read_due", "recognise_late", "register",
+    "RECENT", "fleet", "group_tags", "group_welcomes", "health", "hear", "invitations", "join_ways", "member_linked", "read_due", "recognise_late", "register",
     "start_daily", "start_now",
 ]  # fmt: skip
 

@@ -11,8 +11,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from campaigns.models import Group
+from campaigns.communities import join_ways
+from campaigns.models import Group, JoinWay, JoinWayGroup
+from guides.contact_ways import pictures as drawing
 from scrm import db
+from scrm.models import Store
 
 _ROUTES = """
     SELECT CASE WHEN w.id IS NOT NULL THEN 'WAY' WHEN s.inviter <> '' THEN 'INVITED' WHEN s.join_scene = 2 THEN 'LINK'
@@ -49,3 +52,42 @@ def brought(way_ids: list[int], *, midnight: dt.datetime) -> dict[int, dict[str,
     """What each code has brought: today, in seven days, ever; of them members, and who is still there."""
     values = {"ways": way_ids, "today": midnight, "week": midnight - dt.timedelta(days=6)}
     return {row.pop("id"): row for row in db.fetch_dicts(_BROUGHT, values)}
+
+
+def groups_behind(way_ids: list[int]) -> dict[int, list[str]]:
+    """The names of the groups that stand behind each code, in their turn."""
+    rows = JoinWayGroup.objects.filter(way__in=way_ids, is_out=False, group__dissolved_at=None).select_related("group")
+    found: dict[int, list[str]] = {}
+    for row in rows.order_by("way", "position", "pk"):
+        found.setdefault(row.way_id, []).append(str(row.group))
+    return found
+
+
+def named_groups(*, text: str, store: Store | None) -> list[Group]:
+    """The groups that a person has named, one a line, by whole name or id; nothing named: those of the store that stand, the
+    oldest first. Raises BadJoinWay for a line that names none, or several."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    rows = Group.objects.filter(dissolved_at=None).select_related("corp")
+    if not lines:
+        return list(rows.filter(store=store).order_by("founded_at", "pk")[:50]) if store is not None else []
+    found = []
+    for line in lines:
+        named = list(rows.filter(chat_id=line)[:2] or rows.filter(name=line)[:2])
+        if len(named) != 1:
+            sentence = (
+                _("No group is called “%(line)s”.") if not named
+                else _("Several groups are called “%(line)s”: give the id at WeCom.")
+            ) % {"line": line[:40]}  # fmt: skip
+            raise join_ways.BadJoinWay(sentence, extra={"fields": {"groups": sentence}})
+        found += [group for group in named if group not in found]
+    return found
+
+
+def printed(way: JoinWay) -> drawing.Print:
+    """The code as it is printed, with its store below."""
+    named = [(way.store.name, way.store.code)] if way.store else []
+    lines = [*named, (way.name, way.state)]
+    return drawing.Print(
+        way.pk, way.name, way.qr_code, tuple(name for name, _code in lines), tuple(code for _name, code in lines),
+        bytes(way.picture) if way.picture else None, way.picture_kind,
+    )  # fmt: skip

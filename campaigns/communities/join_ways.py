@@ -423,26 +423,6 @@ def _delete_later(way: JoinWay, actor: Any, now: dt.datetime) -> None:
     )  # fmt: skip
 
 
-def named_groups(*, text: str, store: Store | None) -> list[Group]:
-    """The groups that a person has named, one a line, by whole name or id; nothing named: those of the store that stand, the
-    oldest first. Raises BadJoinWay for a line that names none, or several."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    rows = Group.objects.filter(dissolved_at=None).select_related("corp")
-    if not lines:
-        return list(rows.filter(store=store).order_by("founded_at", "pk")[:50]) if store is not None else []
-    found = []
-    for line in lines:
-        named = list(rows.filter(chat_id=line)[:2] or rows.filter(name=line)[:2])
-        if len(named) != 1:
-            sentence = (
-                _("No group is called “%(line)s”.") if not named
-                else _("Several groups are called “%(line)s”: give the id at WeCom.")
-            ) % {"line": line[:40]}  # fmt: skip
-            raise BadJoinWay(sentence, extra={"fields": {"groups": sentence}})
-        found += [group for group in named if group not in found]
-    return found
-
-
 # --- small things -----------------------------------------------------------------------------------------------------
 
 

@@ -32,9 +32,9 @@ def draft(shops: Shops, leader: str = "A", pickup: str = "S1", **values: Any) ->
     return chain_orders.Draft(leader=shops.guides[leader], pickup_store=shops.stores[pickup], **said)
 
 
-def chain(shops: Shops, leader: str = "A", **values: Any) -> ChainOrder:
+def chain(shops: Shops, leader: str = "A", pickup: str = "S1", **values: Any) -> ChainOrder:
     now = timezone.now()
-    made = draft(shops, leader, **values)
+    made = draft(shops, leader, pickup, **values)
     return chain_orders.publish(draft=made, key=f"test {next(_numbers)}", actor=None, now=now - HOUR)
 
 

@@ -34,7 +34,7 @@ class SlowLine:
         self._thread.join()
 
     def settings(self) -> dict[str, Any]:
-        """For a connection that goes this way; sockets of the machine ask for no certificate."""
+        """For a plain connection that goes this way."""
         return {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(self.port)}
 
     def _run(self) -> None:

@@ -26,8 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from attribution.disputes import hearing
 from campaigns.models import Answer
 from guides.models import Action, IntegrityCase
-from tests.campaigns import planning
-from tests.factories import content
+from tests.campaigns import inviting, planning
+from tests.factories import chains, content, sales
 from tests.factories import shops as factory
 
 NOW = dt.datetime(2026, 6, 30, 4, tzinfo=dt.UTC)
@@ -46,8 +46,12 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
-    "calendar", "adapt_calendar", "posters", "poster_picture", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
+    "calendar", "adapt_calendar", "posters", "poster_picture", "groups", "group", "join_ways", "join_way_picture",
+    "group_invitations", "group_invited", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
+    "sales", "sale", "claim_sale", "share_sale",
+    "chain_orders", "publish_chain_order", "redeem_chain_code", "chain_order", "close_chain_order", "read_chain_text", "save_chain_lines",
+    "pay_chain_order", "refund_chain_line",
     "referrals", "invite_by_member", "friend_migration", "list_old_customers", "invited_old_customers",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
@@ -93,9 +97,15 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         key="test", guide=shops.guides["A"], member=shops.members["安琪"], kind="MESSAGE", source="HQ", source_id=1, title="问候",
         reason="生日快到了", starts_at=timezone.now(), due_at=timezone.now() + dt.timedelta(days=1),
     )  # fmt: skip
+    chain = chains.chain(shops) if "chain" in name else case
+    inside = inviting.made(shops)
     real = {
+        "group_id": inside["group"],
+        "way_id": inside["way"],
+        "invitee_id": inside["invitee"],
         "action_id": action.pk,
         "content_id": material.pk,
+        "sale_id": sales.sale(shops, {"S1": 50}).pk,
         "poster_id": content.poster().pk,
         "answer_id": Answer.objects.create(question="榴莲", answer="看刺").pk,
         "script_id": script.pk,
@@ -105,6 +115,8 @@ def test_whatever_is_sent_gets_an_answer_the_schema_knows(contract, shops, name)
         "member_id": shops.members["安琪"].pk,
         "line_id": shops.lines["a"].pk,
         "review_id": case.pk,
+        "chain_id": chain.pk,
+        "person_id": chains.join(chain, "王姐", {"猫山王": 1}).pk if name == "pay_chain_order" else 1,
         "redemption_id": 1,
         "period": "2027-05",
         "sku": factory.product("榴莲").sku,

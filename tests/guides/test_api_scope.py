@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from attribution.disputes import hearing
 from attribution.models import Dispute
-from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Script
+from campaigns.models import Answer, CalendarEntry, Content, Poster, ReferralProgramme, Sale, Script
 from guides.models import Action, Employment
 from scrm.models import DeviceToken, Grant, LegalEntity, Role, User
-from tests.campaigns import planning, referring
-from tests.factories import content
+from tests.campaigns import inviting, planning, referring
+from tests.factories import content, sales
 from tests.factories import shops as factory
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +35,7 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-api:today": ("get", {None: GUIDES}, None),
     "guide-api:logout": ("post", {None: GUIDES}, {}),
     "guide-api:actions": ("get", {None: GUIDES}, None),
+    "guide-chains": ("get", {None: GUIDES}, None),
     "guide-api:action-done": ("post", {"action": ("A",), 10**9: ()}, {"outcome": "REPLIED"}),
     "guide-api:action-skip": ("post", {"action": ("A",), 10**9: ()}, {"reason": "客户在出差"}),
     "guide-api:members": ("get", {None: GUIDES}, None),
@@ -97,6 +98,15 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
     ),
     "guide-friend-migration": ("get", {None: GUIDES}, None),
+    "guide-sales": ("get", {None: GUIDES}, None),
+    "guide-sale": ("get", {"sale": ("A", "M"), 10**9: ()}, None),
+    "guide-sale-share": ("post", {"sale": ("A", "M"), 10**9: ()}, {}),
+    "guide-groups": ("get", {None: GUIDES}, None),
+    "guide-group": ("get", {"group": ("A", "M"), 10**9: ()}, None),
+    "guide-join-ways": ("get", {None: GUIDES}, None),
+    "guide-join-way-picture": ("get", {"way": ("A", "M"), 10**9: ()}, None),
+    "guide-group-invitations": ("get", {None: GUIDES}, None),
+    "guide-group-invited": ("post", {"invitee": ("A",), 10**9: ()}, {}),
     "guide-referrals": ("get", {None: GUIDES}, None),
     "guide-referral-link": (
         "post",
@@ -119,6 +129,22 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     ),
 }
 PUBLIC = {
+    **dict.fromkeys(
+        (
+            "chain-order",
+            "chain-photo",
+            "chain-person",
+            "guide-chain-publish",
+            "guide-chain-redeem",
+            "guide-chain",
+            "guide-chain-close",
+            "guide-chain-read",
+            "guide-chain-lines",
+            "guide-chain-pay",
+            "guide-chain-refund",
+        ),
+        "tests/campaigns/test_chain_api.py",
+    ),
     "guide-api:login": "tests/guides/test_api_login.py",
     "api-schema": "tests/scrm/test_api_schema.py",
     "api-docs": "tests/scrm/test_api_schema.py",
@@ -135,10 +161,12 @@ PUBLIC = {
         ),
         "tests/guides/test_api_coupons.py",
     ),
+    "guide-sale-claim": "tests/campaigns/test_api_sales.py",
     "api-nothing": "tests/scrm/test_api_kernel.py",
     **dict.fromkeys(
         (
             "channel-coupons",
+            "channel-sales",
             "channel-events",
             "channel-openings",
             "channel-referrals",
@@ -180,6 +208,16 @@ def action(company):
     )  # fmt: skip
 
 
+# a word → the one row of its kind; a sale is in S1, the others are for the north
+SHOWN_IN_STORES = {
+    "sale": lambda company, north: Sale.objects.first() or sales.sale(company, {"S1": 5}),
+    "poster": lambda company, north: Poster.objects.first() or content.poster(**north),
+    "answer": lambda company, north: (
+        Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)
+    ),
+}
+
+
 def row_id(company, row):
     if row is None:
         return []
@@ -194,10 +232,10 @@ def row_id(company, row):
             "may_drop": True,
         }
         return [(CalendarEntry.objects.first() or planning.entry(**said, **north)).pk]
-    if word == "poster":
-        return [(Poster.objects.first() or content.poster(**north)).pk]
-    if word == "answer":
-        return [(Answer.objects.first() or Answer.objects.create(question="榴莲", answer="看刺", **north)).pk]
+    if word in SHOWN_IN_STORES:
+        return [SHOWN_IN_STORES[word](company, north).pk]
+    if word in ("group", "way", "invitee"):
+        return [inviting.made(company)[word]]
     if word == "material":  # for a store, or for the region in the north
         part = {"store": company.stores["S2"]} if of == "S2" else {"region": company.stores["S1"].region}
         found = Content.objects.filter(**part).first() or content.material(kind="IMAGE", **part)
@@ -205,11 +243,8 @@ def row_id(company, row):
     if word == "script":
         script = Script.objects.first() or content.script()
         return [company.members[of].pk if of in company.members else 10**9, script.pk]
-    if row in ("dispute", "picture"):
-        dispute = disputed(company)
-        return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
-    if row == "action":
-        return [action(company).pk]
+    if row in ("dispute", "picture", "action"):
+        return acted_on(company, row)
     if row == "pool":  # sold in S1 to nobody's customer without a cashier: HQ has it
         company.line("pool", member="陈晨", store="S1", paid_fen=100, at=timezone.now())
     if word == "invited" and not ReferralProgramme.objects.exists():
@@ -217,6 +252,13 @@ def row_id(company, row):
     if of in company.members or row in company.members:
         return [company.members[of or row].pk]
     return [company.lines[row].pk if row in company.lines else row]
+
+
+def acted_on(company, row):
+    if row == "action":
+        return [action(company).pk]
+    dispute = disputed(company)
+    return [dispute.pk] if row == "dispute" else [dispute.pk, dispute.evidence.get(touch_id=1).pk]
 
 
 def disputed(company):

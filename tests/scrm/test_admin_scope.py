@@ -37,11 +37,13 @@ from attribution.models import (
     Txn,
 )
 from campaigns import content, links, scripts
+from campaigns.communities import group_buys
 from campaigns.models import (
     Answer,
     CalendarAdaptation,
     CalendarDay,
     CalendarEntry,
+    ChainOrder,
     ContactBudget,
     Content,
     ContentUse,
@@ -49,6 +51,7 @@ from campaigns.models import (
     FileUpload,
     Folder,
     Group,
+    GroupInvitation,
     GroupPlan,
     GroupPlanItem,
     GroupRun,
@@ -65,6 +68,9 @@ from campaigns.models import (
     Referral,
     ReferralLink,
     ReferralProgramme,
+    Reservation,
+    Sale,
+    SaleRefund,
     Script,
     ScriptUse,
     Send,
@@ -73,6 +79,7 @@ from campaigns.models import (
     Sop,
     SopRun,
     SopVersion,
+    Team,
 )
 from guides import service_acts, shares, touches
 from guides.models import (
@@ -154,7 +161,8 @@ from scrm.models import (
     User,
     WecomApp,
 )  # fmt: skip
-from tests.campaigns import referring
+from tests.campaigns import inviting, referring
+from tests.factories import chains, sales
 from tests.factories import content as factory
 from tests.factories import coupons as make_coupons
 from tests.factories.console import SEES, Console, console
@@ -179,9 +187,10 @@ OTHERS = {
 }  # fmt: skip
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
-    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, Referral, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Send, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink,
+    HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
 }  # fmt: skip
+SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
 PAGES: dict[str, set[str]] = {
     "index": set(SEES),
@@ -194,9 +203,14 @@ PAGES: dict[str, set[str]] = {
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_sale_new": {"hq", "operator"},
+    "campaigns_chainorder_new": SELLERS,
+    "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
+    "campaigns_group_comparison": {"hq", "operator", "auditor"},
     "campaigns_groupwelcome_new": {"hq", "operator"},
     "campaigns_calendar": set(SEES),
     "campaigns_calendar_compile": {"hq", "operator"},
@@ -216,6 +230,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "campaigns_chainorder_paste", "campaigns_chainorder_print", "campaigns_chainorder_csv", "campaigns_chainorder_person",
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
     "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
     "attribution_batch_company", "attribution_batch_produce", "attribution_batch_file", "attribution_batch_result",
@@ -227,7 +242,7 @@ CUSTOM = {
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
-    "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "campaigns_referralprogramme_figures", "campaigns_friendmigration_figures", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state",
+    "campaigns_sale_edit", "campaigns_content_file", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state", "campaigns_referralprogramme_figures", "campaigns_friendmigration_figures",
 }  # fmt: skip
 DJANGO = {
     "login",
@@ -267,7 +282,13 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Statement: statements(company),
         Send: sends_of(company, guides),
         **moments_of(company, guides),
+        **sales_of(company, members),
         **calendar_of(company),
+        ChainOrder: {
+            code: ChainOrder.objects.filter(store=shops.stores[code]).first()
+            or chains.chain(shops, {"S1": "A", "S2": "B", "F1": "F"}[code], pickup=code)
+            for code in STORES
+        },
         Override: {code: override(company, code) for code in STORES},
         **followed_up(company, guides, members),
         **audiences_of(shops),
@@ -413,6 +434,22 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def sales_of(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """A group buy of the store, a team in it, and what its captain is owed."""
+    found: dict[Any, dict[str, Any]] = {Sale: {}, Team: {}, Reservation: {}, SaleRefund: {}}
+    for code in STORES:
+        sale = Sale.objects.filter(name=code).first() or sales.sale(company.shops, {code: 5}, kind="GROUP", name=code)
+        team = Team.objects.filter(sale=sale).first()
+        if team is None:
+            said = sales.wants(sale, company.shops.stores[code], members[code])
+            team = group_buys.open_team(said=said, now=timezone.now()).team
+        reservation = Reservation.objects.get(seat__team=team)
+        due = {"store": reservation.store, "channel": "SHOP", "order_no": code, "amount_fen": 1, "reason": "PAID_LATE"}
+        found[Sale][code], found[Team][code], found[Reservation][code] = sale, team, reservation
+        found[SaleRefund][code], _is_new = SaleRefund.objects.get_or_create(reservation=reservation, defaults=due)
+    return found
+
+
 def moments_of(company: Console, guides: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     """A moment that a guide of the store is to publish."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
@@ -497,7 +534,7 @@ def grouped(
     """A group of each store with its customer in it, under way in an SOP."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
     at = timezone.now()
-    groups, stays, runs, ways, plans = {}, {}, {}, {}, {}
+    groups, stays, runs, ways, plans, asked = {}, {}, {}, {}, {}, {}
     for code in STORES:
         groups[code], _is_new = Group.objects.get_or_create(
             corp=corp, chat_id=f"wr{code}",
@@ -515,7 +552,12 @@ def grouped(
         )
         plans[code], _is_new = GroupPlan.objects.get_or_create(kind="ROTATE", reason=code)
         GroupPlanItem.objects.get_or_create(plan=plans[code], group=groups[code])
-    return {Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans}
+        asked[code] = GroupInvitation.objects.filter(name=code).first() or inviting.invitation(
+            company.shops, code, guides[code], company.shops.stores[code], members[code], ways[code]
+        )
+    return {
+        Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans, GroupInvitation: asked,
+    }  # fmt: skip
 
 
 def handovers(company: Console, guides: dict[str, Any], members: dict[str, Any]) -> dict[Any, dict[str, Any]]:

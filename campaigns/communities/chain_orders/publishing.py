@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from campaigns import content_files
 from campaigns.communities import stock
 from campaigns.communities.chain_orders.refusals import ChainRefused
 from campaigns.models import ChainItem, ChainOrder, ContentFile, Group, StockBucket, StockItem
@@ -166,5 +167,5 @@ def _offer(chain: ChainOrder, number: int, item: DraftItem, actor: Any) -> None:
     ChainItem.objects.create(
         chain=chain, number=number, name=item.name.strip(), aliases=list(item.aliases), unit=item.unit.strip() or "个",
         unit_fen=item.unit_fen, product=item.product or kept.product, piece_no=item.piece_no, weight_grams=item.weight_grams,
-        photo=item.photo, stock=kept, stock_store=store,
+        photo=content_files.keep(item.photo) if item.photo else None, stock=kept, stock_store=store,
     )  # fmt: skip
