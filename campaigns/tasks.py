@@ -16,7 +16,7 @@ from campaigns import (
     sends,
     sops,
 )
-from campaigns.communities import payments
+from campaigns.communities import notices, payments
 
 
 @shared_task
@@ -45,9 +45,11 @@ def upload_files() -> None:
 
 @shared_task
 def read_groups() -> None:
-    """Groups that events or the nightly list have named, and people in them whose member came later."""
+    """Groups that events or the nightly list have named, and people in them whose member came later; and where an owner
+    has set a notice, what stands there."""
     communities.recognise_late(since=timezone.now() - communities.RECENT)
     communities.read_due()
+    notices.look(now=timezone.now())
 
 
 @shared_task

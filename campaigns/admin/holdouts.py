@@ -58,6 +58,7 @@ def read(self: Any, request: HttpRequest, row: Holdout, data: dict[str, Any]) ->
 @admin.register(Holdout)
 class HoldoutAdmin(ReadOnlyAdmin):
     acts = (read,)
+    change_list_template = "admin/campaigns/holdout/list.html"
     list_display = ("quarter", "share", "brand")
     list_select_related = ("brand",)
     ordering = ("-first_day", "-pk")

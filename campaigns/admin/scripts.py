@@ -131,11 +131,12 @@ class ScriptAdmin(ScopedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return (
-            (None, {"fields": ("name", ("product", "category"), ("occasion", "arrived_on"))}),
+            # one to a row: the preview beside them leaves no room for two
+            (None, {"fields": ("name", "product", "category", "occasion", "arrived_on")}),
             (_("Texts, from generic to personal"), {"fields": tuple(field_of(level) for level in Level)}),
             (
                 _("Who may use it, and when"),
-                {"fields": (("region", "entity", "store"), ("starts_at", "ends_at"), "tags", "is_active")},
+                {"fields": ("region", "entity", "store", "starts_at", "ends_at", "tags", "is_active")},
             ),
         )
 

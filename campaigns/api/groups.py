@@ -26,7 +26,7 @@ MOST = 200
 CHART_DAYS = 30
 EXAMPLE = {
     "id": 12, "name": "S1福利群1", "owner_name": "王芳", "is_mine": True, "has_lost_owner": False, "customer_count": 182,
-    "member_count": 184, "state": "HEALTHY", "state_text": "健康", "as_of": "2026-06-09", "matched_count": 120, "joined_count": 23,
+    "member_count": 184, "health": "HEALTHY", "health_text": "健康", "as_of": "2026-06-09", "matched_count": 120, "joined_count": 23,
     "left_count": 4, "leave_bp": 224, "buyer_count": 41, "spend_per_member_fen": 5830, "quiet_days": 0, "alive_days": 312,
     "tags": ["高活跃"],
 }  # fmt: skip
@@ -40,10 +40,10 @@ class GroupItem(serializers.Serializer[Any]):
     has_lost_owner = serializers.BooleanField(help_text="its owner has left the company: it waits to be handed over")
     customer_count = serializers.IntegerField()
     member_count = serializers.IntegerField(help_text="everybody in it, staff too")
-    state = serializers.ChoiceField(
+    health = serializers.ChoiceField(
         choices=[*GroupHealth.State.choices, ("NONE", "-")], help_text="NONE: not counted yet"
     )
-    state_text = serializers.CharField()
+    health_text = serializers.CharField()
     as_of = serializers.DateField(allow_null=True, help_text="of the figures below; null: not counted yet")
     matched_count = serializers.IntegerField(allow_null=True, help_text="members among the customers")
     joined_count = serializers.IntegerField(allow_null=True, help_text="in 30 days, as all below")
@@ -73,8 +73,8 @@ def item(group: Group, guide_id: int) -> dict[str, Any]:
     return {
         "id": group.pk, "name": str(group), "owner_name": group.owner.name if group.owner else "", "is_mine": group.owner_id == guide_id,
         "has_lost_owner": group.status == Group.Status.OWNER_LEFT, "customer_count": group.customer_count,
-        "member_count": group.member_count, "state": found.state if found else "NONE",
-        "state_text": str(found.get_state_display()) if found else _("not counted yet"), "as_of": found.day if found else None,
+        "member_count": group.member_count, "health": found.state if found else "NONE",
+        "health_text": str(found.get_state_display()) if found else _("not counted yet"), "as_of": found.day if found else None,
         **{name: getattr(found, name) if found else None for name in FIGURES},
         "tags": [row.tag.name for row in group.tagged.all()],
     }  # fmt: skip

@@ -19,6 +19,7 @@ from campaigns.models.friend_migration import (
     MigratingFriend,
 )
 from campaigns.models.group_buys import Team, TeamSeat
+from campaigns.models.group_notices import GroupNotice, GroupNoticePost
 from campaigns.models.group_sends import GroupRecipient
 from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
@@ -67,6 +68,8 @@ __all__ = [
     "GroupDay",
     "GroupHealth",
     "GroupInvitation",
+    "GroupNotice",
+    "GroupNoticePost",
     "GroupPlan",
     "GroupPlanItem",
     "GroupRecipient",

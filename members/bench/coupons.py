@@ -130,11 +130,15 @@ def _at_once(work: Callable[[int], None], rows: int) -> dict[str, Any]:
     threads = [threading.Thread(target=run, args=(thread,)) for thread in range(THREADS)]
     for thread in threads:
         thread.start()
-    gate.wait()
-    started = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - started
+    with bench.Cpu() as cpu:
+        gate.wait()
+        started = time.perf_counter()
+        for thread in threads:
+            thread.join()
+        seconds = time.perf_counter() - started
     if failed:
         raise failed[0]
-    return {"per_second": round(rows / seconds, 1), **bench.percentiles([each for part in times for each in part])}
+    each_ms = {f"{name}_cpu_ms": round(spent * 1_000 / rows, 2) for name, spent in vars(cpu).items()}
+    return {
+        "per_second": round(rows / seconds, 1), **each_ms, **bench.percentiles([each for part in times for each in part])
+    }  # fmt: skip

@@ -161,6 +161,6 @@ def test_a_guide_sees_her_groups_and_a_manager_those_of_the_store(company: Maili
     headers = {"Authorization": f"Bearer {company.shops.token('M')}"}
     enters(company.member("李敏", "A"), state="jS1", ago=HOUR)
     found = client.get(f"/api/guide/groups/{group.pk}", headers=headers).json()
-    assert (found["is_mine"], found["state"], found["routes"][0]["way"]) == (False, "NONE", "S1入群码")
+    assert (found["is_mine"], found["health"], found["routes"][0]["way"]) == (False, "NONE", "S1入群码")
     ways = client.get("/api/guide/join-ways", headers=headers).json()["items"]
     assert [(way["name"], way["joined_ever"]) for way in ways] == [("S1入群码", 1)]
