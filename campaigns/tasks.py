@@ -16,7 +16,7 @@ from campaigns import (
     sends,
     sops,
 )
-from campaigns.communities import notices, payments
+from campaigns.communities import notices, payments, reservoir
 
 
 @shared_task
@@ -80,6 +80,12 @@ def follow_group_plans() -> None:
 def sweep_sales() -> None:
     """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
     payments.sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_reservoirs() -> None:
+    """Pools of stores that open: who has come, gifts, the countdown, and who stands behind the codes."""
+    reservoir.sweep(now=timezone.now())
 
 
 @shared_task

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0024_group_tasks'),
+        ('campaigns', '0025_reservoirs'),
         ('guides', '0002_acts_of_a_member'),
         ('members', '0003_chain_order_channel'),
         ('scrm', '0003_export_requests'),
