@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from campaigns import calendar, communities, content_media, experiments, moments, referrals, sends, sops
-from campaigns.communities import payments
+from campaigns.communities import notices, payments, reservoir
 
 
 @shared_task
@@ -35,9 +35,11 @@ def upload_files() -> None:
 
 @shared_task
 def read_groups() -> None:
-    """Groups that events or the nightly list have named, and people in them whose member came later."""
+    """Groups that events or the nightly list have named, and people in them whose member came later; and where an owner
+    has set a notice, what stands there."""
     communities.recognise_late(since=timezone.now() - communities.RECENT)
     communities.read_due()
+    notices.look(now=timezone.now())
 
 
 @shared_task
@@ -68,6 +70,12 @@ def follow_group_plans() -> None:
 def sweep_sales() -> None:
     """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
     payments.sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_reservoirs() -> None:
+    """Pools of stores that open: who has come, gifts, the countdown, and who stands behind the codes."""
+    reservoir.sweep(now=timezone.now())
 
 
 @shared_task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar
 
 from django import forms
@@ -17,16 +16,16 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from campaigns import sends
+from campaigns.admin import picking
 from campaigns.admin.planned import LEVELS, OPEN, UNDER, PlannedAdmin, level_of, this_minute
 from campaigns.models import ContactBudget, Content, FileUpload, Send
 from campaigns.models.content import usable
-from campaigns.sends import choosing
 from members.models import AudienceSnapshot
 from scrm import org
 from scrm.admin import lists, words
 from scrm.admin.bases import ScopedAdmin, object_act
 from scrm.admin.shown import BAD, BUSY, GOOD, NEW, display, state
-from scrm.models import Corp, Region
+from scrm.models import Corp
 from scrm.org import Right
 
 words.register(
@@ -55,7 +54,6 @@ STATUS_COLOURS = {
     Send.Status.ENDED: GOOD,
     Send.Status.CANCELLED: BAD,
 }
-MOST_BYTES = 2_000_000
 
 
 class MessageForm(forms.Form):
@@ -138,67 +136,16 @@ class SendForm(MessageForm):
         }  # fmt: skip
 
 
-class GroupSendForm(MessageForm):
-    regions = forms.ModelMultipleChoiceField(
-        Region.objects.none(), label=gettext_lazy("regions"), required=False,
-        help_text=gettext_lazy("With all stores below them. What is filled in must fit together."),
-    )  # fmt: skip
-    stores = forms.CharField(
-        label=gettext_lazy("stores"), required=False, widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=gettext_lazy("Codes of stores, separated by commas or lines: all groups of these stores."),
-    )  # fmt: skip
-    owners = forms.CharField(
-        label=gettext_lazy("owners"), required=False, widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=gettext_lazy("Staff codes of guides, separated by commas or lines."),
-    )  # fmt: skip
-    part = forms.CharField(label=gettext_lazy("part of the group's name"), max_length=64, required=False)
-    least = forms.IntegerField(label=gettext_lazy("customers in the group, at least"), min_value=0, required=False)
-    most = forms.IntegerField(label=gettext_lazy("customers in the group, at most"), min_value=0, required=False)
-    file = forms.FileField(
-        label=gettext_lazy("file of groups"), required=False, widget=lists.FileWidget(attrs={"accept": ".csv,.txt"}),
-        help_text=gettext_lazy("Instead of the fields above: a text file with one id of a group (chat_id) a line."),
-    )  # fmt: skip
-    order = ("regions", "stores", "owners", "part", "least", "most", "file")
+class GroupSendForm(MessageForm, picking.PickForm):
+    order = picking.ORDER
 
     def choose(self) -> None:
-        self.fields["regions"].queryset = Region.objects.order_by("name", "pk")  # type: ignore[attr-defined]
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        for name, find in (("stores", choosing.by_store_codes), ("owners", choosing.by_guide_codes)):
-            data[name], wrong = find(_codes(data.get(name) or ""))
-            if wrong:
-                self.add_error(name, wrong)
-        data["groups"] = self._listed(data.pop("file", None), data.get("corp"))
-        return data
-
-    def _listed(self, file: Any, corp: Corp | None) -> list[int]:
-        if file is None or corp is None:
-            return []
-        if file.size > MOST_BYTES:
-            self.add_error("file", _("The file has more than 2 MB."))
-            return []
-        try:
-            lines = file.read().decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            self.add_error("file", _("The file is no text in UTF-8."))
-            return []
-        found, wrong = choosing.by_chat_ids(lines, corp)
-        if wrong:
-            self.add_error("file", wrong)
-        return found
+        picking.PickForm.choose(self)
 
     @property
     def asked(self) -> dict[str, Any]:
-        data = dict(self.cleaned_data)
-        wish = {name: data.pop(name) for name in ("stores", "owners", "least", "most", "groups")}
-        regions = [region.pk for region in data.pop("regions")]
-        wish |= {"regions": regions, "name": data.pop("part")}
-        return {**data, "groups": sends.Wish(**wish)}
-
-
-def _codes(text: str) -> list[str]:
-    return list(dict.fromkeys(re.split(r"[\s,，、;；]+", text.strip()))) if text.strip() else []
+        asked = {name: self.cleaned_data[name] for name in MessageForm.base_fields}
+        return {**asked, "groups": self.wish}
 
 
 def _material_text(row: Content) -> str:

@@ -16,7 +16,7 @@ from unfold.admin import StackedInline
 
 from campaigns import queries, sops
 from campaigns.models import GroupRun, GroupStepDone, Sop, SopRun, SopStep, SopStepDone, SopVersion
-from campaigns.sops import editing, handed, picture, rules, texts
+from campaigns.sops import editing, group_steps, handed, picture, rules, texts
 from members.models import Member
 from scrm import org
 from scrm.admin import lists, words
@@ -36,7 +36,7 @@ VERSION_COLOURS = {
     SopVersion.Status.DRAFT: BUSY, SopVersion.Status.PUBLISHED: GOOD, SopVersion.Status.RETIRED: QUIET,
 }  # fmt: skip
 WITH_COUPON, WITH_SCRIPT = (SopStep.Kind.COUPON,), (SopStep.Kind.MESSAGE,)
-WITH_CONTENT = (SopStep.Kind.MESSAGE, SopStep.Kind.COUPON, SopStep.Kind.GROUP_POST)
+WITH_CONTENT = (SopStep.Kind.MESSAGE, SopStep.Kind.COUPON, SopStep.Kind.GROUP_POST, SopStep.Kind.GROUP_SEND)
 RUN_COLOURS = {SopRun.Status.ACTIVE: BUSY, SopRun.Status.DONE: GOOD, SopRun.Status.STOPPED: QUIET}
 
 
@@ -141,13 +141,13 @@ class StepForm(forms.ModelForm):
                 % {"found": found, "all": " ".join(texts.possible(kind))},
             )
         sop = self.instance.version.sop
-        if kind and (kind == SopStep.Kind.GROUP_POST) != (sop.anchor in Sop.GROUP_ANCHORS):
+        if kind and (kind in SopStep.GROUP_KINDS) != (sop.anchor in Sop.GROUP_ANCHORS):
             self.add_error(
                 "kind",
                 _(
                     "Customers are written to, called or given something; only in an SOP of groups the owner posts in the group."
                 )
-                if kind == SopStep.Kind.GROUP_POST
+                if kind in SopStep.GROUP_KINDS
                 else _("An SOP of groups is made of posts in the group."),
             )
         self._clean_branch(data, is_branch=kind == SopStep.Kind.BRANCH)
@@ -189,6 +189,10 @@ class StepFormSet(BaseInlineFormSet):
         return super().get_queryset().order_by("position")
 
 
+def _is_of_groups(version: SopVersion | None) -> bool:
+    return version is not None and version.sop.anchor in Sop.GROUP_ANCHORS
+
+
 class StepInline(StackedInline):
     model = SopStep
     form = StepForm
@@ -200,6 +204,21 @@ class StepInline(StackedInline):
         ("position", "kind"), ("title", "minutes"), ("wait_days", "wait_minutes"), ("at_time", "valid_hours"), "text",
         ("coupon", "script"), ("content", "tag"), "question", ("yes_to", "next_to"),
     )  # fmt: skip
+
+    # a group neither gets a coupon nor answers: what asks for that is not there
+    group_fields = (
+        ("position", "kind"), ("title", "minutes"), ("wait_days", "wait_minutes"), ("at_time", "valid_hours"), "text", "content", "next_to",
+    )  # fmt: skip
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.group_fields if _is_of_groups(obj) else self.fields
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        if obj is not None and "kind" in formset.form.base_fields:
+            kinds = [kind for kind in SopStep.Kind if (kind in SopStep.GROUP_KINDS) == _is_of_groups(obj)]
+            formset.form.base_fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]
+        return formset
 
     def _may(self, request: HttpRequest, obj: Any) -> bool:
         own = cast(SopVersionAdmin, self.admin_site._registry[SopVersion])
@@ -243,6 +262,11 @@ class SopVersionAdmin(ScopedAdmin):
         ("published_at", "published_by"),
     )  # fmt: skip
     always_readonly = ("sop", "number", "status_label", "published_at", "published_by")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What a purchase or a reply does has no meaning for a group."""
+        personal = ("stops_on_purchase", "pause_days")
+        return [line for line in self.fields if not (_is_of_groups(obj) and line == personal)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.always_readonly
@@ -381,9 +405,17 @@ class SopRunAdmin(BigReadOnlyAdmin):
 
 class GroupStepDoneInline(ReadOnlyInline):
     model = GroupStepDone
-    fields = ("position", "result", "at")
+    fields = ("position", "result", "outcome", "send_link", "at")
     readonly_fields = fields
     ordering = ("position",)
+
+    @display(description=gettext_lazy("what became of it"))
+    def outcome(self, done: GroupStepDone) -> str:
+        return group_steps.outcome(done) or EMPTY
+
+    @display(description=gettext_lazy("mass send"))
+    def send_link(self, done: GroupStepDone) -> Any:
+        return link("campaigns_send", done.send_id, f"#{done.send_id}") if done.send_id else EMPTY
 
 
 @admin.register(GroupRun)

@@ -18,7 +18,8 @@ from campaigns.models import ChainLine, ChainOrder, ChainPerson
 from scrm.api.throttles import MINUTE, WindowThrottle
 from scrm.errors import RuleViolation
 
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
+# the address holds a token and goes to no other site; without any referrer the browser would send no origin with its form
+HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Robots-Tag": "noindex, nofollow"}
 PAGE = "campaigns/chain.html"
 
 

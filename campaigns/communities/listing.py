@@ -9,11 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from campaigns.communities import groups
 from campaigns.models import Group, GroupSweep
 from guides.models import Follower
-from scrm import db, jobs
+from scrm import audit, db, jobs
+from scrm.errors import RuleViolation
 from scrm.models import Corp, Job, WecomApp
 from scrm.wecom import corps, errors
 from scrm.wecom import groups as wecom
@@ -22,6 +24,22 @@ KIND = "group_sync"
 ZONE = ZoneInfo("Asia/Shanghai")
 NIGHT_HOURS = range(3, 24)  # behind the sweep of friends, which begins at two
 PAGE = wecom.GROUPS_PER_PAGE
+
+
+class Reading(RuleViolation):
+    code = "group_sweep_under_way"
+
+
+@transaction.atomic
+def start_by_hand(*, corp: Corp, actor: Any) -> GroupSweep:
+    """A sweep between the nights', to be seen at once. Raises Reading while another one of the corp has not ended."""
+    db.lock(Corp.objects.filter(pk=corp.pk))
+    waiting = Job.objects.filter(kind=KIND, status__in=(Job.Status.QUEUED, Job.Status.RUNNING), params__corp=corp.pk)
+    if waiting.exists():
+        raise Reading(_("The groups of this corp are being read already."))
+    job = start_now(corp=corp, actor=actor)
+    audit.record(actor=actor, verb="group.read_all", target=corp)
+    return GroupSweep.objects.create(job=job, corp=corp, started_at=db.clock())
 
 
 def start_now(*, corp: Corp, actor: Any, key: str | None = None) -> Job:

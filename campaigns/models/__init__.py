@@ -13,6 +13,7 @@ from campaigns.models.content import Content, ContentFile, ContentUse, ContentVe
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
 from campaigns.models.group_buys import Team, TeamSeat
+from campaigns.models.group_notices import GroupNotice, GroupNoticePost
 from campaigns.models.group_sends import GroupRecipient
 from campaigns.models.group_sops import GroupRun, GroupStepDone
 from campaigns.models.groups import Group, GroupStay, GroupSweep
@@ -25,6 +26,14 @@ from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.moments import Moment, MomentMaterial, MomentPost, OwnMomentReading
 from campaigns.models.posters import Poster, PosterPicture
 from campaigns.models.referrals import Referral, ReferralCount, ReferralLink, ReferralProgramme
+from campaigns.models.reservoir import (
+    Reservoir,
+    ReservoirCase,
+    ReservoirEntry,
+    ReservoirPlace,
+    ReservoirStaff,
+    ReservoirStep,
+)
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, SendMaterial
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
@@ -58,6 +67,8 @@ __all__ = [
     "GroupDay",
     "GroupHealth",
     "GroupInvitation",
+    "GroupNotice",
+    "GroupNoticePost",
     "GroupPlan",
     "GroupPlanItem",
     "GroupRecipient",
@@ -89,6 +100,12 @@ __all__ = [
     "ReferralLink",
     "ReferralProgramme",
     "Reservation",
+    "Reservoir",
+    "ReservoirCase",
+    "ReservoirEntry",
+    "ReservoirPlace",
+    "ReservoirStaff",
+    "ReservoirStep",
     "Sale",
     "SaleGroup",
     "SaleRefund",

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models.groups import Group
+from campaigns.models.sends import Send
 from campaigns.models.sops import Sop, SopRun, SopStepDone, SopVersion
 from scrm import org
 
@@ -65,6 +66,10 @@ class GroupStepDone(models.Model):
     run = models.ForeignKey(GroupRun, models.CASCADE, related_name="steps_done", db_index=False)
     position = models.PositiveSmallIntegerField(_("step"))
     result = models.CharField(_("result"), max_length=8, choices=SopStepDone.Result)
+    note = models.CharField(_("why"), max_length=200, blank=True, db_default="", default="")
+    send = models.ForeignKey(  # of a step that is a mass send
+        Send, models.PROTECT, verbose_name=_("mass send"), null=True, db_index=False, related_name="group_steps"
+    )
     at = models.DateTimeField(_("at"))
 
     class Meta:

@@ -107,6 +107,10 @@ class GroupStay(models.Model):
             models.Index(
                 fields=["unionid"], name="group_stay_unknown", condition=Q(member=None, is_staff=False) & ~Q(unionid="")
             ),
+            # whose SOP ends with it, and the comings and goings of a week
+            models.Index(
+                fields=["left_at"], name="group_stay_left", condition=Q(is_staff=False, left_at__isnull=False)
+            ),
             models.Index(fields=["state", "joined_at"], name="group_stay_code", condition=~Q(state="")),
             models.Index(fields=["userid"], name="group_stay_stranger", condition=Q(member=None, is_staff=False)),
         )

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from campaigns.models.content import ContentVersion
 from campaigns.models.experiments import Experiment
@@ -39,7 +40,7 @@ class Send(models.Model):
     """One message to the members of a frozen audience, or to customer groups, given to guides as tasks to confirm."""
 
     class GoesTo(models.TextChoices):
-        CUSTOMERS = "CUSTOMERS", _("customers")
+        CUSTOMERS = "CUSTOMERS", pgettext_lazy("whom a mass send goes to", "customers")
         GROUPS = "GROUPS", _("customer groups")
 
     class Status(models.TextChoices):

@@ -128,6 +128,8 @@ class SopStep(models.Model):
         MESSAGE = "MESSAGE", _("the guide sends a message")
         CALL = "CALL", _("the guide calls")
         GROUP_POST = "GROUP_POST", _("the owner posts in the group")
+        GROUP_SEND = "GROUP_SEND", _("mass send to the group")
+        GROUP_NOTICE = "GROUP_NOTICE", _("the owner sets the notice of the group")
         COUPON = "COUPON", _("the customer gets a coupon")
         TAG = "TAG", _("the customer gets a tag")
         BRANCH = "BRANCH", _("branch")
@@ -137,6 +139,8 @@ class SopStep(models.Model):
         REPLIED = "REPLIED", _("has she replied since she entered?")
         DONE = "DONE", _("was the last action done?")
         TAGGED = "TAGGED", _("has she the tag?")
+
+    GROUP_KINDS = frozenset({Kind.GROUP_POST, Kind.GROUP_SEND, Kind.GROUP_NOTICE})
 
     version = models.ForeignKey(SopVersion, models.CASCADE, verbose_name=_("version"), related_name="steps")
     position = models.PositiveSmallIntegerField(_("no."))
@@ -227,6 +231,7 @@ class SopRun(models.Model):
         BOUGHT = "BOUGHT", _("has bought")
         REFUSED = "REFUSED", _("wants no messages")
         GONE = "GONE", _("is no member any more")
+        LEFT = "LEFT", _("has left the group")
         HAND = "HAND", _("stopped by hand")
 
     sop = models.ForeignKey(Sop, models.PROTECT, verbose_name=_("SOP"), db_index=False, related_name="runs")
@@ -278,6 +283,8 @@ class SopStepDone(models.Model):
 
     class Result(models.TextChoices):
         GIVEN = "GIVEN", _("given to the guide")
+        SENT = "SENT", _("given to the owner as a mass send")
+        NOT_SENT = "NOT_SENT", _("could not be sent")
         TAGGED = "TAGGED", _("tagged")
         COUPON = "COUPON", _("coupon given")
         REFUSED = "REFUSED", _("no coupon")

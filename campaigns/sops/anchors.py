@@ -50,6 +50,7 @@ LAPSED = """
 GROUP_JOINED = """
     SELECT s.member_id, 'group ' || s.id AS key, s.joined_at AS anchored_at FROM campaigns_groupstay s
     WHERE NOT s.is_staff AND s.member_id IS NOT NULL AND s.joined_at >= %(since)s AND s.joined_at <= %(until)s
+      AND s.left_at IS NULL
 """
 STATEMENTS = {
     "BOUGHT": BOUGHT,

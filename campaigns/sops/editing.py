@@ -29,6 +29,7 @@ FAULTS = {
     "no_tag": gettext_lazy("Step %(step)s needs a tag."),
     "no_such_step": gettext_lazy("Step %(step)s leads to a step that does not exist."),
     "circle": gettext_lazy("Step %(step)s leads back to itself."),
+    "no_notice": gettext_lazy("Step %(step)s: write the notice that the owner copies."),
     "never_reached": gettext_lazy("Nobody ever comes to step %(step)s."),
 }
 WRITTEN = ("position", "kind", "title", "text", "wait_days", "at_time", "wait_minutes", "valid_hours", "minutes")

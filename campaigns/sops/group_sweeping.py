@@ -1,8 +1,9 @@
 """SOPs of groups (群跟进), each minute: which group enters, and what its owner is to post in it now.
 
 1. A group enters once, when it was made; which earlier ones enter too is said by the back-fill.
-2. A step is a post for the owner of the group as she is now, in her list of the day, with the step's material. While the
-   group has no owner who works with us, nobody posts. A dissolved group leaves.
+2. A step is a post or a notice for the owner of the group as she is now, in her list of the day, with the step's material;
+   or a mass send, one for all groups that are on the step in that minute (``group_steps``). While the group has no owner who
+   works with us, nobody posts. A dissolved group leaves.
 3. Who answers or buys in the group changes nothing: the posts are for all of it.
 """
 
@@ -13,7 +14,7 @@ import datetime as dt
 from django.db import transaction
 
 from campaigns.models import Group, GroupRun, GroupStepDone, SopRun, SopStepDone, SopVersion
-from campaigns.sops import handed, rules, texts
+from campaigns.sops import group_steps, handed, rules, texts
 from campaigns.sops.editing import steps_of
 from guides import actions
 from guides.actions import NewAction
@@ -61,12 +62,16 @@ def advance(*, now: dt.datetime, limit: int) -> int:
     groups = Group.objects.in_bulk([run.group_id for run in runs])
     taken: list[GroupStepDone] = []
     given: list[NewAction] = []
+    sending: group_steps.Sending = {}
     gone = [run.pk for run in runs if groups[run.group_id].dissolved_at is not None]
     for run in runs:
         if run.pk in gone:
             run.status, run.why, run.ended_at = Status.STOPPED, Why.GONE, now
         else:
-            _go_on(run, steps[run.version_id], groups[run.group_id], owners.get(run.group_id), now, taken, given)
+            _go_on(
+                run, steps[run.version_id], groups[run.group_id], owners.get(run.group_id), now, taken, given, sending
+            )
+    group_steps.send(sending, now=now)
     GroupStepDone.objects.bulk_create(taken)
     actions.give(given)
     actions.withdraw(source=Action.Source.GROUP_SOP, source_ids=gone, now=now)
@@ -96,15 +101,20 @@ def _go_on(
     now: dt.datetime,
     taken: list[GroupStepDone],
     given: list[NewAction],
+    sending: group_steps.Sending,
 ) -> None:
     while run.due_at <= now:
         step = steps[run.position]
-        result = Result.GIVEN if owner is not None else Result.NOBODY
+        done = GroupStepDone(run=run, position=step.position, result=Result.NOBODY, at=now)
         if now - run.due_at >= rules.LATE:
-            result = Result.PASSED
+            done.result = Result.PASSED
+        elif owner is not None and step.kind == "GROUP_SEND":
+            done.result = Result.SENT
+            sending.setdefault((group.corp_id, run.version_id, step), []).append((group.pk, done))
         elif owner is not None:
+            done.result = Result.GIVEN
             given.append(_post(run, step, group, owner, now))
-        taken.append(GroupStepDone(run=run, position=step.position, result=result, at=now))
+        taken.append(done)
         following = rules.follower(steps, step, None)
         if following == rules.END:
             run.status, run.why, run.ended_at = Status.DONE, Why.THROUGH, now
@@ -114,11 +124,11 @@ def _go_on(
 
 def _post(run: GroupRun, step: rules.Step, group: Group, owner: Owner, now: dt.datetime) -> NewAction:
     guide_id, store_id, guide, store = owner
-    name = group.name or "客户群"
+    name, is_notice = group.name or "客户群", step.kind == "GROUP_NOTICE"
     text = texts.render(step.text, customer="", guide=guide, store=store, group=name)
     return NewAction(
         key=handed.key_of(run.pk, step.position, of_group=True), guide_id=guide_id, store_id=store_id, member_id=None,
-        kind=Action.Kind.GROUP_POST, source=Action.Source.GROUP_SOP, source_id=run.pk, title=step.title,
-        reason=f"请发到“{name}”（{run.version.sop.name}）"[:200], text=text, starts_at=now,
+        kind=Action.Kind.GROUP_NOTICE if is_notice else Action.Kind.GROUP_POST, source=Action.Source.GROUP_SOP, source_id=run.pk, title=step.title,
+        reason=(f"请把“{name}”的群公告改成以下内容" if is_notice else f"请发到“{name}”")[:150] + f"（{run.version.sop.name[:40]}）", text=text, starts_at=now,
         due_at=now + dt.timedelta(hours=step.valid_hours), minutes=step.minutes,
     )  # fmt: skip

@@ -13,6 +13,9 @@ LATE = dt.timedelta(hours=24)  # a step that long behind its time is passed over
 END = 0
 
 
+GROUP_KINDS = ("GROUP_POST", "GROUP_SEND", "GROUP_NOTICE")
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """``yes_to`` and ``question`` of a branch only; ``next_to``: None the next by number, 0 the end."""
@@ -90,7 +93,7 @@ def faults(steps: Sequence[Step], *, of_groups: bool = False) -> list[Fault]:
     by_number = {step.position: step for step in steps}
     found = [Fault(step.position, code) for step in steps for code in _lacks(step)]
     strange = "not_in_groups" if of_groups else "only_in_groups"
-    found += [Fault(step.position, strange) for step in steps if (step.kind == "GROUP_POST") != of_groups]
+    found += [Fault(step.position, strange) for step in steps if (step.kind in GROUP_KINDS) != of_groups]
     missing = [Fault(step.position, "no_such_step") for step in steps if not _leads(by_number, step)]
     if missing:
         return found + missing
@@ -108,7 +111,9 @@ def ways(steps: Mapping[int, Step], step: Step) -> tuple[int, ...]:
 def _lacks(step: Step) -> list[str]:
     """What a step needs and has not; a coupon speaks for itself."""
     found = []
-    if step.kind in ("MESSAGE", "GROUP_POST") and not step.text.strip():
+    if step.kind == "GROUP_NOTICE" and not step.text.strip():
+        found.append("no_notice")
+    elif step.kind in ("MESSAGE", "GROUP_POST", "GROUP_SEND") and not step.text.strip():
         if step.script_id:
             found.append("no_fallback")
         elif not step.content_id:

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from campaigns.models import Sop, SopRun, SopStep, SopStepDone, SopVersion
-from campaigns.sops import anchors, group_sweeping, handed, rules, texts
+from campaigns.sops import anchors, group_sweeping, handed, leaving, rules, texts
 from campaigns.sops.editing import steps_of
 from guides import actions
 from guides.actions import NewAction
@@ -40,7 +40,8 @@ ENTERING = """
     JOIN members_member m ON m.id = e.member_id AND m.status = 'ACTIVE' AND m.brand_id = %(brand)s
     WHERE e.anchored_at >= %(floor)s AND {allowed} AND NOT EXISTS (
         SELECT 1 FROM campaigns_soprun r WHERE r.sop_id = %(sop)s AND r.member_id = e.member_id
-        AND (r.anchor_key = e.key OR r.status = 'ACTIVE' OR r.ended_at >= e.anchored_at AND r.why <> 'BOUGHT')
+        AND (r.anchor_key = e.key OR r.status = 'ACTIVE' OR r.ended_at >= e.anchored_at AND r.why NOT IN ('BOUGHT', 'LEFT')
+             OR r.ended_at > e.anchored_at AND r.why = 'LEFT')
         OFFSET 0
     )
     ORDER BY e.anchored_at, e.member_id
@@ -49,6 +50,7 @@ ENTERING = """
 
 def enrol(*, now: dt.datetime) -> int:
     """Take in the customers and groups of new events; how many entered."""
+    leaving.end(since=now - QUICK, now=now)  # before anybody enters: who joins again begins again
     versions = SopVersion.objects.filter(status=SopVersion.Status.PUBLISHED, sop__is_active=True).select_related("sop")
     return sum(_enrol_version(version, now) for version in versions.order_by("pk"))
 
@@ -84,6 +86,8 @@ def _enrol_version(version: SopVersion, now: dt.datetime) -> int:
     if version.sop.anchor in Sop.GROUP_ANCHORS:
         return group_sweeping.enrol(version, floor=floor, now=now)
     is_thorough = version.looked_at is None or now - version.looked_at >= EACH
+    if is_thorough and version.sop.anchor == Sop.Anchor.GROUP_JOINED:
+        leaving.end(since=now - THOROUGH, now=now)
     if version.looked_at is not None and version.sop.anchor in anchors.DATED:
         if not is_thorough and _day(version.looked_at) == _day(now):
             return 0
@@ -171,6 +175,7 @@ class Around:
     refusing: set[int] = field(default_factory=set)
     servers: dict[int, Server] = field(default_factory=dict)
     bought: set[int] = field(default_factory=set)  # runs
+    left: dict[int, dt.datetime] = field(default_factory=dict)  # by run, when she left the group that she had joined
     replies: dict[int, dt.datetime] = field(default_factory=dict)  # by run, the newest
     done: set[str] = field(default_factory=set)  # keys of actions that were done
     tagged: set[tuple[int, int]] = field(default_factory=set)  # member and tag
@@ -245,7 +250,8 @@ def _go_on(run: SopRun, around: Around, written: Written) -> None:
         else:
             run.position, run.due_at = following, rules.planned(run.due_at, steps[following])
     if why:
-        run.status, run.why, run.ended_at = Status.DONE if why == Why.THROUGH else Status.STOPPED, why, around.now
+        run.status, run.why = Status.DONE if why == Why.THROUGH else Status.STOPPED, why
+        run.ended_at = around.left[run.pk] if why == Why.LEFT else around.now
         if why != Why.THROUGH:
             written.stopped.append(run.pk)
 
@@ -255,6 +261,8 @@ def _leaves(run: SopRun, around: Around) -> str:
         return Why.GONE
     if run.member_id in around.refusing:
         return Why.REFUSED
+    if run.pk in around.left:
+        return Why.LEFT
     return Why.BOUGHT if run.version.stops_on_purchase and run.pk in around.bought else ""
 
 
@@ -384,6 +392,7 @@ def _look(runs: Sequence[SopRun], now: dt.datetime) -> Around:
     around.names = dict(db.fetch(NAMES, values))
     around.refusing = consent.refusing(member_ids=members, purpose=Purpose.WECOM_MARKETING)
     around.servers = {row[0]: Server(*row[1:]) for row in db.fetch(SERVERS, values)}
+    around.left = leaving.of_runs(ids)
     around.bought = {run for (run,) in db.fetch(BOUGHT, values)}
     around.replies = dict(db.fetch(REPLIES, values))
     around.done = {key for (key,) in db.fetch(DONE, values)}

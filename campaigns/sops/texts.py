@@ -34,7 +34,11 @@ def with_coupon(text: str, *, coupon: str, until: str) -> str:
 
 def possible(kind: str) -> tuple[str, ...]:
     """The placeholders that a step of this kind fills."""
-    more = {"COUPON": (*PLACEHOLDERS, *OF_COUPONS), "GROUP_POST": (GROUP, GUIDE, STORE)}
+    of_group = (GROUP, GUIDE, STORE)
+    more = {
+        "COUPON": (*PLACEHOLDERS, *OF_COUPONS), "GROUP_POST": of_group, "GROUP_NOTICE": of_group,
+        "GROUP_SEND": (),  # WeCom sends one text to all groups
+    }  # fmt: skip
     return more.get(kind, PLACEHOLDERS)
 
 

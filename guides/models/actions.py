@@ -22,12 +22,16 @@ class Action(models.Model):
         COUPON = "COUPON", _("give a coupon")
         MOMENT = "MOMENT", _("post in moments")
         GROUP_POST = "GROUP_POST", _("post in a group")
+        GROUP_NOTICE = "GROUP_NOTICE", _("set the notice of a group")
         OTHER = "OTHER", _("other task")
 
     class Source(models.TextChoices):
         SOP = "SOP", _("SOP")
         GROUP_SOP = "GROUP_SOP", _("SOP of a group")
+        GROUP_NOTICE = "GROUP_NOTICE", _("group notice")
         CALENDAR = "CALENDAR", _("calendar")
+        RESERVOIR = "RESERVOIR", _("pre-opening pool")
+        LIVE = "LIVE", _("livestream")
         HQ = "HQ", _("headquarters")
 
     class Status(models.TextChoices):

@@ -93,6 +93,12 @@ POINTS: dict[str, Point] = {
     "publishers marked": Point("campaigns.moments.reading:_take_tasks", AFTER),
     "likes counted": Point("campaigns.moments.reading:_count", AFTER),
     "own moments kept": Point("campaigns.moments.reading:_keep_own", AFTER),
+    # a chain order
+    "stock claimed, line not written": Point("campaigns.communities.stock:claim", AFTER),
+    "chain joined": Point("campaigns.communities.chain_orders.joining:join", AFTER),
+    "chain stock sold, order not written": Point("campaigns.communities.stock:confirm", AFTER),
+    "chain order written, not committed": Point("members.purchases.lines:record_lines", AFTER),
+    "chain paid": Point("campaigns.communities.chain_orders.paying:pay", AFTER),
     # an import
     "file staged": Point("scrm.copyin.staging:stage", AFTER),
     "rows checked": Point("scrm.imports:Run.check", AFTER),
@@ -219,6 +225,12 @@ def books(step: str, **values: Any) -> Any:
     return getattr(books, step)(**values)
 
 
+def chain(now: dt.datetime, name: str) -> Any:
+    from tests.faults import chain_buying
+
+    return chain_buying.buy(name)
+
+
 WORKS: dict[str, Callable[..., Any]] = {
     work.__name__: work
     for work in (
@@ -236,6 +248,7 @@ WORKS: dict[str, Callable[..., Any]] = {
         call,
         read,
         books,
+        chain,
     )
 }
 

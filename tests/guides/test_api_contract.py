@@ -46,7 +46,7 @@ OPERATIONS = (
     "statements", "statement",
     "explain_commission", "handovers", "code", "new_friends", "share", "service_acts", "record_service_act",
     "rewards", "reviews", "appeal", "actions", "action", "action_done", "action_skip",
-    "calendar", "adapt_calendar", "posters", "poster_picture", "groups", "group", "join_ways", "join_way_picture",
+    "calendar", "adapt_calendar", "group_board", "posters", "poster_picture", "groups", "group", "join_ways", "join_way_picture",
     "group_invitations", "group_invited", "knowledge", "vote_on_answer", "materials", "material_file", "use_material", "scripts", "use_script", "offers", "alike_products",
     "coupon_templates", "member_coupons", "give_coupon", "quote_coupon", "redeem_coupon", "redemptions", "reverse_redemption",
     "sales", "sale", "claim_sale", "share_sale",

@@ -91,6 +91,7 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
     "guide-materials": ("get", {None: GUIDES}, None),
     "guide-material-file": ("get", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, None),
     "guide-material-use": ("post", {"material S2": ("B",), "material N": ("A", "F", "M"), 10**9: ()}, {}),
+    "guide-group-board": ("get", {None: GUIDES}, None),
     "guide-calendar": ("get", {None: GUIDES}, None),
     "guide-calendar-adapt": (
         "post",

@@ -57,6 +57,7 @@ from campaigns.models import (
     GroupRun,
     GroupSettings,
     GroupStay,
+    GroupSweep,
     GroupTag,
     GroupWelcome,
     Holdout,
@@ -69,6 +70,7 @@ from campaigns.models import (
     ReferralLink,
     ReferralProgramme,
     Reservation,
+    Reservoir,
     Sale,
     SaleRefund,
     Script,
@@ -175,7 +177,7 @@ HQ_ONLY: set[Any] = {
     CorpTag, Delegation, Department, DeviceToken, DirectorySweep, ExportRequest, Grant, InboxEvent, IntegritySettings, Job, LinkConflict, Material,
     GroupWay, OutboxMessage, StrayWay, TagMapping, TagPush, WecomApp, WecomMember, Welcome,
     LegalEntity, ParkedVersion, Product, Refund, Region, RewardProgramme, RuleRate, RuleVersion, Tag, Tier, Txn, Upload, User,
-    Batch, ContactBudget, Experiment, GroupSettings, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
+    Batch, ContactBudget, Experiment, GroupSettings, GroupSweep, GroupTag, GroupWelcome, Holdout, FileUpload, Folder, LinkHost, ProductAttribute, TasteAttribute, LifecycleRule, Proof, SettlementTerms, Sop, SopVersion, TagRule,
 }  # fmt: skip
 OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
@@ -187,7 +189,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Reservoir, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
 }  # fmt: skip
 SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
@@ -202,11 +204,14 @@ PAGES: dict[str, set[str]] = {
     "campaigns_send_new": {"hq", "operator"},
     "campaigns_send_new_groups": {"hq", "operator"},
     "campaigns_moment_new": {"hq", "operator"},
+    "campaigns_groupnotice_new": {"hq", "operator"},
+    "campaigns_group_board": set(SEES),
     "campaigns_sale_new": {"hq", "operator"},
     "campaigns_chainorder_new": SELLERS,
     "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_reservoir_new": {"hq", "operator"},
     "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
     "campaigns_group_comparison": {"hq", "operator", "auditor"},
@@ -229,6 +234,7 @@ SUFFIXES = (
     "changelist", "add", "history", "delete", "change", "act", "import", "process_import", "export", "export_action",
 )  # fmt: skip
 CUSTOM = {
+    "campaigns_groupsweep_start",  # tests/campaigns/test_group_leaving.py
     "campaigns_chainorder_paste", "campaigns_chainorder_print", "campaigns_chainorder_csv", "campaigns_chainorder_person",
     "members_coupontemplate_give", "members_coupontemplate_codes", "members_couponbatch_state", "members_couponbatch_sheet",
     "members_clearingentry_close", "members_tag_members", "scrm_exportrequest_take",
@@ -281,6 +287,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Statement: statements(company),
         Send: sends_of(company, guides),
         **moments_of(company, guides),
+        Reservoir: pools(company),
         **sales_of(company, members),
         **calendar_of(company),
         ChainOrder: {
@@ -431,6 +438,17 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
         task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
         SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
     return found
+
+
+def pools(company: Console) -> dict[str, Any]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    said = {"corp": corp, "starts_on": "2027-01-01", "opens_on": "2027-02-01", "target_count": 100}
+    made = {}
+    for code in STORES:
+        made[code], _is_new = Reservoir.objects.get_or_create(
+            store=company.shops.stores[code], defaults={"name": code, **said}
+        )
+    return made
 
 
 def sales_of(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
