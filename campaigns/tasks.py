@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from campaigns import calendar, communities, content_media, experiments, moments, referrals, sends, sops
-from campaigns.communities import notices, payments
+from campaigns.communities import notices, payments, reservoir
 
 
 @shared_task
@@ -70,6 +70,12 @@ def follow_group_plans() -> None:
 def sweep_sales() -> None:
     """Orders of reservations, reservations and teams whose time is up, and refunds that have come in."""
     payments.sweep(now=timezone.now())
+
+
+@shared_task
+def sweep_reservoirs() -> None:
+    """Pools of stores that open: who has come, gifts, the countdown, and who stands behind the codes."""
+    reservoir.sweep(now=timezone.now())
 
 
 @shared_task

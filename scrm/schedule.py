@@ -49,6 +49,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "plans for groups": {"task": "campaigns.tasks.follow_group_plans", "schedule": 600.0},
     "health of groups": {"task": "campaigns.tasks.count_group_health", "schedule": 3600.0},  # one job a day, by its key
     "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key
+    "pre-opening pools": {"task": "campaigns.tasks.sweep_reservoirs", "schedule": 60.0},
     "flash sales and group buys": {"task": "campaigns.tasks.sweep_sales", "schedule": 60.0},
     "referrals": {"task": "campaigns.tasks.judge_referrals", "schedule": 3600.0},  # one job a day, by its key
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},

@@ -160,6 +160,11 @@ def _welch(middle: tuple[float, float], spread: tuple[float, float], counts: tup
     )
 
 
+def student_quantile(alpha: float, freedom: float) -> float:
+    """What Student's t with ``freedom`` degrees exceeds on both sides together with the chance ``alpha``."""
+    return _student_quantile(alpha, freedom)
+
+
 def _normal_p(difference: float, error: float) -> float:
     if error == 0:
         return 1.0 if difference == 0 else 0.0

@@ -26,6 +26,14 @@ from campaigns.models.links import LinkDay, LinkHost, ShortLink
 from campaigns.models.moments import Moment, MomentMaterial, MomentPost, OwnMomentReading
 from campaigns.models.posters import Poster, PosterPicture
 from campaigns.models.referrals import Referral, ReferralCount, ReferralLink, ReferralProgramme
+from campaigns.models.reservoir import (
+    Reservoir,
+    ReservoirCase,
+    ReservoirEntry,
+    ReservoirPlace,
+    ReservoirStaff,
+    ReservoirStep,
+)
 from campaigns.models.scripts import Level, Script, ScriptText, ScriptUse
 from campaigns.models.sends import ContactBudget, Recipient, Send, SendBatch, SendMaterial
 from campaigns.models.sops import Sop, SopRun, SopStep, SopStepDone, SopVersion
@@ -92,6 +100,12 @@ __all__ = [
     "ReferralLink",
     "ReferralProgramme",
     "Reservation",
+    "Reservoir",
+    "ReservoirCase",
+    "ReservoirEntry",
+    "ReservoirPlace",
+    "ReservoirStaff",
+    "ReservoirStep",
     "Sale",
     "SaleGroup",
     "SaleRefund",

@@ -83,7 +83,7 @@ def request(
     if case.status not in (Status.OPEN, Status.PLANNED):
         raise WrongState(_("Only a handover that has not begun can be planned."))
     takers = _takers(case, chosen, codes, now)
-    _require_in_scope(takers, actor)
+    require_in_scope(takers, actor)
     case.takers.all().delete()  # their items and groups go with them
     case.items.all().delete()
     case.status, case.policy, case.most_each, case.message = Status.OPEN, chosen, most_each, message
@@ -189,7 +189,17 @@ def _employed(guides: Sequence[Guide], now: dt.datetime) -> dict[int, int]:
     return dict(rows.order_by("started_at").values_list("guide_id", "store_id"))
 
 
-def _require_in_scope(takers: Sequence[Guide], actor: Any) -> None:
+def employed_at(guide: Guide, now: dt.datetime) -> bool:
+    return guide.pk in _employed([guide], now)
+
+
+def spread(case: HandoverCase, now: dt.datetime) -> None:
+    """What its items are worth, and who takes each; for a case whose items and takers are written."""
+    _value_items(case, now)
+    _spread_items(case)
+
+
+def require_in_scope(takers: Sequence[Guide], actor: Any) -> None:
     if actor is None or org.scope_of(actor).is_everything:
         return
     keys = [guide.pk for guide in takers]

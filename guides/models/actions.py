@@ -30,6 +30,8 @@ class Action(models.Model):
         GROUP_SOP = "GROUP_SOP", _("SOP of a group")
         GROUP_NOTICE = "GROUP_NOTICE", _("group notice")
         CALENDAR = "CALENDAR", _("calendar")
+        RESERVOIR = "RESERVOIR", _("pre-opening pool")
+        LIVE = "LIVE", _("livestream")
         HQ = "HQ", _("headquarters")
 
     class Status(models.TextChoices):

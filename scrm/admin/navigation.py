@@ -165,6 +165,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Customers in several groups"), "content_copy", "campaigns_group_duplicates"),
             (_("Group members against others"), "compare", "campaigns_group_comparison"),
             (_("Limits of group health"), "tune", "campaigns_groupsettings"),
+            (_("Pre-opening pools"), "water_drop", "campaigns_reservoir"),
             (_("Actions of guides"), "checklist", "guides_action"),
             (_("Experiments"), "experiment", "campaigns_experiment"),
             (_("Universal hold-out"), "do_not_disturb_on", "campaigns_holdout"),

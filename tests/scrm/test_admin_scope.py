@@ -70,6 +70,7 @@ from campaigns.models import (
     ReferralLink,
     ReferralProgramme,
     Reservation,
+    Reservoir,
     Sale,
     SaleRefund,
     Script,
@@ -188,7 +189,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, Reservation, Reservoir, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
 }  # fmt: skip
 SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
@@ -210,6 +211,7 @@ PAGES: dict[str, set[str]] = {
     "campaigns_chainorder_redeem": SELLERS,
     "campaigns_moment_assessment": set(SEES),
     "campaigns_joinway_new": {"hq", "operator"},
+    "campaigns_reservoir_new": {"hq", "operator"},
     "campaigns_groupinvitation_new": {"hq", "operator"},
     "campaigns_group_duplicates": set(SEES),
     "campaigns_group_comparison": {"hq", "operator", "auditor"},
@@ -285,6 +287,7 @@ def rows_of(company: Console) -> dict[Any, dict[str, Any]]:
         Statement: statements(company),
         Send: sends_of(company, guides),
         **moments_of(company, guides),
+        Reservoir: pools(company),
         **sales_of(company, members),
         **calendar_of(company),
         ChainOrder: {
@@ -435,6 +438,17 @@ def sends_of(company: Console, guides: dict[str, Any]) -> dict[str, Any]:
         task = {"guide": guides[code], "store": company.shops.stores[code], "planned_count": 1}
         SendBatch.objects.get_or_create(send=found[code], userid=code.lower(), number=0, defaults=task)
     return found
+
+
+def pools(company: Console) -> dict[str, Any]:
+    corp, _is_new = Corp.objects.get_or_create(corp_id="wwC", defaults={"name": "示例公司"})
+    said = {"corp": corp, "starts_on": "2027-01-01", "opens_on": "2027-02-01", "target_count": 100}
+    made = {}
+    for code in STORES:
+        made[code], _is_new = Reservoir.objects.get_or_create(
+            store=company.shops.stores[code], defaults={"name": code, **said}
+        )
+    return made
 
 
 def sales_of(company: Console, members: dict[str, Any]) -> dict[Any, dict[str, Any]]:
