@@ -8,7 +8,17 @@ class CampaignsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from campaigns import audience_fields, calendar, communities, experiments, moments, referrals, sends, waiting
+        from campaigns import (
+            audience_fields,
+            calendar,
+            communities,
+            experiments,
+            friend_migration,
+            moments,
+            referrals,
+            sends,
+            waiting,
+        )
         from campaigns import bench as benches
         from campaigns.calendar import bench as calendar_bench
         from campaigns.communities import bench as flash_bench
@@ -36,6 +46,7 @@ class CampaignsConfig(AppConfig):
         jobs.register(calendar.PREVIEW, calendar.work_preview)
         jobs.register(calendar.CHECK, calendar.work_check)
         referrals.register()
+        friend_migration.register()
         waiting.register()
         jobs.register(sends.REMIND, sends.work_remind)
         jobs.register(sends.STOP, sends.work_stop)

@@ -9,9 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Sum
 
-from campaigns.models import LinkDay, ReferralProgramme, ShortLink, Sop
+from campaigns.models import FriendMigrationGuide, LinkDay, ReferralProgramme, ShortLink, Sop
 from members.purchases.buyers import BRAND
-from scrm import db
+from scrm import crypto, db
 
 
 def openings_of(*, link_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -67,3 +67,30 @@ def referral_programme(*, now: dt.datetime) -> ReferralProgramme | None:
         brand__code=BRAND, status="PUBLISHED", starts_at__lte=now, ends_at__gt=now
     )
     return running.select_related("coupon_template").order_by("-pk").first()
+
+
+MIGRATING = f"""
+    SELECT p.id, p.name_masked AS name, p.mobile_sealed, p.is_double, {db.iso("p.invited_at")} AS invited_at,
+        {db.iso("p.added_at")} AS added_at, CASE WHEN p.was_friend THEN 'KNOWN' WHEN p.bought_at IS NOT NULL THEN 'BOUGHT'
+            WHEN p.registered_at IS NOT NULL THEN 'REGISTERED' WHEN p.added_at IS NOT NULL THEN 'ADDED'
+            WHEN p.invited_at IS NOT NULL THEN 'INVITED' ELSE 'LISTED' END AS person_state
+    FROM campaigns_migratingfriend p
+    WHERE p.entry_id = %(entry)s AND p.id < COALESCE(%(after)s::bigint, 9223372036854775807)
+        AND (p.added_at IS NULL OR NOT %(waiting)s)
+    ORDER BY p.id DESC LIMIT %(limit)s
+"""
+
+
+def migration_entry(*, guide_id: int) -> FriendMigrationGuide | None:
+    """The guide in the migration that runs."""
+    rows = FriendMigrationGuide.objects.filter(guide=guide_id, migration__status="RUNNING")
+    return rows.select_related("migration", "way").first()
+
+
+def migrating_of(*, entry_id: int, only_waiting: bool, after: int | None, limit: int) -> list[dict[str, Any]]:
+    """People of a guide's list, the newest first below the id ``after``; numbers masked."""
+    rows = db.fetch_dicts(MIGRATING, {"entry": entry_id, "waiting": only_waiting, "after": after, "limit": limit})
+    for row in rows:
+        sealed = row.pop("mobile_sealed")
+        row["mobile"] = crypto.mask(crypto.open_mobile(bytes(sealed))) if sealed else ""
+    return rows

@@ -5,7 +5,18 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import calendar, communities, content_media, experiments, moments, referrals, scenarios, sends, sops
+from campaigns import (
+    calendar,
+    communities,
+    content_media,
+    experiments,
+    friend_migration,
+    moments,
+    referrals,
+    scenarios,
+    sends,
+    sops,
+)
 from campaigns.communities import notices, payments, reservoir
 
 
@@ -123,3 +134,9 @@ def judge_referrals() -> None:
     """Once a day: which referrals are earned and which have ended; coupons that could not be given are tried again."""
     referrals.judging.start_daily(now=timezone.now())
     referrals.judging.deliver(now=timezone.now())
+
+
+@shared_task
+def follow_migration() -> None:
+    """Who has added a guide, registered and bought; lists whose days are over are erased."""
+    friend_migration.following.start_daily(now=timezone.now())

@@ -10,6 +10,7 @@ from campaigns.api import (
     content,
     day,
     flash_sales,
+    friend_migration,
     group_board,
     groups,
     knowledge,
@@ -22,6 +23,17 @@ from campaigns.api import (
 urlpatterns = [
     path("s/<slug:code>", links.open_link, name="short-link"),
     path("r/<slug:token>", referrals.open_invitation, name="referral-link"),
+    path("api/guide/friend-migration", friend_migration.MigrationView.as_view(), name="guide-friend-migration"),
+    path(
+        "api/guide/friend-migration/list",
+        friend_migration.MigrationListView.as_view(),
+        name="guide-friend-migration-list",
+    ),
+    path(
+        "api/guide/friend-migration/invited",
+        friend_migration.MigrationInvitedView.as_view(),
+        name="guide-friend-migration-invited",
+    ),
     path("api/guide/referrals", referrals.ReferralsView.as_view(), name="guide-referrals"),
     path("api/guide/members/<id:member_id>/referral-link", referrals.InviteView.as_view(), name="guide-referral-link"),
     path("jl/<slug:token>", chain_page.chain, name="chain-order"),

@@ -53,6 +53,10 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "list of customer groups": {"task": "campaigns.tasks.list_groups", "schedule": 3600.0},  # one a day, by its key
     "pre-opening pools": {"task": "campaigns.tasks.sweep_reservoirs", "schedule": 60.0},
     "flash sales and group buys": {"task": "campaigns.tasks.sweep_sales", "schedule": 60.0},
+    "migration of customers": {
+        "task": "campaigns.tasks.follow_migration",
+        "schedule": 3600.0,
+    },  # one an hour, by its key
     "referrals": {"task": "campaigns.tasks.judge_referrals", "schedule": 3600.0},  # one job a day, by its key
     "mass sends": {"task": "campaigns.tasks.sweep_sends", "schedule": 60.0},
     "moments": {"task": "campaigns.tasks.sweep_moments", "schedule": 60.0},

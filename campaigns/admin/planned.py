@@ -30,7 +30,7 @@ class PlannedAdmin(ReadOnlyAdmin):
     wide_columns: ClassVar[tuple[str, ...]] = ()
     new_template: ClassVar[str] = ""
     list_select_related = ("requested_by",)
-    list_filter: ClassVar[tuple[Any, ...]] = (("status", lists.ChoicesDropdownFilter),)
+    list_filter: Any = (("status", lists.ChoicesDropdownFilter),)
     ordering = ("-pk",)
 
     def get_list_display(self, request: HttpRequest) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -245,7 +245,7 @@ class SendAdmin(PlannedAdmin):
         "requested_by",
         "created_at",
     )
-    list_filter: ClassVar[tuple[Any, ...]] = (*PlannedAdmin.list_filter, ("goes_to", lists.ChoicesDropdownFilter))
+    list_filter = (*PlannedAdmin.list_filter, ("goes_to", lists.ChoicesDropdownFilter))
     wide_columns = ("audience_count", "planned_count")
     new_template = "admin/campaigns/send/new.html"
     change_list_template = "admin/campaigns/send/list.html"

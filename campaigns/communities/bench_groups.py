@@ -23,7 +23,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from campaigns.communities import bench_wecom, groups, health, listing, reading
+from campaigns import bench_wecom
+from campaigns.communities import groups, health, listing, reading
 from campaigns.models import Group, GroupStay
 from guides.models import Follower, Guide
 from members.purchases.buyers import BRAND
@@ -55,7 +56,7 @@ class _Wecom:
     """The other process."""
 
     def __init__(self, rows: int) -> None:
-        command = [sys.executable, "-m", "campaigns.communities.bench_wecom", str(rows), str(EACH)]
+        command = [sys.executable, "-m", "campaigns.bench_wecom", str(rows), str(EACH)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(settings.BASE_DIR)
         )

@@ -12,6 +12,12 @@ from campaigns.models.chain_orders import ChainItem, ChainLine, ChainOrder, Chai
 from campaigns.models.content import Content, ContentFile, ContentUse, ContentVersion, FileUpload, Folder
 from campaigns.models.experiments import Arm, Assignment, Experiment, Holdout, Look
 from campaigns.models.flash_sales import Sale, SaleGroup, SaleRefund, SaleStock
+from campaigns.models.friend_migration import (
+    FriendMigration,
+    FriendMigrationGuide,
+    FriendMigrationTarget,
+    MigratingFriend,
+)
 from campaigns.models.group_buys import Team, TeamSeat
 from campaigns.models.group_notices import GroupNotice, GroupNoticePost
 from campaigns.models.group_sends import GroupRecipient
@@ -65,6 +71,9 @@ __all__ = [
     "Experiment",
     "FileUpload",
     "Folder",
+    "FriendMigration",
+    "FriendMigrationGuide",
+    "FriendMigrationTarget",
     "Group",
     "GroupDay",
     "GroupHealth",
@@ -90,6 +99,7 @@ __all__ = [
     "LinkDay",
     "LinkHost",
     "Look",
+    "MigratingFriend",
     "Moment",
     "MomentMaterial",
     "MomentPost",

@@ -126,6 +126,7 @@ GROUPS: tuple[tuple[Any, tuple[Page, ...]], ...] = (
             (_("Reward programmes"), "campaign", "guides_rewardprogramme"),
             (_("Referral programmes"), "group_add", "campaigns_referralprogramme"),
             (_("Referrals"), "share_reviews", "campaigns_referral"),
+            (_("Migration of customers"), "move_down", "campaigns_friendmigration"),
             (_("Integrity cases"), "policy", "guides_integritycase"),
             (_("Paid, then proven fake"), "query_stats", "guides_integritycase_figures"),
             (_("Limits of integrity"), "tune", "guides_integritysettings"),

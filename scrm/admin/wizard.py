@@ -30,7 +30,15 @@ from scrm.models import Job, Upload
 from scrm.money import yuan
 from scrm.org import Right
 
-ORDER = ("import_stores", "import_guides", "import_members", "import_orders", "import_refunds", "import_tags")
+ORDER = (
+    "import_stores",
+    "import_guides",
+    "import_members",
+    "import_orders",
+    "import_refunds",
+    "import_tags",
+    "import_personal_contacts",
+)
 SAMPLE_ROWS = 3
 PROBLEMS_SHOWN = 20
 RUNS_SHOWN = 30
@@ -55,6 +63,7 @@ RESULTS = {
     "import_orders": "attribution_decision",
     "import_refunds": "members_refund",
     "import_tags": "members_tag",
+    "import_personal_contacts": "campaigns_friendmigration",
 }
 
 

@@ -52,7 +52,7 @@ OPERATIONS = (
     "sales", "sale", "claim_sale", "share_sale",
     "chain_orders", "publish_chain_order", "redeem_chain_code", "chain_order", "close_chain_order", "read_chain_text", "save_chain_lines",
     "pay_chain_order", "refund_chain_line",
-    "referrals", "invite_by_member",
+    "referrals", "invite_by_member", "friend_migration", "list_old_customers", "invited_old_customers",
     "disputes", "open_dispute", "dispute", "add_evidence", "evidence_picture", "give_opinion", "withdraw_dispute",
 )  # fmt: skip
 

@@ -99,6 +99,7 @@ ROWS: dict[str, tuple[str, dict[Any, tuple[str, ...]], Any]] = {
         {"calendar": ("M",), 10**9: ()},
         {"starts_on": "2099-03-03", "ends_on": "2099-03-03", "is_left_out": True, "reason": "门口修路"},
     ),
+    "guide-friend-migration": ("get", {None: GUIDES}, None),
     "guide-sales": ("get", {None: GUIDES}, None),
     "guide-sale": ("get", {"sale": ("A", "M"), 10**9: ()}, None),
     "guide-sale-share": ("post", {"sale": ("A", "M"), 10**9: ()}, {}),
@@ -149,6 +150,9 @@ PUBLIC = {
     "guide-api:login": "tests/guides/test_api_login.py",
     "api-schema": "tests/scrm/test_api_schema.py",
     "api-docs": "tests/scrm/test_api_schema.py",
+    **dict.fromkeys(
+        ("guide-friend-migration-list", "guide-friend-migration-invited"), "tests/campaigns/test_friend_migration.py"
+    ),
     "guide-api:review-appeal": "tests/guides/test_api_rewards.py",
     **dict.fromkeys(
         (

@@ -187,6 +187,7 @@ OTHERS = {
     "django_celery_beat.PeriodicTask", "otp_totp.TOTPDevice",  # of other packages, HQ only too
     # pages that everybody may open and that are cut inside: test_admin_simulation.py, test_fairness.py
     "attribution.Simulation", "attribution.FairnessDay",
+    "campaigns.FriendMigration",  # tests/campaigns/test_friend_migration.py
     "campaigns.ReferralProgramme",  # tests/campaigns/test_referrals.py
     "members.ClearingEntry",  # tests/members/coupons/test_console.py
 }  # fmt: skip
@@ -252,7 +253,7 @@ CUSTOM = {
     "members_audiencesnapshot_state", "members_member_search", "members_member_reveal", "members_member_purchases", "import_columns", "import_job",
     "import_state", "import_run", "import_cancel", "import_errors", "second_factor", "guides_contactway_edit",
     "guides_contactway_picture", "campaigns_joinway_edit", "campaigns_joinway_picture", "campaigns_groupwelcome_edit", "campaigns_group_tag", "campaigns_groupplan_new",
-    "campaigns_sale_edit", "campaigns_content_file", "campaigns_scenario_starter", "campaigns_scenario_edit", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state", "campaigns_referralprogramme_figures",
+    "campaigns_sale_edit", "campaigns_content_file", "campaigns_scenario_starter", "campaigns_scenario_edit", "campaigns_poster_example", "campaigns_script_preview", "wecom_check", "wecom_check_corp", "wecom_check_run", "wecom_check_state", "campaigns_referralprogramme_figures", "campaigns_friendmigration_figures",
 }  # fmt: skip
 DJANGO = {
     "login",

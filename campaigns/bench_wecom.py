@@ -1,6 +1,6 @@
 """A WeCom of its own process with ``rows`` group members, for the bench of groups.
 
-``python -m campaigns.communities.bench_wecom ROWS EACH``: one line of JSON says where it is; for each line read it prints how many
+``python -m campaigns.bench_wecom ROWS EACH``: one line of JSON says where it is; for each line read it prints how many
 calls came of each endpoint; it ends with its input. Who is in a group follows from its number and is made when it is asked for, so
 that four million people need no memory here.
 """

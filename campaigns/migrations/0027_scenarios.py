@@ -14,7 +14,7 @@ from scrm.db import PartitionByMonth
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0025_reservoirs'),
+        ('campaigns', '0026_friend_migration'),
         ('guides', '0005_expected_values'),
         ('members', '0002_channels_and_defaults'),
         ('scrm', '0002_functions_and_brand'),
