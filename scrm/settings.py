@@ -398,6 +398,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ChainLineStatus": "campaigns.models.ChainLine.Status",
         "ChainPaymentKind": "campaigns.models.ChainPayment.Kind",
         "MadeState": "guides.api.code.STATES",
+        "SaleKind": "campaigns.models.Sale.Kind",
+        "DisputeStatus": "attribution.models.Dispute.Status",
+        "RewardState": "guides.models.RewardClaim.Status",
     },
 }
 

@@ -107,7 +107,7 @@ class LayerForm(TypedForm):
             if name in rule_texts.LABELLED:
                 field.required = False
                 field.widget.attrs["placeholder"] = inherited.get(name, _("inherits"))
-        lists.styled(self)  # type: ignore[arg-type]
+        lists.styled(self)
 
     def clean_channel(self) -> str | None:
         return self.cleaned_data["channel"] or None
@@ -170,7 +170,7 @@ class RateForm(TypedForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["channel"].choices = [("", _("every channel")), *member_queries.channel_names().items()]  # type: ignore[attr-defined]
-        lists.styled(self)  # type: ignore[arg-type]
+        lists.styled(self)
 
     def clean_channel(self) -> str | None:
         return self.cleaned_data["channel"] or None

@@ -151,7 +151,7 @@ def test_a_file_of_hq_and_who_was_on_wecom_before(shops: factory.Shops, tmp_path
     )
     Friendship.objects.create(contact=contact, corp=corp, userid="wxb", guide=shops.guides["B"], added_at=NOW - 9 * DAY)
     index = Identity.objects.get(member=member, kind="MOBILE")
-    own = crypto.open_mobile(bytes(index.sealed)).removeprefix("+86")
+    own = crypto.open_mobile(bytes(index.sealed or b"")).removeprefix("+86")
     path = tmp_path / "老客.csv"
     path.write_text(
         f"导购编码,姓名,手机号\nG00001,安琪,{own}\nG00001,新人,{factory.mobile(5)}\nG99999,无,{factory.mobile(6)}\nG00002,坏,123\n"

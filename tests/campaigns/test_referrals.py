@@ -239,7 +239,7 @@ def test_over_http_from_the_members_invitation_to_the_guides_screen(shops: facto
         return Client().post(path, body, content_type="application/json", headers=headers)
 
     own = Identity.objects.get(member=shops.members["安琪"], kind="MOBILE").sealed
-    mine = {"buyer": {"mobile": crypto.open_mobile(bytes(own))}}
+    mine = {"buyer": {"mobile": crypto.open_mobile(bytes(own or b""))}}
     assert post("referral-links", mine, "wrong").status_code == 403
     assert (
         post("referral-links", {"buyer": {"mobile": e164.replace("154", "155")}}).json()["code"]
