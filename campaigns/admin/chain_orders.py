@@ -150,11 +150,11 @@ class ChainOrderAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            raise PermissionDenied
         if not object_id.isdecimal():
             raise Http404
-        row = self.chain(request, int(object_id))
+        row = self.chain(request, int(object_id))  # a row outside the scope does not even refuse
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
         people = pickup.standing(chain_id=row.pk)
         context = self.page_context(
             request, row, title=row.title, chain=row, people=people, offers=pickup.offers(chain_id=row.pk),

@@ -53,6 +53,8 @@ from campaigns.models import (
     Folder,
     Group,
     GroupInvitation,
+    GroupNotice,
+    GroupNoticePost,
     GroupPlan,
     GroupPlanItem,
     GroupRun,
@@ -194,7 +196,7 @@ OTHERS = {
 SCOPED: set[Any] = {
     Action, Coupon, Redemption, Binding, BindingRequest, Contact, ContactWay, Decision, Dispute, Employment, Entry, Follower, Friendship, Guide, HandoverCase,
     HandoverItem, HeldEnds, Hold, Identity, IntegrityCase, Member, OrderLine, RewardClaim, ServiceAct, Share, Store, Touch, WelcomeSend, Referral,
-    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, ScenarioTurn, Reservation, Reservoir, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
+    CalendarEntry, CalendarAdaptation, CalendarDay, Group, GroupNotice, GroupPlan, GroupRun, GroupStay, JoinWay, Moment, MomentPost, ScenarioTurn, Reservation, Reservoir, Sale, SaleRefund, Send, Team, SopRun, Statement, Audience, AudienceSnapshot, Override, Answer, Poster, Content, ContentUse, Script, ScriptUse, ShortLink, GroupInvitation, ChainOrder,
 }  # fmt: skip
 SELLERS = set(SEES) - {"auditor"}  # who acts, and whose store it is
 # pages that are no list: who may open them with GET
@@ -580,7 +582,7 @@ def grouped(
     """A group of each store with its customer in it, under way in an SOP."""
     corp, _is_new = Corp.objects.get_or_create(corp_id="wwGROUPS", defaults={"name": "示例公司"})
     at = timezone.now()
-    groups, stays, runs, ways, plans, asked = {}, {}, {}, {}, {}, {}
+    groups, stays, runs, ways, plans, asked, notices = {}, {}, {}, {}, {}, {}, {}
     for code in STORES:
         groups[code], _is_new = Group.objects.get_or_create(
             corp=corp, chat_id=f"wr{code}",
@@ -598,11 +600,17 @@ def grouped(
         )
         plans[code], _is_new = GroupPlan.objects.get_or_create(kind="ROTATE", reason=code)
         GroupPlanItem.objects.get_or_create(plan=plans[code], group=groups[code])
+        notices[code], _is_new = GroupNotice.objects.get_or_create(corp=corp, name=code, defaults={"wish": {}})
+        GroupNoticePost.objects.get_or_create(
+            notice=notices[code],
+            group=groups[code],
+            defaults={"store": company.shops.stores[code], "guide": guides[code]},
+        )
         asked[code] = GroupInvitation.objects.filter(name=code).first() or inviting.invitation(
             company.shops, code, guides[code], company.shops.stores[code], members[code], ways[code]
         )
     return {
-        Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans, GroupInvitation: asked,
+        Group: groups, GroupStay: stays, GroupRun: runs, JoinWay: ways, GroupPlan: plans, GroupInvitation: asked, GroupNotice: notices,
     }  # fmt: skip
 
 
