@@ -20,7 +20,7 @@ from typing import Any
 from django.db import connection, connections
 from django.utils import timezone
 
-from campaigns.communities import stock
+from campaigns.communities import stock, stock_levels
 from campaigns.models import StockItem
 from members.models import Member
 from scrm import bench, db
@@ -65,8 +65,8 @@ def flash_sale(*, rows: int, say: Say) -> dict[str, Any]:
         cursor.execute(LATE.format(table="campaigns_stockbucket"))
     say(f"commits that take {LATENCY_MS} ms more")
     late = _compare(members, each, {"one_bucket": 1, "buckets": BUCKETS}, say)
-    if stock.differences():
-        raise RuntimeError(f"the counts differ: {stock.differences()[:5]}")
+    if stock_levels.differences():
+        raise RuntimeError(f"the counts differ: {stock_levels.differences()[:5]}")
     return {  # a hot item has several buckets, any other one
         "rows_per_second": plain["buckets"]["per_second"], "ratio": plain["buckets"]["ratio"],
         "ratio_one_bucket": plain["one_bucket"]["ratio"], "ratio_2ms": late["buckets"]["ratio"],
@@ -115,7 +115,7 @@ def _item(count: int, buckets: int) -> int:
         opens_at=now,
         closes_at=now.replace(year=now.year + 1),
     )
-    stock.change(item_id=item.pk, store_id=None, count=count, key=f"bench {item.pk}", reason="到货", actor=None)
+    stock_levels.change(item_id=item.pk, store_id=None, count=count, key=f"bench {item.pk}", reason="到货", actor=None)
     return item.pk
 
 

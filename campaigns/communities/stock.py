@@ -12,8 +12,7 @@
 6. A reservation ends once (K7): paid, cancelled, or expired by the sweep; one that names its order waits some minutes longer for
    the order to be heard of. Who pays after that gets what is still left, or is short,
    and her money goes back. What a refund gives back returns once.
-7. Stock put in or taken out leaves a record; only what is left can be taken out. A stopped item takes no claim that commits after
-   the stop; what is reserved can still be paid.
+7. How stock is put in, taken out, stopped and proven: ``stock_levels``.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +28,7 @@ from typing import Any
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.utils.translation import gettext as _
 
-from campaigns.models import Reservation, StockBucket, StockChange, StockItem
+from campaigns.models import Reservation, StockBucket, StockItem
 from scrm import db
 from scrm.errors import RuleViolation
 
@@ -207,7 +206,7 @@ def require_on_sale(seen: _Seen, wanted: Wanted) -> None:
 
 def _look(wanted: Wanted, key: str) -> _Seen:
     values = {"key": key, "item": wanted.item_id, "store": wanted.store_id}
-    with _never_sold_out():
+    with never_sold_out():
         ((reservation, digest, item, is_on, early, late, opens_at, cap, buckets, lefts, reserved),) = db.fetch(
             LOOKS[wanted.store_id is None], values
         )
@@ -225,7 +224,7 @@ def _take(wanted: Wanted, key: str, bucket: int | None = None) -> Claimed | None
         "guide": wanted.guide_id, "share": wanted.share_id,
     }  # fmt: skip
     try:
-        with _never_sold_out(), _turn():
+        with never_sold_out(), _turn():
             rows = db.fetch(CLAIMS[wanted.store_id is None], values)
     except IntegrityError as error:
         name = constraint_of(error)
@@ -258,7 +257,7 @@ def _turn() -> Iterator[None]:
 
 
 @contextmanager
-def _never_sold_out() -> Iterator[None]:
+def never_sold_out() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
@@ -276,7 +275,7 @@ def _first(pk: int, stored: str, digest: str) -> Reservation:
 @transaction.atomic
 def _gather(bucket_id: int, quantity: int) -> None:
     """What is left in the other buckets of the same stock goes into this one, as far as it is needed."""
-    with _never_sold_out():
+    with never_sold_out():
         target = StockBucket.objects.get(pk=bucket_id)
         rows = db.lock(StockBucket.objects.filter(item=target.item_id, store=target.store_id))
     needed = quantity - next(row.left_count for row in rows if row.pk == bucket_id)
@@ -285,13 +284,13 @@ def _gather(bucket_id: int, quantity: int) -> None:
         part = min(needed - moved, row.left_count)
         if row.pk == bucket_id or part <= 0:
             continue
-        _shift(row, -part)
+        shift(row, -part)
         moved += part
     if moved:
-        _shift(next(row for row in rows if row.pk == bucket_id), moved)
+        shift(next(row for row in rows if row.pk == bucket_id), moved)
 
 
-def _shift(bucket: StockBucket, count: int) -> None:
+def shift(bucket: StockBucket, count: int) -> None:
     """The locked bucket gets ``count`` more that nobody has taken, or fewer."""
     bucket.total_count += count
     bucket.left_count += count
@@ -315,7 +314,7 @@ def confirm(
     if order_no and not row.order_no:
         row.channel, row.shop, row.order_no = channel, shop, order_no
     try:
-        with _never_sold_out(), transaction.atomic():
+        with never_sold_out(), transaction.atomic():
             row.save(update_fields=["status", "paid_at", "ended_at", "channel", "shop", "order_no"])
     except IntegrityError as error:
         if constraint_of(error) == LEFT:
@@ -350,7 +349,7 @@ def give_back(*, reservation_id: int, quantity: int, now: dt.datetime) -> int:
     row.returned_count += more
     if row.returned_count == row.quantity:
         row.status, row.ended_at = Status.RETURNED, now
-    with _never_sold_out():
+    with never_sold_out():
         row.save(update_fields=["status", "returned_count", "ended_at"])
     return more
 
@@ -367,7 +366,7 @@ def resize(*, reservation_id: int, quantity: int) -> Reservation:
         _gather(row.bucket_id, quantity - row.quantity)
     row.quantity = quantity
     try:
-        with _never_sold_out(), transaction.atomic():
+        with never_sold_out(), transaction.atomic():
             row.save(update_fields=["quantity"])
     except IntegrityError as error:
         if constraint_of(error) == LEFT:
@@ -427,7 +426,7 @@ def expire() -> int:
 
 
 def _locked(reservation_id: int) -> Reservation:
-    with _never_sold_out():
+    with never_sold_out():
         rows = db.lock(Reservation.objects.filter(pk=reservation_id))
     if not rows:
         raise StockRefused(_("There is no such reservation."), code="stock_no_reservation", field="reservation")
@@ -439,78 +438,9 @@ def _end(row: Reservation, status: str, now: dt.datetime) -> bool:
     if row.status != Status.HELD:
         return False
     row.status, row.ended_at = status, now
-    with _never_sold_out():
+    with never_sold_out():
         row.save(update_fields=["status", "ended_at"])
     return True
-
-
-# --- stock ------------------------------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def change(*, item_id: int, store_id: int | None, count: int, key: str, reason: str, actor: Any) -> StockChange:
-    """Put ``count`` in, or take it out (negative). The same key again: the first change. Raises StockShort, StockRefused, KeyDiffers."""
-    reason = reason.strip()
-    if not reason:
-        raise StockRefused(_("Say why the stock is changed."), code="stock_needs_reason", field="reason")
-    if not count or abs(count) > MOST_STOCK:
-        raise StockRefused(_("Say how many to put in or take out."), code="stock_quantity")
-    db.take_turns([f"stock {item_id} {store_id}"])
-    found = StockChange.objects.filter(key=key).first()
-    if found is not None:
-        if (found.item_id, found.store_id, found.change_count) != (item_id, store_id, count):
-            raise KeyDiffers(_("This request number was used for something else; send a new one."))
-        return found
-    item = StockItem.objects.get(pk=item_id)
-    made = StockChange.objects.create(
-        item=item, store_id=store_id, key=key, change_count=count, reason=reason, actor=actor
-    )
-    with _never_sold_out():
-        _spread(_buckets(item, store_id), count)
-    return made
-
-
-def _buckets(item: StockItem, store_id: int | None) -> list[StockBucket]:
-    rows = StockBucket.objects.filter(item=item, store=store_id)
-    if not rows.exists():
-        is_open = item.stopped_at is None
-        StockBucket.objects.bulk_create(
-            StockBucket(item=item, store_id=store_id, number=number, is_open=is_open)
-            for number in range(item.bucket_count)
-        )
-    return db.lock(rows)
-
-
-def _spread(buckets: list[StockBucket], count: int) -> None:
-    """More: evenly. Fewer: from wherever there are most."""
-    if count > 0:
-        each, rest = divmod(count, len(buckets))
-        for place, bucket in enumerate(buckets):
-            if part := each + (place < rest):
-                _shift(bucket, part)
-        return
-    left = sum(bucket.left_count for bucket in buckets)
-    if left < -count:
-        raise StockShort(
-            _("Only %(left)s are left; what is reserved or sold stays.") % {"left": left},
-            code="stock_not_left", left=left,
-        )  # fmt: skip
-    for bucket in sorted(buckets, key=lambda row: -row.left_count):
-        part = min(-count, bucket.left_count)
-        if part:
-            _shift(bucket, -part)
-            count += part
-
-
-@transaction.atomic
-def stop(*, item_ids: Sequence[int], now: dt.datetime) -> int:
-    """From the commit on these items sell nothing more; waits for the claims that are being written. How many were on sale."""
-    items = db.lock(StockItem.objects.filter(pk__in=item_ids, stopped_at=None))
-    StockItem.objects.filter(pk__in=[item.pk for item in items]).update(stopped_at=now)
-    with _never_sold_out():
-        buckets = db.lock(StockBucket.objects.filter(item__in=items))
-    StockBucket.objects.filter(pk__in=[bucket.pk for bucket in buckets]).update(is_open=False)
-    return len(items)
 
 
 def left_of(*, item_id: int, store_id: int | None) -> tuple[int, int]:
@@ -521,34 +451,6 @@ def left_of(*, item_id: int, store_id: int | None) -> tuple[int, int]:
         {"item": item_id, "store": store_id},
     )
     return left, reserved
-
-
-# --- proof ------------------------------------------------------------------------------------------------------------
-
-_DIFFERENCES = """
-    SELECT 'bucket ' || b.id FROM campaigns_stockbucket b LEFT JOIN (
-        SELECT bucket_id, sum(quantity) FILTER (WHERE status = 'HELD') AS held,
-            sum(quantity - returned_count) FILTER (WHERE status = 'SOLD') AS sold
-        FROM campaigns_reservation GROUP BY bucket_id) r ON r.bucket_id = b.id
-    WHERE (b.reserved_count, b.sold_count) IS DISTINCT FROM (coalesce(r.held, 0), coalesce(r.sold, 0))
-        OR b.total_count <> b.left_count + b.reserved_count + b.sold_count
-    UNION ALL
-    SELECT 'buyer ' || b.item_id || '/' || b.buyer FROM campaigns_stockbuyer b LEFT JOIN (
-        SELECT item_id, buyer, sum(quantity - returned_count) AS taken
-        FROM campaigns_reservation WHERE status IN ('HELD', 'SOLD') GROUP BY item_id, buyer) r USING (item_id, buyer)
-    WHERE b.taken_count <> coalesce(r.taken, 0)
-    UNION ALL
-    SELECT 'stock ' || coalesce(b.item_id, c.item_id) || '/' || coalesce(b.store_id, c.store_id, 0)
-    FROM (SELECT item_id, store_id, sum(total_count) AS total FROM campaigns_stockbucket GROUP BY item_id, store_id) b
-    FULL JOIN (SELECT item_id, store_id, sum(change_count) AS total FROM campaigns_stockchange GROUP BY item_id, store_id) c
-        ON c.item_id = b.item_id AND coalesce(c.store_id, 0) = coalesce(b.store_id, 0)
-    WHERE b.total IS DISTINCT FROM c.total
-"""
-
-
-def differences() -> list[str]:
-    """Where the counts and the rows they count do not agree (K6): empty, or a fault."""
-    return [name for (name,) in db.read(_DIFFERENCES)]
 
 
 def constraint_of(error: DatabaseError) -> str:

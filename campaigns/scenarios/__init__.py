@@ -20,10 +20,10 @@
 from __future__ import annotations
 
 from campaigns.scenarios.choosing import BadScenario, fall_due, morning, mornings
-from campaigns.scenarios.editing import create, pause, put_in_force, save, unknown_slots
+from campaigns.scenarios.editing import create, pause, put_in_force, save
 from campaigns.scenarios.outcomes import follow
 from campaigns.scenarios.starter import install
 
 __all__ = [
-    "BadScenario", "create", "fall_due", "follow", "install", "morning", "mornings", "pause", "put_in_force", "save", "unknown_slots",
+    "BadScenario", "create", "fall_due", "follow", "install", "morning", "mornings", "pause", "put_in_force", "save",
 ]  # fmt: skip

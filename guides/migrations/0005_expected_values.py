@@ -19,6 +19,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='action',
             name='source',
-            field=models.CharField(choices=[('SOP', 'SOP'), ('GROUP_SOP', 'SOP of a group'), ('GROUP_NOTICE', 'group notice'), ('CALENDAR', 'calendar'), ('SCENARIO', 'scenario'), ('RESERVOIR', 'pre-opening pool'), ('LIVE', 'livestream'), ('HQ', 'headquarters')], max_length=12, verbose_name='asked for by'),
+            field=models.CharField(choices=[('SOP', 'SOP'), ('GROUP_SOP', 'SOP of a group'), ('GROUP_NOTICE', 'group notice'), ('CALENDAR', 'calendar'), ('SCENARIO', 'scenario'), ('RESERVOIR', 'pre-opening pool'), ('HQ', 'headquarters')], max_length=12, verbose_name='asked for by'),
         ),
     ]

@@ -33,7 +33,6 @@ class Action(models.Model):
         CALENDAR = "CALENDAR", _("calendar")
         SCENARIO = "SCENARIO", _("scenario")
         RESERVOIR = "RESERVOIR", _("pre-opening pool")
-        LIVE = "LIVE", _("livestream")
         HQ = "HQ", _("headquarters")
 
     class Status(models.TextChoices):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from attribution import decisions, explanations
 from attribution.models import Decision
-from campaigns.communities import chain_orders, stock
+from campaigns.communities import chain_orders, stock_levels
 from campaigns.communities.chain_orders import pasting, pickup
 from campaigns.communities.chain_orders.paying import CHANNEL
 from campaigns.models import ChainLine, ChainPerson, Reservation, StockBucket
@@ -98,7 +98,7 @@ def test_a_line_from_the_joining_to_the_commission(shops: Shops) -> None:
     ] == [True, False]
     assert left(chain)["猫山王榴莲"] == 5 and Refund.objects.get().amount_fen == 26_800
     decided()
-    assert stock.differences() == []
+    assert stock_levels.differences() == []
 
 
 def test_the_leader_earns_nothing_from_herself(shops: Shops) -> None:
@@ -139,7 +139,7 @@ def test_two_leaders_of_one_stock_sell_it_exactly(transactional_db: None) -> Non
     assert len(said) == 5 and all("售罄" in one.message and "丹东草莓 10盒" in one.message for one in said), found
     bucket = StockBucket.objects.get(item=shared.stock)
     assert (bucket.sold_count, bucket.left_count, bucket.reserved_count) == (7, 0, 0)
-    assert OrderLine.objects.filter(channel=CHANNEL).count() == 7 and stock.differences() == []
+    assert OrderLine.objects.filter(channel=CHANNEL).count() == 7 and stock_levels.differences() == []
     assert set(ChainPerson.objects.values_list("lines__status", flat=True)) == {
         "PAID"
     }  # who got nothing left nothing behind
@@ -208,7 +208,7 @@ def test_what_a_chain_refuses(shops: Shops) -> None:
     )
     error = refused("chain_draft", lambda: chain_orders.publish(draft=faulty, key="f", actor=None, now=now))
     assert set(error.extra["fields"]) == {"title", "closes_at", "items.0", "items.1"}
-    assert stock.differences() == []
+    assert stock_levels.differences() == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from campaigns.communities import flash_sales, payments, stock
+from campaigns.communities import flash_sales, payments, stock, stock_levels
 from campaigns.communities.flash_sales import SaleRefused
 from campaigns.models import Group, GroupStay, Reservation, Sale, SaleRefund, StockItem
 from guides import shares
@@ -82,7 +82,7 @@ def test_a_claim_is_paid_by_the_order_that_names_it(shops: factory.Shops) -> Non
     assert payments.settle(now=timezone.now()) == 0
     make.order(Reservation.objects.get(pk=claimed.pk), timezone.now() + MINUTE, order_no=line.order_no)
     assert (payments.settle(now=timezone.now()), payments.settle(now=timezone.now())) == (1, 0)
-    assert make.counts(row) == (2, 0, 0, 2) and stock.differences() == []
+    assert make.counts(row) == (2, 0, 0, 2) and stock_levels.differences() == []
 
 
 def test_who_pays_in_time_is_heard_of_in_time(shops: factory.Shops) -> None:
@@ -146,7 +146,7 @@ def test_a_refund_brings_the_stock_back_where_the_sale_says_so(shops: factory.Sh
     make.refund(line, 1, 9_900)
     payments.sweep(now=timezone.now())
     assert make.counts(row) == ((2, 2, 0, 0) if goes_back else (2, 0, 0, 2))
-    assert stock.differences() == []
+    assert stock_levels.differences() == []
 
 
 def test_the_stop_and_the_stock_of_a_running_sale(shops: factory.Shops) -> None:

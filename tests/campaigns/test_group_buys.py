@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from campaigns.communities import flash_sales, group_buys, payments, stock
+from campaigns.communities import flash_sales, group_buys, payments, stock, stock_levels
 from campaigns.communities.flash_sales import SaleRefused
 from campaigns.models import Reservation, SaleRefund, Team, TeamSeat
 from guides import shares
@@ -96,7 +96,7 @@ def test_k8_a_team_that_fails_pays_back_once(shops: factory.Shops) -> None:
     assert (Team.objects.get().status, due.reason, due.amount_fen, due.order_no) == (
         "FAILED", "TEAM_FAILED", 9_900, paid.order_no,
     )  # fmt: skip
-    assert (make.counts(row), group_buys.prove(), stock.differences()) == ((5, 5, 0, 0), [], [])
+    assert (make.counts(row), group_buys.prove(), stock_levels.differences()) == ((5, 5, 0, 0), [], [])
     late = make.order(Reservation.objects.get(pk=slow.seat.reservation_id))  # she pays after the end
     payments.sweep(now=now)
     assert set(SaleRefund.objects.values_list("reason", "order_no")) == {
@@ -224,7 +224,7 @@ class Teams(RuleBasedStateMachine):
 
     @invariant()
     def k8(self) -> None:
-        assert group_buys.prove() == [] and stock.differences() == []
+        assert group_buys.prove() == [] and stock_levels.differences() == []
         for team in Team.objects.prefetch_related("seats"):
             paid = [seat for seat in team.seats.all() if seat.status == "PAID"]
             assert (team.status == "SUCCEEDED") == (len(paid) == 3)
@@ -281,4 +281,4 @@ def test_k8_joining_paying_and_ending_at_once(company: factory.Shops) -> None:
     team = Team.objects.get()
     paid, refunds = TeamSeat.objects.filter(status="PAID").count(), SaleRefund.objects.count()
     assert (team.status, paid, refunds) == ("SUCCEEDED", 3, 0) or (team.status, refunds) == ("FAILED", 3)
-    assert group_buys.prove() == [] and stock.differences() == []
+    assert group_buys.prove() == [] and stock_levels.differences() == []

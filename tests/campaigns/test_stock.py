@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from campaigns.communities import stock
+from campaigns.communities import stock, stock_levels
 from campaigns.models import Reservation, StockBucket, StockBuyer, StockItem
 from tests.factories import stock as make
 
@@ -61,7 +61,7 @@ def test_a_claim_is_paid_or_comes_back_once(db: None) -> None:
         stock.claim(wanted=make.wanted(item), key="c")
     assert gone.value.code == "stock_sold_out"
     assert [stock.give_back(reservation_id=number, quantity=count, now=now) for count in (1, 1, 3, 3)] == [1, 0, 2, 0]
-    assert counts(item) == (3, 3, 0, 0) and stock.differences() == []
+    assert counts(item) == (3, 3, 0, 0) and stock_levels.differences() == []
 
 
 def test_the_window_the_cap_and_the_stop_are_kept(db: None) -> None:
@@ -74,7 +74,10 @@ def test_the_window_the_cap_and_the_stop_are_kept(db: None) -> None:
     stopped = make.item(1)
     held = stock.claim(wanted=make.wanted(stopped), key="3").reservation
     make.fill(stopped, None, 1)
-    assert stock.stop(item_ids=[stopped.pk], now=now) == 1 and stock.stop(item_ids=[stopped.pk], now=now) == 0
+    assert (
+        stock_levels.stop(item_ids=[stopped.pk], now=now) == 1
+        and stock_levels.stop(item_ids=[stopped.pk], now=now) == 0
+    )
     refused = {}
     for item, who in ((early, "x"), (late, "x"), (capped, "王姐"), (stopped, "x"), (make.item(), "x")):
         with pytest.raises(stock.StockRefused) as error:
@@ -96,12 +99,12 @@ def test_scattered_stock_is_put_together_before_anybody_is_told_no(db: None) -> 
     assert stock.claim(wanted=make.wanted(item, quantity=3), key="b").is_new
     assert counts(item) == (8, 0, 8, 0)
     stock.release(reservation_id=Reservation.objects.get(key="b").pk, now=timezone.now())
-    stock.change(item_id=item.pk, store_id=None, count=-3, key="out", reason="撤货", actor=None)
-    stock.change(item_id=item.pk, store_id=None, count=-3, key="out", reason="撤货", actor=None)
+    stock_levels.change(item_id=item.pk, store_id=None, count=-3, key="out", reason="撤货", actor=None)
+    stock_levels.change(item_id=item.pk, store_id=None, count=-3, key="out", reason="撤货", actor=None)
     with pytest.raises(stock.StockShort) as short:
-        stock.change(item_id=item.pk, store_id=None, count=-1, key="more", reason="撤货", actor=None)
+        stock_levels.change(item_id=item.pk, store_id=None, count=-1, key="more", reason="撤货", actor=None)
     assert (short.value.code, counts(item)) == ("stock_not_left", (5, 0, 5, 0))
-    assert stock.differences() == []
+    assert stock_levels.differences() == []
 
 
 def test_who_pays_late_gets_what_is_left_and_nothing_that_is_not(db: None) -> None:
@@ -139,7 +142,7 @@ def test_the_database_itself_says_no(db: None, statement: str) -> None:
     stock.claim(wanted=make.wanted(item), key="a")
     with pytest.raises(Exception, match=r"\w"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
-    assert counts(item) == (2, 1, 1, 0) and stock.differences() == []
+    assert counts(item) == (2, 1, 1, 0) and stock_levels.differences() == []
 
 
 # --- K6, K7: any order -------------------------------------------------------------------------------------------------
@@ -212,7 +215,7 @@ class Sales(RuleBasedStateMachine):
     @rule(count=st.integers(-4, 4).filter(bool))
     def change(self, count: int) -> None:
         done = self.attempt(
-            lambda: stock.change(item_id=self.item.pk, store_id=None, count=count, key=make.key(), reason="盘点", actor=None)
+            lambda: stock_levels.change(item_id=self.item.pk, store_id=None, count=count, key=make.key(), reason="盘点", actor=None)
         )  # fmt: skip
         self.stock += count if done else 0
 
@@ -220,7 +223,7 @@ class Sales(RuleBasedStateMachine):
     def it_adds_up(self) -> None:
         total, left, reserved, sold = counts(self.item)
         assert total == self.stock == left + reserved + sold and min(left, reserved, sold) >= 0
-        assert stock.differences() == []
+        assert stock_levels.differences() == []
 
 
 def test_k6_k7_any_order(db: None) -> None:
@@ -249,7 +252,7 @@ def test_k6_many_buyers_at_once(transactional_db: None) -> None:
         assert counts(item) == (23, 0, 23, 0) and Reservation.objects.filter(item=item).count() == 23
         assert said["taken"] + said["stock_all_reserved"] == 80 and said["taken"] >= 23
         assert sum(each.is_new for each in found if not isinstance(each, Exception)) == 23
-    assert stock.differences() == []
+    assert stock_levels.differences() == []
 
 
 def test_k7_paying_cancelling_and_running_out_at_once(transactional_db: None) -> None:
@@ -274,7 +277,7 @@ def test_k7_paying_cancelling_and_running_out_at_once(transactional_db: None) ->
         pass
     total, left, reserved, sold = counts(item)
     assert (total, reserved, left + sold) == (12, 0, 12)
-    assert sold == Reservation.objects.filter(status="SOLD").count() and stock.differences() == []
+    assert sold == Reservation.objects.filter(status="SOLD").count() and stock_levels.differences() == []
 
 
 def test_the_stop_is_a_line_in_time(transactional_db: None) -> None:
@@ -283,7 +286,7 @@ def test_the_stop_is_a_line_in_time(transactional_db: None) -> None:
 
     def act(number: int) -> Any:
         if number == 20:
-            stock.stop(item_ids=[item.pk], now=timezone.now())
+            stock_levels.stop(item_ids=[item.pk], now=timezone.now())
             return counts(item)
         return stock.claim(wanted=make.wanted(item, who=f"{number}"), key=f"{number}")
 

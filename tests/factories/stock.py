@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connections
 
-from campaigns.communities import stock
+from campaigns.communities import stock, stock_levels
 from campaigns.models import StockItem
 
 _numbers = itertools.count(1)
@@ -27,7 +27,7 @@ def item(count: int = 0, store: Any = None, **values: Any) -> StockItem:
 
 
 def fill(row: StockItem, store: Any, count: int) -> None:
-    stock.change(
+    stock_levels.change(
         item_id=row.pk, store_id=store.pk if store else None, count=count, key=key(), reason="到货", actor=None
     )
 

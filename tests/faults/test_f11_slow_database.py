@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
-from campaigns.communities import flash_sales, payments, stock
+from campaigns.communities import flash_sales, payments, stock, stock_levels
 from campaigns.communities.flash_sales import Claim
 from campaigns.models import Reservation
 from tests.factories import sales as make
@@ -71,4 +71,4 @@ def test_f11_exactly_what_is_there_is_sold(transactional_db: None, buckets: int)
     for reservation in Reservation.objects.select_related("item__product"):
         make.order(reservation)
     payments.sweep(now=timezone.now())
-    assert make.counts(row) == (ITEMS, 0, 0, ITEMS) and stock.differences() == []
+    assert make.counts(row) == (ITEMS, 0, 0, ITEMS) and stock_levels.differences() == []

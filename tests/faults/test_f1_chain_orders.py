@@ -8,7 +8,7 @@ import pytest
 
 from attribution import decisions
 from attribution.models import Decision
-from campaigns.communities import stock
+from campaigns.communities import stock_levels
 from campaigns.models import ChainLine, StockBucket
 from members.models import OrderLine
 from tests.factories import chains
@@ -44,7 +44,7 @@ def test_f1_a_buyer_of_a_chain_order(children: Children) -> None:
         len(buyers),
         0,
         0,
-    ) and stock.differences() == []
+    ) and stock_levels.differences() == []
     assert list(ChainLine.objects.values_list("status", flat=True)) == ["PAID"] * len(buyers)
     lines = OrderLine.objects.filter(channel="CHAIN_ORDER")
     assert lines.count() == lines.values("order").distinct().count() == len(buyers)

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns import content_files
-from campaigns.communities import stock
+from campaigns.communities import stock_levels
 from campaigns.communities.chain_orders.refusals import ChainRefused
 from campaigns.models import ChainItem, ChainOrder, ContentFile, Group, StockBucket, StockItem
 from guides import bindings, shares
@@ -157,7 +157,7 @@ def _offer(chain: ChainOrder, number: int, item: DraftItem, actor: Any) -> None:
     kept, store = item.stock, item.stock_store
     if kept is None:
         kept, store = StockItem.objects.create(name=item.name.strip(), product=item.product), chain.store
-        stock.change(
+        stock_levels.change(
             item_id=kept.pk, store_id=store.pk, count=item.count, key=f"chain {chain.pk} {number}",
             reason=_("chain order “%(title)s”") % {"title": chain.title}, actor=actor,
         )  # fmt: skip

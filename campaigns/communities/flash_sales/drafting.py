@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from campaigns.communities import stock
+from campaigns.communities import stock, stock_levels
 from campaigns.communities.flash_sales.refusals import SaleRefused
 from campaigns.models import Group, Sale, SaleGroup, SaleStock, StockItem
 from members.models import Product
@@ -142,7 +142,7 @@ def approve(*, sale: Sale, actor: Any, now: dt.datetime) -> Sale:
     row.status, row.approver, row.published_at = Status.PUBLISHED, actor, now
     row.save(update_fields=["status", "approver", "published_at", "stock_item"])
     for store_id, count in row.planned_stock.order_by("store").values_list("store", "planned_count"):
-        stock.change(
+        stock_levels.change(
             item_id=row.stock_item.pk, store_id=store_id, count=count, key=f"sale {row.pk} {store_id}",
             reason=_("as approved"), actor=actor,
         )  # fmt: skip
@@ -158,7 +158,7 @@ def change_stock(*, sale: Sale, store: Store, count: int, reason: str, key: str,
     assert row.stock_item_id is not None
     if not row.planned_stock.filter(store=store).exists():
         raise SaleRefused(_("This store does not take part in the sale."), code="sale_store_unknown", field="store")
-    stock.change(item_id=row.stock_item_id, store_id=store.pk, count=count, key=key, reason=reason, actor=actor)
+    stock_levels.change(item_id=row.stock_item_id, store_id=store.pk, count=count, key=key, reason=reason, actor=actor)
     audit.record(actor=actor, verb="sale.stock", target=row, reason=reason, store_id=store.pk, count=count)
 
 
@@ -172,7 +172,7 @@ def stop(*, sale: Sale, reason: str, actor: Any, now: dt.datetime) -> Sale:
     row.status, row.stopped_at, row.stopped_by, row.stop_reason = Status.STOPPED, now, actor, reason[:200]
     row.save(update_fields=["status", "stopped_at", "stopped_by", "stop_reason"])
     assert row.stock_item_id is not None
-    stock.stop(item_ids=[row.stock_item_id], now=now)
+    stock_levels.stop(item_ids=[row.stock_item_id], now=now)
     audit.record(actor=actor, verb="sale.stop", target=row, reason=reason)
     return row
 
